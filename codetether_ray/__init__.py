@@ -1,0 +1,3 @@
+"""codetether-ray: a distributed coding-agent system on Ray."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The cluster: Ray shells around the plain classes of local/."""

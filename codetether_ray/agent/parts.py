@@ -1,0 +1,44 @@
+"""What an agent is built from, in the process where it lives."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from codetether_ray.core.spec import AgentSpec
+from codetether_ray.ports.clock import Clock
+from codetether_ray.ports.ledger import Ledger
+from codetether_ray.ports.limiter import RateLimiter
+from codetether_ray.ports.provider import Provider
+from codetether_ray.ports.publisher import Publisher
+from codetether_ray.ports.sandbox import Sandbox
+from codetether_ray.ports.tool import ChildRuntime, ShareStore, ToolBox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLinks:
+    """What the host gives an agent: its voice, and the services of its run."""
+
+    publisher: Publisher
+    ledger: Ledger
+    limiter: RateLimiter | None = None
+    children: ChildRuntime | None = None
+    shares: ShareStore | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentParts:
+    """Everything the loop needs."""
+
+    links: AgentLinks
+    provider: Provider
+    toolbox: ToolBox
+    sandbox: Sandbox
+    clock: Clock
+    mask: Callable[[str], str]
+    """Hides known and key-shaped secrets in tool output."""
+    instructions: tuple[tuple[str, str], ...] = ()
+    """AGENTS.md files as (path, text), farthest first."""
+    search_program: str | None = None
+
+
+Wiring = Callable[[AgentSpec, AgentLinks], Awaitable[AgentParts]]
+"""Gathers an agent's parts where it lives; named by `module:function` when it must travel."""

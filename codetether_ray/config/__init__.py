@@ -1,0 +1,1 @@
+"""Settings: files, environment, defaults, and where data is kept."""

@@ -1,0 +1,1 @@
+"""Values: ids, messages, events, usage, specs, errors. Pure; imports nothing above it."""

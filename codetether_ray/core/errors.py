@@ -1,0 +1,318 @@
+"""Every error of this project.
+
+One root. All constructor arguments go to `super().__init__`, because an exception is rebuilt
+from `args` when it crosses processes; `__str__` words the sentence: what happened, what helps.
+`exit_code` is what the command line ends with.
+"""
+
+from typing import ClassVar
+
+
+class CodetetherError(Exception):
+    """Root of the project's errors."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(CodetetherError):
+    """A setting is wrong: where, what, and what to do."""
+
+    exit_code = 2
+
+
+class UsageError(CodetetherError):
+    """A command was given arguments that make no sense together."""
+
+    exit_code = 2
+
+
+class NoModelError(CodetetherError):
+    """No model was named and no provider has a key."""
+
+    exit_code = 4
+
+    def __str__(self) -> str:
+        return (
+            "no model to talk to: add a key with `codetether auth set anthropic`, or start an "
+            "OpenAI-compatible server and use `--model local/MODEL`, or try `./scripts/demo`"
+        )
+
+
+class UnknownProviderError(CodetetherError):
+    """A model reference names a provider that does not exist."""
+
+    exit_code = 2
+
+    def __init__(self, provider: str, known: tuple[str, ...]) -> None:
+        super().__init__(provider, known)
+        self.provider, self.known = provider, known
+
+    def __str__(self) -> str:
+        return f"no provider {self.provider!r}; there are {', '.join(self.known)}"
+
+
+class CredentialsError(CodetetherError):
+    """A provider has no key, or refused it."""
+
+    exit_code = 4
+
+    def __init__(self, provider: str, detail: str) -> None:
+        super().__init__(provider, detail)
+        self.provider, self.detail = provider, detail
+
+    def __str__(self) -> str:
+        fix = f"set one with `codetether auth set {self.provider}`"
+        return f"{self.provider}: {self.detail}; {fix}"
+
+
+class DecisionNeededError(CodetetherError):
+    """A decision was needed and nobody could answer."""
+
+    exit_code = 3
+
+
+# -- models ---------------------------------------------------------------------------------------
+
+
+class ModelError(CodetetherError):
+    """A model call failed. `is_retryable` says whether the same call may work later."""
+
+    is_retryable: ClassVar[bool] = False
+
+    def __init__(self, provider: str, detail: str) -> None:
+        super().__init__(provider, detail)
+        self.provider, self.detail = provider, detail
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.detail}"
+
+
+class ModelRefusedError(ModelError):
+    """The provider answered with a status that repeating cannot mend (400, 404, 413, 422 …)."""
+
+    def __init__(self, provider: str, detail: str, status: int) -> None:
+        CodetetherError.__init__(self, provider, detail, status)
+        self.provider, self.detail, self.status = provider, detail, status
+
+    def __str__(self) -> str:
+        return f"{self.provider} answered {self.status}: {self.detail}"
+
+
+class ContextOverflowError(ModelError):
+    """The prompt is longer than the model's window."""
+
+
+class ModelUnavailableError(ModelError):
+    """The provider is busy or broken (429, 5xx); `retry_after_s` where it said."""
+
+    is_retryable = True
+
+    def __init__(
+        self, provider: str, detail: str, status: int, retry_after_s: float | None = None
+    ) -> None:
+        CodetetherError.__init__(self, provider, detail, status, retry_after_s)
+        self.provider, self.detail = provider, detail
+        self.status, self.retry_after_s = status, retry_after_s
+
+    def __str__(self) -> str:
+        return f"{self.provider} answered {self.status}: {self.detail}"
+
+
+class QuotaSpentError(ModelError):
+    """A day's (or month's) quota is spent; waiting minutes does not help."""
+
+    def __init__(self, provider: str, detail: str, resets_in_s: float | None = None) -> None:
+        CodetetherError.__init__(self, provider, detail, resets_in_s)
+        self.provider, self.detail, self.resets_in_s = provider, detail, resets_in_s
+
+    def __str__(self) -> str:
+        when = "" if self.resets_in_s is None else f"; it resets in {self.resets_in_s:.0f} s"
+        return f"{self.provider}: the quota is spent ({self.detail}){when}"
+
+
+class ConnectionLostError(ModelError):
+    """The connection could not be made, or broke, or fell silent."""
+
+    is_retryable = True
+
+
+class MalformedResponseError(ModelError):
+    """The provider's bytes are not its protocol."""
+
+    is_retryable = True
+
+
+class TapeDepartureError(CodetetherError):
+    """A replayed run asked for something else than was recorded."""
+
+    def __init__(self, agent: str, step: int, difference: str) -> None:
+        super().__init__(agent, step, difference)
+        self.agent, self.step, self.difference = agent, step, difference
+
+    def __str__(self) -> str:
+        return f"the run departs from its tape at {self.agent}, step {self.step}: {self.difference}"
+
+
+# -- agents ---------------------------------------------------------------------------------------
+
+
+class BudgetSpentError(CodetetherError):
+    """A reservation does not fit what is left of the run's budget."""
+
+    def __init__(self, what: str, limit: float, spent: float) -> None:
+        super().__init__(what, limit, spent)
+        self.what, self.limit, self.spent = what, limit, spent
+
+    def __str__(self) -> str:
+        return f"the run's budget of {self.limit:g} {self.what} is spent ({self.spent:g} used)"
+
+
+class UnknownPriceError(CodetetherError):
+    """A budget in dollars was asked for a model whose price is unknown."""
+
+    exit_code = 2
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
+
+    def __str__(self) -> str:
+        return f"the price of {self.model} is unknown, so --budget cannot hold; use --max-tokens N"
+
+
+class AgentLostError(CodetetherError):
+    """An agent's process died: an infrastructure fault, no verdict on its work."""
+
+    def __init__(self, agent: str, reason: str) -> None:
+        super().__init__(agent, reason)
+        self.agent, self.reason = agent, reason
+
+    def __str__(self) -> str:
+        return f"the process of agent {self.agent} died: {self.reason}"
+
+
+class TreeLimitError(CodetetherError):
+    """The run's tree of agents is as deep or as large as allowed."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(what, limit)
+        self.what, self.limit = what, limit
+
+    def __str__(self) -> str:
+        return f"no more agents: the limit of {self.limit} for {self.what} is reached"
+
+
+class InfeasibleError(CodetetherError):
+    """An agent asks for more than any node could ever give."""
+
+    def __init__(self, needs: str, largest: str) -> None:
+        super().__init__(needs, largest)
+        self.needs, self.largest = needs, largest
+
+    def __str__(self) -> str:
+        return f"an agent needs {self.needs}; the largest node has {self.largest}"
+
+
+class ClusterError(CodetetherError):
+    """Ray could not be started or joined; the sentence says what to do."""
+
+
+# -- tools ----------------------------------------------------------------------------------------
+
+
+class ToolError(CodetetherError):
+    """For the model to read and act on; anything else a tool raises is ours to fix."""
+
+
+class PathEscapesError(ToolError):
+    """A path leads out of the agent's directory."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} is outside the workspace; use a path inside it"
+
+
+# -- workspace, swarm -----------------------------------------------------------------------------
+
+
+class WorkspaceError(CodetetherError):
+    """Git or the file system said no."""
+
+
+class PlanError(CodetetherError):
+    """A plan cannot be accepted: the sentence says what is wrong, for the model and the user."""
+
+
+# -- journal, bus, stores -------------------------------------------------------------------------
+
+
+class JournalError(CodetetherError):
+    """The journal could not be written; nothing unacknowledged is promised."""
+
+
+class JournalCorruptError(JournalError):
+    """Bytes in the middle of a journal are damaged."""
+
+    def __init__(self, run_id: str, segment: str, offset: int, detail: str) -> None:
+        super().__init__(run_id, segment, offset, detail)
+        self.run_id, self.segment, self.offset, self.detail = run_id, segment, offset, detail
+
+    def __str__(self) -> str:
+        where = f"at byte {self.offset} of {self.segment}"
+        return f"the journal of {self.run_id} is damaged {where}: {self.detail}"
+
+
+class RunBusyError(JournalError):
+    """Another process writes this run."""
+
+    def __init__(self, run_id: str, holder: str) -> None:
+        super().__init__(run_id, holder)
+        self.run_id, self.holder = run_id, holder
+
+    def __str__(self) -> str:
+        stop = f"`codetether cancel {self.run_id}`"
+        return f"run {self.run_id} is in use by {self.holder}; stop it with {stop}"
+
+
+class UnknownRunError(CodetetherError):
+    """There is no such run or session."""
+
+    exit_code = 2
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"no run {self.run_id!r}; `codetether runs` lists them"
+
+
+class CursorExpiredError(CodetetherError):
+    """A bus cursor's offset has been dropped, or its epoch is gone."""
+
+    def __init__(self, requested: int, oldest: int) -> None:
+        super().__init__(requested, oldest)
+        self.requested, self.oldest = requested, oldest
+
+    def __str__(self) -> str:
+        return f"offset {self.requested} expired; oldest is {self.oldest}"
+
+
+class TooManyPollsError(CodetetherError):
+    """The bus holds as many parked polls as it may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"the bus already holds {self.limit} waiting polls; share one per process"
+
+
+class SecretStoreError(CodetetherError):
+    """The secret store cannot be read or written."""
+
+    exit_code = 4

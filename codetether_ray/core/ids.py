@@ -1,0 +1,46 @@
+"""Names of runs, agents and calls.
+
+A run id sorts by time; an agent's path names its place in the run's tree and is deterministic, so
+that a tape or a journal finds the same agent again: `main`, `planner`, `sub/tests`,
+`sub/tests/task-1`, `resolver/tests`, `synthesis`.
+"""
+
+import re
+import secrets
+import time
+from typing import Literal
+
+RunKind = Literal["session", "swarm"]
+
+_PREFIX: dict[RunKind, str] = {"session": "ses", "swarm": "swm"}
+_RUN_ID = re.compile(r"[a-z]{3}_[0-9a-z]{10}_[0-9a-f]{8}")
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def _base36(number: int, width: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _ALPHABET[digit] + digits
+    return digits.rjust(width, "0")
+
+
+def new_run_id(kind: RunKind) -> str:
+    """A fresh run id: kind, milliseconds since the epoch in base 36, 32 random bits."""
+    return f"{_PREFIX[kind]}_{_base36(time.time_ns() // 1_000_000, 10)}_{secrets.token_hex(4)}"
+
+
+def is_run_id(text: str) -> bool:
+    """Whether `text` has the form of a run id (so that no path can hide in it)."""
+    return _RUN_ID.fullmatch(text) is not None
+
+
+def slug(text: str, limit: int = 48) -> str:
+    """`text` as lower-case letters, digits and dashes; never empty."""
+    cleaned = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:limit].strip("-")
+    return cleaned or "item"
+
+
+def child_path(parent: str, ordinal: int) -> str:
+    """The path of the `ordinal`-th (from 1) child that `parent` spawns by the `task` tool."""
+    return f"{parent}/task-{ordinal}"

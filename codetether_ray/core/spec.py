@@ -1,0 +1,100 @@
+"""What an agent is made from, and what a turn of it comes to. Values only: they travel."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from codetether_ray.core.usage import Usage
+
+AgentKind = Literal["main", "planner", "subagent", "resolver", "synthesis"]
+
+Outcome = Literal[
+    "completed",
+    "max_steps",
+    "budget",
+    "stuck",
+    "timeout",
+    "cancelled",
+    "needs_decision",
+    "waiting",
+    "failed",
+]
+"""How a turn ended; only `completed` is success. `waiting`: a quota, to be resumed later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlation:
+    """Which run, session, swarm, task, goal a thing belongs to. Ids; empty where there is none."""
+
+    run_id: str
+    session_id: str = ""
+    swarm_id: str = ""
+    task_id: str = ""
+    okr_id: str = ""
+    okr_run_id: str = ""
+    relay_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSpec:
+    """One agent, complete: everything that is not a secret and not a handle."""
+
+    path: str
+    kind: AgentKind
+    name: str
+    model: str
+    """`provider/model`."""
+    root: str
+    """The directory that the agent works in and may not leave."""
+    correlation: Correlation
+    instructions: str = ""
+    """The role, for the system prompt's stable part."""
+    situation: str = ""
+    """What varies (date, git base, siblings): sent last, in the first user message."""
+    tools: tuple[str, ...] = ()
+    """Names of the tools it gets; sorted by the registry."""
+    max_steps: int = 50
+    max_tool_calls: int = 500
+    timeout_s: float | None = None
+    """Wall time of a turn, waiting for children not counted."""
+    max_output_tokens: int = 8192
+    temperature: float | None = None
+    depth: int = 0
+    max_depth: int = 3
+    cpus: float = 0.0
+    """CPUs that Ray reserves for its actor; 0 because agents mostly wait."""
+    memory_bytes: int = 200_000_000
+    """What admission reserves for the agent with its tool processes."""
+    env: tuple[tuple[str, str], ...] = ()
+    """Extra variables of its tool processes (never secrets)."""
+    output_schema: str | None = None
+    """JSON text of the schema that the last message must satisfy."""
+    retry_for_s: float = 300.0
+    wait_quota_s: float = 0.0
+    files: tuple[str, ...] = ()
+    """Paths that its plan says it will touch."""
+    base_url: str = ""
+    """Overrides the provider's address (not secret)."""
+    data_dir: str = ""
+    """Where runs, keys and worktrees are kept; empty for this user's default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnResult:
+    """The truth about a finished turn."""
+
+    outcome: Outcome
+    text: str = ""
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
+    """None where a model's price is unknown."""
+    steps: int = 0
+    tool_calls: int = 0
+    elapsed_s: float = 0.0
+    error: str = ""
+    error_kind: str = ""
+    """Class name of the error, where `outcome` is not `completed`."""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the work was done."""
+        return self.outcome == "completed"

@@ -1,0 +1,1 @@
+"""The one-process world: every port on asyncio."""

@@ -1,0 +1,62 @@
+"""Where one agent's process lives. The runtime decides who may start; a host starts it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from codetether_ray.core.messages import Message
+from codetether_ray.core.spec import AgentSpec, TurnResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """What the nodes of a host could give (totals) and what they have free as seen now.
+
+    `largest_memory_bytes` is the total of the largest node: more than that is infeasible.
+    """
+
+    cpus: float
+    memory_bytes: int
+    free_memory_bytes: int
+    largest_memory_bytes: int
+
+
+class AgentProcess(Protocol):
+    """One started agent."""
+
+    async def turn(self, message: Message) -> TurnResult:
+        """Give it a turn (or let it go on with the one its journal shows unfinished).
+
+        Cancelling the caller cancels the turn.
+
+        Raises:
+            AgentLostError: its process died.
+        """
+        ...
+
+    async def cancel(self) -> None:
+        """Cancel the running turn, if any; it ends with outcome `cancelled`."""
+        ...
+
+    async def end(self) -> None:
+        """End it and its tool processes. Idempotent; never raises for a dead one."""
+        ...
+
+
+class AgentHost(Protocol):
+    """Starts agents in this process, or as Ray actors."""
+
+    async def start(self, spec: AgentSpec, *, attempt: int = 0) -> AgentProcess:
+        """Start an agent; it rebuilds itself from its journal.
+
+        Raises:
+            AgentLostError: it could not be started (an infrastructure fault).
+        """
+        ...
+
+    async def capacity(self) -> Capacity:
+        """What there is."""
+        ...
+
+    async def close(self) -> None:
+        """End what was started."""
+        ...

@@ -1,0 +1,122 @@
+"""Source trees: a base, a worktree per sub-agent, commits, merges."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What a run works from.
+
+    `commit` holds the user's tree as it was: HEAD, or a snapshot commit on top of it when files
+    were changed or untracked. `notes` are sentences for the user and the agents (unborn HEAD,
+    shallow clone, submodules, LFS pointers, files left out).
+    """
+
+    commit: str
+    head: str = ""
+    branch: str = ""
+    is_snapshot: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """A worktree of one agent. `env` goes to its tool processes (port range and the like)."""
+
+    id: str
+    path: Path
+    branch: str
+    base: str
+    env: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What an agent's work came to. `is_empty`: nothing changed, `commit` is the tree's base."""
+
+    commit: str
+    tree: str
+    is_empty: bool
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences about files left out and the like."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeOutcome:
+    """The result of merging `theirs` into `ours` without a checkout.
+
+    `commit` is the merge ("" if there were conflicts); `conflicts` are the paths.
+    """
+
+    status: Literal["merged", "already", "conflict"]
+    commit: str = ""
+    conflicts: tuple[str, ...] = ()
+
+
+class Workspace(Protocol):
+    """The trees of one run. Never touches the user's branch, index or files, but in `deliver`."""
+
+    async def open(self) -> Base:
+        """Look at the directory and make the run's base (idempotent)."""
+        ...
+
+    async def start(self, id: str, parents: tuple[str, ...] = ()) -> Tree:
+        """A worktree for agent `id` on its own branch, from the base or the merge of `parents`.
+
+        `parents` are commits in plan order. An existing tree of that id (a retry, a resume) is
+        given back as it is.
+
+        Raises:
+            WorkspaceError: parents conflict, or git refuses.
+        """
+        ...
+
+    async def commit(self, tree: Tree, message: str) -> Commit:
+        """Commit all that is there (ignored files left out) on the tree's branch."""
+        ...
+
+    async def merge(self, theirs: str, message: str, *, into: str | None = None) -> MergeOutcome:
+        """Merge commit `theirs` into the run's main branch (or onto commit `into`)."""
+        ...
+
+    async def start_merge(self, id: str, theirs: str) -> Tree:
+        """A worktree at the run's main branch with `theirs` half merged, markers in its files."""
+        ...
+
+    async def finish_merge(self, tree: Tree, theirs: str, message: str) -> MergeOutcome:
+        """Commit a resolved merge to the run's main branch; `conflict` if markers are left."""
+        ...
+
+    async def release(self, tree: Tree, *, keep: bool) -> None:
+        """Let go of a worktree: removed if all its work is committed and `keep` is false.
+
+        The branch stays; nothing is forced.
+        """
+        ...
+
+    async def head(self) -> str:
+        """The commit of the run's main branch (the base if nothing was merged)."""
+        ...
+
+    async def main_branch(self) -> str:
+        """Its name; empty outside git."""
+        ...
+
+    async def diffstat(self) -> str:
+        """`git diff --stat` of base to head; empty if nothing changed."""
+        ...
+
+    async def patch(self) -> str:
+        """The whole change as a unified diff."""
+        ...
+
+    async def deliver(self) -> str:
+        """Merge the run's main branch into the user's branch; a sentence on what was done.
+
+        Raises:
+            WorkspaceError: the user's tree moved or would be overwritten; nothing was changed.
+        """
+        ...

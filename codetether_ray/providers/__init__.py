@@ -1,0 +1,1 @@
+"""Model providers: wire formats, profiles, prices, tapes."""

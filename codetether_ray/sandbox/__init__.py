@@ -1,0 +1,1 @@
+"""Processes of tools: own group, own environment, bounded output."""

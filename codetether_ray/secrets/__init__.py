@@ -1,0 +1,1 @@
+"""Secret stores: Vault, and an encrypted file."""

@@ -1,0 +1,1 @@
+"""Swarm: a task becomes a plan, the plan sub-agents, their work one branch."""

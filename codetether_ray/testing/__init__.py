@@ -1,0 +1,1 @@
+"""Fakes and servers for tests, shipped so that others can test too."""

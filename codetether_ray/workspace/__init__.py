@@ -1,0 +1,1 @@
+"""Source trees in git: base, worktrees, commits, merges."""

@@ -1,0 +1,43 @@
+"""Options and markers of the whole suite."""
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_SLICES = 4  # of a long matrix, one quarter runs by default
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run every cell of the long matrices")
+    parser.addoption("--live", action="store_true", help="run tests that need keys or a GPU")
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    return done.stdout.strip() or "none"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    chosen = int(hashlib.sha256(_commit().encode()).hexdigest(), 16) % _SLICES
+    for item in items:
+        if item.get_closest_marker("live") and not config.getoption("--live"):
+            item.add_marker(pytest.mark.skip(reason="needs --live"))
+        if item.get_closest_marker("matrix") and not config.getoption("--full"):
+            cell = int(hashlib.sha256(item.nodeid.encode()).hexdigest(), 16) % _SLICES
+            if cell != chosen:
+                item.add_marker(pytest.mark.skip(reason="another slice's turn; --full runs all"))
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's own configuration and data."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    for name in list(os.environ):
+        if name.startswith(("CODETETHER_", "VAULT_", "XDG_")):
+            monkeypatch.delenv(name)
