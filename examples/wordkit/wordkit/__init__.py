@@ -1,0 +1,3 @@
+"""Words: slugs, wrapping, counting, reports."""
+
+__all__ = []
