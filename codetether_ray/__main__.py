@@ -2,12 +2,18 @@
 
 import sys
 
+from codetether_ray import __version__
+
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    arguments = sys.argv[1:]
+    if arguments in (["--version"], ["-V"]):  # answered without importing click
+        sys.stdout.write(f"codetether {__version__}\n")
+        return
     from codetether_ray.cli.main import run
 
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(arguments))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,102 @@
-"""The root command."""
+"""The root command, and how anything that goes wrong becomes an exit code and one sentence."""
+
+import errno
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
 
 from codetether_ray import __version__
+from codetether_ray.cli import exit_codes
+from codetether_ray.cli.commands import COMMANDS
+from codetether_ray.core.errors import CodetetherError
+
+PROGRAM = "codetether"
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by the table and imports one only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = importlib.import_module(entry.module).command
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name from the table, importing none."""
+        found = [
+            CompletionItem(name, help=entry.help)
+            for name, entry in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found if found else click.Command.shell_complete(self, ctx, incomplete)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 success, 1 failed or partial, 2 usage, 3 a decision was needed and "
+    "nobody could answer, 4 no or refused credentials, 124 --max-time was over, 130 interrupted.",
+)
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+def root() -> None:
+    """Distributed coding agents on Ray: one agent, or a swarm whose work becomes one branch."""
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command line; return its exit status."""
-    return 0 if arguments else len(__version__) and 2
+    """Run a command line; return its exit code. Errors are one sentence on stderr."""
+    try:
+        answer: Any = root.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+    except click.Abort:
+        return _interrupted()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except CodetetherError as error:
+        return _say(str(error), exit_codes.of_error(error))
+    except KeyboardInterrupt:
+        return _interrupted()
+    except OSError as error:
+        return _reader_gone() if error.errno == errno.EPIPE else _unexpected(error)
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        return _unexpected(error)
+    return answer if isinstance(answer, int) else exit_codes.SUCCESS
+
+
+def _say(sentence: str, code: int) -> int:
+    click.echo(f"{PROGRAM}: {sentence}", err=True)
+    return code
+
+
+def _interrupted() -> int:
+    return _say("interrupted", exit_codes.INTERRUPTED)
+
+
+def _reader_gone() -> int:
+    """Nobody reads our output any more (`| head`); keep the interpreter's last flush quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return exit_codes.FAILED
+
+
+def _unexpected(error: Exception) -> int:
+    from codetether_ray.cli.crash import write_report
+
+    words = str(error).strip().splitlines()
+    what = f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
+    where = write_report(error)
+    return _say(f"unexpected {what} (a fault of ours; traceback: {where})", exit_codes.FAILED)

@@ -1,0 +1,35 @@
+"""The table of commands: name, one line of help, and the module that is imported on use.
+
+Each module holds a click command named `command`.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One command: where it is, and what `--help` says of it without importing it."""
+
+    module: str
+    help: str
+
+
+COMMANDS = MappingProxyType(
+    {
+        "auth": Entry("codetether_ray.cli.auth", "Keep providers' keys: set, list, remove."),
+        "cancel": Entry("codetether_ray.cli.cancel", "Stop a run that another process drives."),
+        "cleanup": Entry(
+            "codetether_ray.cli.cleanup", "Remove worktrees and branches of finished runs."
+        ),
+        "completion": Entry("codetether_ray.cli.completion", "Print a shell's completion script."),
+        "config": Entry("codetether_ray.cli.config", "Show and change settings."),
+        "models": Entry("codetether_ray.cli.models", "List models and their prices."),
+        "run": Entry("codetether_ray.cli.run", "Give one agent a task, or go on with a session."),
+        "runs": Entry("codetether_ray.cli.runs", "List runs: sessions and swarms."),
+        "sessions": Entry("codetether_ray.cli.sessions", "List sessions of this directory."),
+        "swarm": Entry(
+            "codetether_ray.cli.swarm", "Split a task among agents and merge their work."
+        ),
+    }
+)
