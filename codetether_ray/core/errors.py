@@ -242,6 +242,17 @@ class WorkspaceError(CodetetherError):
     """Git or the file system said no."""
 
 
+class ParentsConflictError(WorkspaceError):
+    """The commits that a worktree should start from cannot be merged without a decision."""
+
+    def __init__(self, files: tuple[str, ...]) -> None:
+        super().__init__(files)
+        self.files = files
+
+    def __str__(self) -> str:
+        return f"the commits to start from conflict in {', '.join(self.files)}"
+
+
 class PlanError(CodetetherError):
     """A plan cannot be accepted: the sentence says what is wrong, for the model and the user."""
 

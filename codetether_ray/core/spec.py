@@ -93,6 +93,8 @@ class TurnResult:
     error: str = ""
     error_kind: str = ""
     """Class name of the error, where `outcome` is not `completed`."""
+    resumes_at: float | None = None
+    """When to go on (seconds since the epoch), where `outcome` is `waiting` and it is known."""
 
     @property
     def is_success(self) -> bool:

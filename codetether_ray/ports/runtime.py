@@ -1,5 +1,6 @@
 """Where agents live: admission, start, turn, end."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,11 +21,25 @@ class AgentStatus:
     attempts: int = 0
 
 
+Prepare = Callable[[AgentSpec], Awaitable[AgentSpec]]
+"""Awaited once an agent has its permit; gives the spec to start (with its worktree, say)."""
+
+
 class AgentRuntime(Protocol):
     """Runs agents. Callers never learn where."""
 
-    async def run(self, spec: AgentSpec, message: Message) -> TurnResult:
+    async def run(
+        self,
+        spec: AgentSpec,
+        message: Message,
+        *,
+        prepare: Prepare | None = None,
+        priority: int = 0,
+    ) -> TurnResult:
         """Wait for a permit, start the agent, give it one turn, end it.
+
+        What an agent needs only while it lives is made by `prepare`, so that a waiting one costs
+        nothing; what `prepare` raises reaches the caller. Higher priorities are admitted first.
 
         An agent whose journal already holds part of this turn goes on from there; one whose turn
         is finished there returns that result. A process that dies is replaced, up to a limit, and

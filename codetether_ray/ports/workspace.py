@@ -70,7 +70,8 @@ class Workspace(Protocol):
         given back as it is.
 
         Raises:
-            WorkspaceError: parents conflict, or git refuses.
+            ParentsConflictError: the parents conflict in some files.
+            WorkspaceError: git refuses.
         """
         ...
 
@@ -82,12 +83,22 @@ class Workspace(Protocol):
         """Merge commit `theirs` into the run's main branch (or onto commit `into`)."""
         ...
 
-    async def start_merge(self, id: str, theirs: str) -> Tree:
-        """A worktree at the run's main branch with `theirs` half merged, markers in its files."""
+    async def start_merge(self, id: str, theirs: str, *, onto: str | None = None) -> Tree:
+        """A worktree at the run's main branch with `theirs` half merged, markers in its files.
+
+        With `onto` it stands at that commit instead (a dependent's parents conflict). An existing
+        tree of that id (a retry, a resume) is given back as it is.
+        """
         ...
 
-    async def finish_merge(self, tree: Tree, theirs: str, message: str) -> MergeOutcome:
-        """Commit a resolved merge to the run's main branch; `conflict` if markers are left."""
+    async def finish_merge(
+        self, tree: Tree, theirs: str, message: str, *, onto: str | None = None
+    ) -> MergeOutcome:
+        """Commit a resolved merge to the run's main branch; `conflict` if markers are left.
+
+        With `onto` (as given to `start_merge`) the merge is committed on the tree's branch alone
+        and the main branch stays where it is.
+        """
         ...
 
     async def release(self, tree: Tree, *, keep: bool) -> None:
