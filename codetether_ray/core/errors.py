@@ -253,6 +253,17 @@ class ParentsConflictError(WorkspaceError):
         return f"the commits to start from conflict in {', '.join(self.files)}"
 
 
+class ParentsConflictError(WorkspaceError):
+    """Commits that a worktree should start from do not merge; `files` are the conflicts."""
+
+    def __init__(self, tree: str, files: tuple[str, ...]) -> None:
+        super().__init__(tree, files)
+        self.tree, self.files = tree, files
+
+    def __str__(self) -> str:
+        return f"the work that {self.tree} builds on conflicts in {', '.join(self.files)}"
+
+
 class PlanError(CodetetherError):
     """A plan cannot be accepted: the sentence says what is wrong, for the model and the user."""
 
@@ -274,6 +285,17 @@ class JournalCorruptError(JournalError):
     def __str__(self) -> str:
         where = f"at byte {self.offset} of {self.segment}"
         return f"the journal of {self.run_id} is damaged {where}: {self.detail}"
+
+
+class HistoryError(JournalError):
+    """An agent's recorded events contradict each other."""
+
+    def __init__(self, agent: str, detail: str) -> None:
+        super().__init__(agent, detail)
+        self.agent, self.detail = agent, detail
+
+    def __str__(self) -> str:
+        return f"the history of agent {self.agent} is not sound: {self.detail}"
 
 
 class RunBusyError(JournalError):

@@ -23,7 +23,11 @@ class Base:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """A worktree of one agent. `env` goes to its tool processes (port range and the like)."""
+    """A worktree of one agent. `env` goes to its tool processes (port range and the like).
+
+    `path` is where the agent works: the worktree's root, or in it the directory that the user
+    started from. A merge to be resolved has its root.
+    """
 
     id: str
     path: Path
@@ -101,10 +105,11 @@ class Workspace(Protocol):
         """
         ...
 
-    async def release(self, tree: Tree, *, keep: bool) -> None:
+    async def release(self, tree: Tree, *, keep: bool) -> str | None:
         """Let go of a worktree: removed if all its work is committed and `keep` is false.
 
-        The branch stays; nothing is forced.
+        The branch stays; nothing is forced. Returns a sentence if the tree was kept for what is
+        in it, though `keep` was false.
         """
         ...
 
