@@ -92,6 +92,16 @@ class ModelResponded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Nudged:
+    """The harness answered an unfinished model answer by a user message of its own."""
+
+    tag: ClassVar[str] = "agent.nudged"
+    step: int
+    reason: Literal["length", "empty", "content_filter", "schema"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFailed:
     """A model call failed for good."""
 
@@ -282,6 +292,7 @@ DurableEvent = (
     | TurnStarted
     | ModelRequested
     | ModelResponded
+    | Nudged
     | ModelFailed
     | ToolStarted
     | ToolFinished

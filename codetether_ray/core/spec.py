@@ -74,6 +74,10 @@ class AgentSpec:
     """Paths that its plan says it will touch."""
     base_url: str = ""
     """Overrides the provider's address (not secret)."""
+    finished_turns: int | None = None
+    """How many finished turns its journal held when the caller asked for a new one. A turn that
+    was finished later, with the same message, is this one and is not run again. None: the last
+    turn of the journal is this one if it has the same message."""
     data_dir: str = ""
     """Where runs, keys and worktrees are kept; empty for this user's default."""
 
@@ -93,6 +97,8 @@ class TurnResult:
     error: str = ""
     error_kind: str = ""
     """Class name of the error, where `outcome` is not `completed`."""
+    resume_in_s: float | None = None
+    """Where `outcome` is `waiting`: when the quota resets, in seconds from the turn's end."""
     resumes_at: float | None = None
     """When to go on (seconds since the epoch), where `outcome` is `waiting` and it is known."""
 
