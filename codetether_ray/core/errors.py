@@ -253,17 +253,6 @@ class ParentsConflictError(WorkspaceError):
         return f"the commits to start from conflict in {', '.join(self.files)}"
 
 
-class ParentsConflictError(WorkspaceError):
-    """Commits that a worktree should start from do not merge; `files` are the conflicts."""
-
-    def __init__(self, tree: str, files: tuple[str, ...]) -> None:
-        super().__init__(tree, files)
-        self.tree, self.files = tree, files
-
-    def __str__(self) -> str:
-        return f"the work that {self.tree} builds on conflicts in {', '.join(self.files)}"
-
-
 class PlanError(CodetetherError):
     """A plan cannot be accepted: the sentence says what is wrong, for the model and the user."""
 
