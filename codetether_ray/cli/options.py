@@ -1,0 +1,91 @@
+"""Options that `run` and `swarm` share, and how their values become what the run needs."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from codetether_ray.core.errors import UsageError
+from codetether_ray.core.usage import Budget
+
+F = TypeVar("F", bound=Callable[..., Any])
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_COUNT = click.IntRange(min=1)
+
+
+def limits(function: F) -> F:
+    """Model, budget, time and tape: the options of every run."""
+    for option in reversed(
+        (
+            click.option("-m", "--model", metavar="PROVIDER/MODEL", help="The model to ask."),
+            click.option(
+                "--budget", type=_POSITIVE, metavar="USD", help="Spend at most this many dollars."
+            ),
+            click.option(
+                "--max-tokens", type=_COUNT, metavar="N", help="Use at most this many tokens."
+            ),
+            click.option(
+                "--max-time", type=_POSITIVE, metavar="S", help="End after S seconds, with 124."
+            ),
+            click.option(
+                "--retry-for",
+                type=click.FloatRange(min=0),
+                default=300.0,
+                show_default=True,
+                metavar="S",
+                help="How long to repeat one model call that a busy provider refuses.",
+            ),
+            click.option(
+                "--wait-quota",
+                type=click.FloatRange(min=0),
+                default=0.0,
+                metavar="S",
+                help="Wait up to S seconds for a spent quota to be reset, then go on.",
+            ),
+            click.option(
+                "--record",
+                type=click.Path(dir_okay=False, path_type=Path),
+                metavar="FILE",
+                help="Write the run's tape, for `--model tape/FILE`.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def budget(usd: float | None, max_tokens: int | None, agents: int | None = None) -> Budget:
+    """What the run may spend."""
+    return Budget(tokens=max_tokens, usd=usd, agents=agents)
+
+
+def given_text(argument: str) -> str:
+    """The argument, or what stdin holds where it is `-`.
+
+    Raises:
+        UsageError: there is no text.
+    """
+    text = sys.stdin.read() if argument == "-" else argument
+    if not text.strip():
+        raise UsageError("nothing was asked: the text is empty")
+    return text
+
+
+def schema(path: Path | None) -> str | None:
+    """The JSON text of `--output-schema`.
+
+    Raises:
+        UsageError: the file is no JSON object.
+    """
+    if path is None:
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--output-schema {path}: {error}") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"--output-schema {path}: a JSON Schema is an object")
+    return json.dumps(value)

@@ -1,0 +1,172 @@
+"""What `codetether run` prints: the answer on stdout, everything else on stderr."""
+
+import json
+import shlex
+import sys
+from typing import Literal, Protocol, TextIO
+
+from codetether_ray.bootstrap.session import SessionResult
+from codetether_ray.cli import words
+from codetether_ray.cli.style import paint
+from codetether_ray.core import events as e
+from codetether_ray.core.events import Record
+
+Format = Literal["text", "json", "stream-json"]
+
+
+class Output(Protocol):
+    """Shows a session while it runs, and its end."""
+
+    def show(self, record: Record) -> None:
+        """One event, as it comes."""
+        ...
+
+    def finish(self, result: SessionResult) -> None:
+        """The end."""
+        ...
+
+
+def open_output(form: Format) -> Output:
+    """The output of a format, on this process's streams."""
+    if form == "text":
+        return TextOutput(sys.stdout, sys.stderr)
+    if form == "json":
+        return JsonOutput(sys.stdout, sys.stderr)
+    return StreamJsonOutput(sys.stdout, sys.stderr)
+
+
+def resume_command(session_id: str) -> str:
+    """The command that goes on with a session."""
+    return f'codetether run --session {shlex.quote(session_id)} "go on"'
+
+
+class Notes:
+    """Lines on stderr: what the agent does, apart from answering."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str, colour: str = "dim") -> None:
+        """One line."""
+        self._stream.write(paint(text, colour, self._stream) + "\n")
+        self._stream.flush()
+
+    def show(self, record: Record) -> None:
+        """The line of an event, where it has one."""
+        who = "" if record.agent == "main" else f"{record.agent}: "
+        match record.event:
+            case e.ModelResponded(response=response):
+                for call in response.message.tool_calls:
+                    self.write(f"{who}· {words.tool_call(call)}")
+            case e.ToolFinished(result=result) if result.is_error:
+                self.write(f"{who}! {result.name}: {words.one_line(result.content, 160)}", "yellow")
+            case e.Retrying(next_in_s=delay, reason=reason, attempt=attempt):
+                why = words.one_line(reason, 160)
+                self.write(f"{who}retry {attempt} in {words.seconds(delay)}: {why}", "yellow")
+            case e.Compacted():
+                self.write(f"{who}the conversation was shortened")
+            case e.AgentRestarted(reason=reason):
+                self.write(f"{who}restarted: {words.one_line(reason, 160)}", "yellow")
+            case e.Warned(text=text):
+                self.write(f"{who}warning: {text}", "yellow")
+            case e.Queued(reason=reason):
+                self.write(f"{who}queued: {reason}")
+            case _:
+                pass
+
+    def close(self, result: SessionResult) -> None:
+        """How it ended, what it used, and how to go on."""
+        turn = result.turn
+        if not turn.is_success:
+            sentence = turn.error or f"the agent ended with outcome {turn.outcome}"
+            self.write(f"{turn.outcome}: {words.one_line(sentence, 2000)}", "red")
+        used = f"{words.tokens(turn.usage)} · {words.dollars(turn.cost_usd)}"
+        self.write(f"{turn.outcome} · {used} · {words.seconds(turn.elapsed_s)}")
+        self.write(f"go on: {resume_command(result.session_id)}")
+
+
+class TextOutput:
+    """The answer as text.
+
+    On a terminal it is shown as it streams; a pipe gets the last message alone, at the end.
+    """
+
+    def __init__(self, stdout: TextIO, stderr: TextIO) -> None:
+        self._stdout, self._notes = stdout, Notes(stderr)
+        self._is_live = stdout.isatty()
+        self._shown = ""  # of the step that streams now
+        self._is_mid_line = False
+
+    def show(self, record: Record) -> None:
+        """Stream the answer's text; say the rest on stderr."""
+        if self._is_live and record.agent == "main":
+            self._stream(record)
+        self._notes.show(record)
+
+    def _stream(self, record: Record) -> None:
+        match record.event:
+            case e.TextStreamed(text=text):
+                self._stdout.write(text)
+                self._stdout.flush()
+                self._shown += text
+                self._is_mid_line = not text.endswith("\n")
+            case e.Retrying():
+                self._shown = ""  # void: the call is made again
+                self._end_line()
+            case e.ModelResponded():
+                self._end_line()
+            case e.ModelRequested():
+                self._shown = ""
+            case _:
+                pass
+
+    def _end_line(self) -> None:
+        if self._is_mid_line:
+            self._stdout.write("\n")
+            self._stdout.flush()
+        self._is_mid_line = False
+
+    def finish(self, result: SessionResult) -> None:
+        """Print the answer, unless it was shown already."""
+        text = result.turn.text
+        if text and text != self._shown:
+            self._stdout.write(text if text.endswith("\n") else text + "\n")
+            self._stdout.flush()
+        self._notes.close(result)
+
+
+class JsonOutput:
+    """One object on stdout at the end."""
+
+    def __init__(self, stdout: TextIO, stderr: TextIO) -> None:
+        self._stdout, self._notes = stdout, Notes(stderr)
+
+    def show(self, record: Record) -> None:
+        """Say on stderr what happens."""
+        self._notes.show(record)
+
+    def finish(self, result: SessionResult) -> None:
+        """Print the object."""
+        self._stdout.write(json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n")
+        self._stdout.flush()
+        self._notes.close(result)
+
+
+class StreamJsonOutput:
+    """Each event one JSON line on stdout; the last line is the result, of kind `result`."""
+
+    def __init__(self, stdout: TextIO, stderr: TextIO) -> None:
+        self._stdout, self._notes = stdout, Notes(stderr)
+
+    def show(self, record: Record) -> None:
+        """One line."""
+        self._line(record.to_json())
+
+    def finish(self, result: SessionResult) -> None:
+        """The last line."""
+        self._line({"kind": "result", **result.to_json()})
+        self._notes.close(result)
+
+    def _line(self, value: object) -> None:
+        self._stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+        self._stdout.flush()

@@ -1,0 +1,100 @@
+"""`codetether run`: one agent, one turn."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from codetether_ray.cli import exit_codes, options
+from codetether_ray.cli.output import Format, open_output
+
+
+@click.command("run")
+@click.argument("message")
+@options.limits
+@click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the newest session here.")
+@click.option("-s", "--session", metavar="ID", help="Go on with this session.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "stream-json"]),
+    default="text",
+    show_default=True,
+    help="text: the answer; json: one object; stream-json: one line per event.",
+)
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="Attach a file or picture (repeatable).",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the last message to FILE as well.",
+)
+@click.option(
+    "--output-schema",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The answer must be JSON that satisfies this JSON Schema.",
+)
+@click.option(
+    "--max-steps",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Model calls at most.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Seconds that the agent may work, waiting for children not counted.",
+)
+@click.option("--ray", "on_ray", is_flag=True, help="Run the agent on a Ray cluster.")
+def command(message: str, form: Format, **given: Any) -> int:
+    """Give one agent a task in this directory. MESSAGE `-` reads it from stdin."""
+    return asyncio.run(_run(options.given_text(message), form, given))
+
+
+async def _run(text: str, form: Format, given: dict[str, Any]) -> int:
+    from codetether_ray.bootstrap.session import SessionOptions, SessionResult, run_session
+    from codetether_ray.cli import attachments
+    from codetether_ray.cli.signals import Stopper
+
+    if given["session"] and given["go_on"]:
+        raise click.UsageError("--session and --continue exclude each other")
+    wanted = SessionOptions(
+        message=attachments.message(text, given["files"]),
+        directory=Path.cwd(),
+        model=given["model"],
+        session_id=given["session"],
+        continue_newest=given["go_on"],
+        max_steps=given["max_steps"],
+        timeout_s=given["timeout"],
+        budget=options.budget(given["budget"], given["max_tokens"]),
+        output_schema=options.schema(given["output_schema"]),
+        retry_for_s=given["retry_for"],
+        wait_quota_s=given["wait_quota"],
+        record=given["record"],
+        on_ray=given["on_ray"],
+    )
+    output = open_output(form)
+    stopper: Stopper[SessionResult] = Stopper(_say, given["max_time"])
+    result = await stopper.run(run_session(wanted, output.show, stopper.watch))
+    if given["output"] is not None:
+        given["output"].write_text(result.turn.text, encoding="utf-8")
+    output.finish(result)
+    return stopper.exit_code(exit_codes.of_outcome(result.turn.outcome, result.turn.error_kind))
+
+
+def _say(sentence: str) -> None:
+    click.echo(f"codetether: {sentence}", err=True)
