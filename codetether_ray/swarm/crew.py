@@ -1,0 +1,67 @@
+"""The specs of a swarm's agents. Paths are deterministic, so that a journal or a tape finds them.
+
+`planner`, `planner-repair`, `sub/<id>`, `resolver/<id>`, `resolver/<id>/again`, `synthesis`.
+"""
+
+from dataclasses import replace
+
+from codetether_ray.core.spec import AgentKind, AgentSpec
+from codetether_ray.ports.workspace import Base, Tree
+from codetether_ray.swarm import prompts
+from codetether_ray.swarm.options import SwarmOptions
+from codetether_ray.swarm.plan import Plan, Subtask
+
+
+class Crew:
+    """Makes each agent's spec from the swarm's template."""
+
+    def __init__(self, options: SwarmOptions) -> None:
+        self._options = options
+
+    def planner(self, *, repair: bool = False) -> AgentSpec:
+        """The agent that makes the plan, or repairs it."""
+        path = "planner-repair" if repair else "planner"
+        return self._spec(path, "planner", "planner", prompts.PLANNER_ROLE)
+
+    def subagent(self, subtask: Subtask) -> AgentSpec:
+        """The agent of a subtask, before it has a worktree (see `placed`)."""
+        role = prompts.SUBAGENT_ROLE
+        if subtask.specialty:
+            role = f"Your specialty: {subtask.specialty}.\n{role}"
+        spec = self._spec(f"sub/{subtask.id}", "subagent", subtask.name, role)
+        return replace(spec, files=subtask.files)
+
+    def placed(
+        self, spec: AgentSpec, tree: Tree, base: Base, plan: Plan, subtask: Subtask
+    ) -> AgentSpec:
+        """A sub-agent's spec, in its worktree."""
+        told = prompts.situation(base, tree.base, plan, subtask)
+        return replace(_in_tree(spec, tree), situation=told)
+
+    def resolver(self, id: str, tree: Tree, *, again: bool = False) -> AgentSpec:
+        """The agent that resolves a merge in `tree`."""
+        path = f"resolver/{id}/again" if again else f"resolver/{id}"
+        return _in_tree(self._spec(path, "resolver", f"resolver {id}", prompts.RESOLVER_ROLE), tree)
+
+    def synthesis(self) -> AgentSpec:
+        """The agent that answers the task."""
+        return self._spec("synthesis", "synthesis", "synthesis", prompts.SYNTHESIS_ROLE)
+
+    def _spec(self, path: str, kind: AgentKind, name: str, role: str) -> AgentSpec:
+        template = self._options.template
+        extra = f"\n{template.instructions}" if template.instructions else ""
+        return replace(
+            template,
+            path=path,
+            kind=kind,
+            name=name,
+            instructions=f"{role}{extra}",
+            tools=self._options.tools.get(kind, ()),
+            depth=1,  # the swarm itself is the root of the tree
+            output_schema=None,
+        )
+
+
+def _in_tree(spec: AgentSpec, tree: Tree) -> AgentSpec:
+    env = {**dict(spec.env), **tree.env}
+    return replace(spec, root=str(tree.path), env=tuple(sorted(env.items())))
