@@ -1,1 +1,1 @@
-"""The durable event log: segments, recovery, listing."""
+"""The journal: append-only JSONL segments of a run, group commit, recovery, reading."""

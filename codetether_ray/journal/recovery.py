@@ -1,0 +1,102 @@
+"""Takes over a run: fences the writer before, reads the whole stream, cuts a torn tail, seals.
+
+The order is the promise: the generation is raised first and the tail is read second, so that an
+older writer either had its records read here or gets no acknowledgement for them.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.errors import JournalError
+from codetether_ray.journal.disk import Disk
+from codetether_ray.journal.generation import raise_generation
+from codetether_ray.journal.index import RunIndex
+from codetether_ray.journal.lines import Position
+from codetether_ray.journal.scan import RunScan
+from codetether_ray.journal.segments import Segment, sealed_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """Where a run stands after take-over.
+
+    `adopted` says what was taken over from the writer before: the segment's name, its end, the
+    SHA-256 of its bytes and how many were cut off; empty where there was no open segment.
+    """
+
+    position: Position
+    generation: int
+    index: RunIndex
+    agent_seqs: dict[str, int]
+    adopted: JsonObject = field(default_factory=dict)
+
+
+def recover(run_id: str, directory: Path, disk: Disk) -> Recovered:
+    """Make the run ready for a new writer, whose lock is already held.
+
+    Raises:
+        JournalCorruptError: bytes are damaged or missing; nothing was changed but the generation.
+        JournalError: the disk refused.
+    """
+    try:
+        generation = raise_generation(directory)
+        scan = RunScan(run_id, directory)
+        index, agent_seqs = RunIndex(directory), dict[str, int]()
+        for line in scan:
+            if not line.is_control:
+                agent = str(line.data["agent"])
+                index.add(agent, line.place.off, line.length)
+                agent_seqs[agent] = int(line.data["agent_seq"]) + 1
+        segment = scan.segment
+        adopted: JsonObject = {}
+        if segment is not None and segment.is_open:
+            adopted = _adopt(segment, scan, generation, disk)
+        return Recovered(
+            position=scan.position,
+            generation=generation,
+            index=index,
+            agent_seqs=agent_seqs,
+            adopted=adopted,
+        )
+    except OSError as error:
+        raise JournalError(f"the journal of {run_id} cannot be opened: {error}") from error
+
+
+def _adopt(segment: Segment, scan: RunScan, generation: int, disk: Disk) -> JsonObject:
+    """Cut the torn tail (a copy is kept), flush what is left, and seal it by its name."""
+    end = scan.position.off
+    length = end - segment.start
+    if scan.torn_bytes:
+        _keep_aside(segment, length, end, generation)
+    if length == 0:  # its writer died before its first line was whole
+        segment.path.unlink()
+        return {}
+    file = disk.open(segment.path)
+    try:
+        if scan.torn_bytes:
+            file.truncate(length)
+        file.sync()
+    finally:
+        file.close()
+    sealed = segment.path.with_name(sealed_name(segment.path.name, end))
+    disk.rename(segment.path, sealed)
+    disk.sync_directory(segment.path.parent)
+    with sealed.open("rb") as data:
+        digest = hashlib.file_digest(data, "sha256").hexdigest()
+    return {"segment": sealed.name, "end": end, "sha256": digest, "cut_bytes": scan.torn_bytes}
+
+
+def _keep_aside(segment: Segment, length: int, end: int, generation: int) -> None:
+    """Copy the bytes that are to be cut into a file of their own."""
+    with segment.path.open("rb") as data:
+        data.seek(length)
+        torn = data.read()
+    copy = segment.path.with_name(f"torn-{end:020}-gen{generation}")
+    descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(torn)
+        file.flush()
+        os.fsync(descriptor)

@@ -1,0 +1,140 @@
+"""Puts chunks on the disk: blobs, then lines, one flush, the fence, the mark. It blocks.
+
+A failed write or flush is final. The kernel reports a lost page once and forgets it, so nothing is
+tried again: the file is cut back to what was flushed, and whoever waits is told.
+"""
+
+import errno
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from codetether_ray.core.errors import JournalError
+from codetether_ray.journal.blobs import BLOBS, store_blob
+from codetether_ray.journal.disk import AppendFile, Disk, write_all
+from codetether_ray.journal.generation import generation_path
+from codetether_ray.journal.lines import Position
+from codetether_ray.journal.mark import write_mark
+from codetether_ray.journal.segments import open_name, sealed_name
+from codetether_ray.journal.stream import Chunk, Roll
+
+
+class RunSink:
+    """The files that one writer of one run writes. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        directory: Path,
+        disk: Disk,
+        position: Position,
+        generation: int,
+        clock: Callable[[], float],
+    ) -> None:
+        """Go on behind `position`, in a new segment that the first commit makes."""
+        self._run_id = run_id
+        self._directory = directory
+        self._disk = disk
+        self._generation = generation
+        self._clock = clock
+        self._durable = position
+        self._start = position.off
+        self._path: Path | None = None
+        self._file: AppendFile | None = None
+        self._is_named = False
+        self._turn = 0
+        self._failure: JournalError | None = None
+
+    def commit(self, chunks: Sequence[Chunk]) -> None:
+        """Make chunks durable, in order.
+
+        Raises:
+            JournalError: none of them is; from then on every call raises.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            self._write(chunks)
+        except OSError as error:
+            self._failure = JournalError(self._sentence(error))
+            self._cut_back()
+            raise self._failure from error
+        if self._is_superseded():
+            self._failure = JournalError(
+                f"another process took over run {self._run_id}; this one must stop"
+            )
+            raise self._failure
+        self._durable = chunks[-1].end
+        self._note()
+
+    def close(self) -> None:
+        """Close the open segment's file."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def _write(self, chunks: Sequence[Chunk]) -> None:
+        self._write_blobs(chunks)
+        waiting: list[bytes] = []
+        for chunk in chunks:
+            for piece in chunk.pieces:
+                if isinstance(piece, Roll):
+                    self._flush(waiting)
+                    self._seal(piece.end)
+                else:
+                    waiting.append(piece)
+        self._flush(waiting)
+        if not self._is_named:
+            self._disk.sync_directory(self._directory)
+            self._disk.sync_directory(self._directory.parent)
+            self._is_named = True
+
+    def _write_blobs(self, chunks: Sequence[Chunk]) -> None:
+        blobs = [blob for chunk in chunks for blob in chunk.blobs]
+        for blob in blobs:
+            store_blob(self._disk, self._directory, blob)
+        if blobs:
+            self._disk.sync_directory(self._directory / BLOBS)
+            self._disk.sync_directory(self._directory)
+
+    def _flush(self, waiting: list[bytes]) -> None:
+        if self._file is None:
+            self._path = self._directory / open_name(self._start, self._clock())
+            self._file = self._disk.create(self._path)
+            self._is_named = False
+        write_all(self._file, b"".join(waiting))
+        waiting.clear()
+        self._file.sync()
+
+    def _seal(self, end: int) -> None:
+        """Give the segment its final name; the next flush makes a new one."""
+        assert self._path is not None, "a flush came before"
+        self.close()
+        self._disk.rename(self._path, self._path.with_name(sealed_name(self._path.name, end)))
+        self._path = None
+        self._start = end
+        self._is_named = False
+
+    def _is_superseded(self) -> bool:
+        return self._disk.exists(generation_path(self._directory, self._generation + 1))
+
+    def _note(self) -> None:
+        with suppress(OSError):  # the mark is a lower bound: one that is not written is only older
+            write_mark(self._disk, self._directory, self._durable, self._turn)
+        self._turn += 1
+
+    def _cut_back(self) -> None:
+        """Take unflushed bytes off, so that nobody who opens the run next builds on them."""
+        if self._file is not None and not self._is_superseded():
+            with suppress(OSError):
+                self._file.truncate(max(self._durable.off - self._start, 0))
+        self.close()
+
+    def _sentence(self, error: OSError) -> str:
+        where = f"the journal of {self._run_id} in {self._directory}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"the disk is full: {where} cannot grow; make room and continue the run"
+        reason = error.strerror or str(error)
+        return f"{where} could not be written ({reason}); continue the run when the disk is well"
