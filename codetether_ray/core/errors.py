@@ -257,6 +257,17 @@ class PlanError(CodetetherError):
     """A plan cannot be accepted: the sentence says what is wrong, for the model and the user."""
 
 
+class PlannerFailedError(CodetetherError):
+    """The agent that makes a swarm's plan did not end its turn well."""
+
+    def __init__(self, outcome: str, error_kind: str, detail: str) -> None:
+        super().__init__(outcome, error_kind, detail)
+        self.outcome, self.error_kind, self.detail = outcome, error_kind, detail
+
+    def __str__(self) -> str:
+        return f"no plan was made: the planner ended with {self.outcome} ({self.detail})"
+
+
 # -- journal, bus, stores -------------------------------------------------------------------------
 
 

@@ -202,6 +202,8 @@ class SubtaskChanged:
     detail: str = ""
     commit: str = ""
     branch: str = ""
+    files: tuple[str, ...] = ()
+    """Paths that its commit changed; none on a completed one means that it changed nothing."""
     result: TurnResult | None = None
 
 
