@@ -43,18 +43,27 @@ class Price:
     output: float
     cache_read: float | None = None
     cache_write: float | None = None
+    long_above_tokens: int | None = None
+    """A call with a longer prompt costs, all of it, the prices times these factors."""
+    long_input_factor: float = 1.0
+    long_output_factor: float = 1.0
 
     def cost_usd(self, usage: Usage) -> float:
-        """What `usage` costs; cache prices default to the input price."""
+        """What one call's `usage` costs; cache prices default to the input price."""
+        limit = self.long_above_tokens
+        is_long = limit is not None and usage.prompt_tokens > limit
         read = self.input if self.cache_read is None else self.cache_read
         write = self.input if self.cache_write is None else self.cache_write
         plain = usage.prompt_tokens - usage.cache_read_tokens - usage.cache_write_tokens
-        return (
+        taken = (
             max(plain, 0) * self.input
             + usage.cache_read_tokens * read
             + usage.cache_write_tokens * write
-            + usage.completion_tokens * self.output
-        ) / _MILLION
+        )
+        given = usage.completion_tokens * self.output
+        if is_long:
+            taken, given = taken * self.long_input_factor, given * self.long_output_factor
+        return (taken + given) / _MILLION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
