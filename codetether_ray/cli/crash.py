@@ -1,6 +1,7 @@
 """Where the traceback of an unexpected error goes: a private file, never the screen."""
 
 import contextlib
+import os
 import tempfile
 import traceback
 from pathlib import Path
@@ -23,7 +24,7 @@ def _folder() -> Path | None:
     from codetether_ray.config.paths import data_dir
 
     with contextlib.suppress(OSError):
-        folder = data_dir() / "crashes"
+        folder = data_dir(os.environ) / "crashes"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
     return None

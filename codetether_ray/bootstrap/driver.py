@@ -1,0 +1,91 @@
+"""Which process drives a run, so that another can ask it to stop."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from codetether_ray.core.errors import CodetetherError, UnknownRunError
+from codetether_ray.core.ids import is_run_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """A process that drives a run. `mark` tells it from a later process of the same pid."""
+
+    pid: int
+    host: str
+    mark: str
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether that very process still runs, on this machine."""
+        return self.host == socket.gethostname() and _mark(self.pid) == self.mark
+
+
+@contextlib.contextmanager
+def driving(data_dir: Path, run_id: str) -> Iterator[None]:
+    """Say, while the context lasts, that this process drives `run_id`."""
+    path = _path(data_dir, run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mine = Driver(pid=os.getpid(), host=socket.gethostname(), mark=_mark(os.getpid()))
+    path.write_text(json.dumps(asdict(mine)), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def find(data_dir: Path, run_id: str) -> Driver | None:
+    """Who drives a run now; None if nobody does.
+
+    Raises:
+        UnknownRunError: `run_id` has not the form of one.
+    """
+    if not is_run_id(run_id):
+        raise UnknownRunError(run_id)
+    try:
+        found = Driver(**json.loads(_path(data_dir, run_id).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if found.is_alive or found.host != socket.gethostname() else None
+
+
+def stop(driver: Driver) -> None:
+    """Ask the driver to end its run cleanly, as Ctrl-C would.
+
+    Raises:
+        CodetetherError: it is on another machine, or is not ours.
+    """
+    if driver.host != socket.gethostname():
+        raise CodetetherError(f"the run is driven by process {driver.pid} on {driver.host}")
+    try:
+        os.kill(driver.pid, signal.SIGINT)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise CodetetherError(f"process {driver.pid} belongs to another user") from error
+
+
+def _path(data_dir: Path, run_id: str) -> Path:
+    return data_dir / "drivers" / f"{run_id}.json"
+
+
+def _mark(pid: int) -> str:
+    """When a process started, in the system's own words; empty if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        return stat.rpartition(")")[2].split()[19]  # field 22: start time in clock ticks
+    except OSError:
+        pass
+    if Path("/proc/self").exists():
+        return ""
+    done = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()

@@ -1,0 +1,46 @@
+"""`codetether cancel`: stop a run that another process drives."""
+
+import os
+import time
+
+import click
+
+from codetether_ray.cli import exit_codes
+
+_POLL_S = 0.1
+
+
+@click.command("cancel")
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="How long to wait for its end.",
+)
+def command(run_id: str, wait_s: float) -> int:
+    """Stop a run as Ctrl-C would: its agents end cleanly, and it can be continued."""
+    from codetether_ray.bootstrap import driver
+    from codetether_ray.config.paths import data_dir
+    from codetether_ray.core.errors import UnknownRunError
+    from codetether_ray.journal.segments import run_directory
+
+    folder = data_dir(os.environ)
+    found = driver.find(folder, run_id)
+    if found is None:
+        if not run_directory(folder, run_id).exists():
+            raise UnknownRunError(run_id)
+        click.echo(f"{run_id} is not running; nothing was stopped")
+        return exit_codes.SUCCESS
+    driver.stop(found)
+    deadline = time.monotonic() + wait_s
+    while found.is_alive and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    if found.is_alive:
+        click.echo(f"{run_id} was told to stop; process {found.pid} still tidies up", err=True)
+        return exit_codes.FAILED
+    click.echo(f"{run_id} was stopped")
+    return exit_codes.SUCCESS

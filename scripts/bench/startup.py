@@ -1,0 +1,129 @@
+"""How long a command takes to begin: one JSON line per case.
+
+`--version` and `--help` against `python -c "import click"` (goal: at most 2x), and from the
+command to the first model request of `codetether run`: cold (no cluster), and with a cluster of
+ours running. Medians of N runs; times in seconds.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, say
+
+_BIN = Path(sys.executable).parent
+
+
+def wall(command: list[str], env: dict[str, str]) -> float:
+    """Seconds that a command takes."""
+    began = time.perf_counter()
+    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def compare(runs: int, env: dict[str, str]) -> list[dict[str, object]]:
+    """`--version` and `--help` beside importing click, in turn, so that load hits all alike."""
+    cases = {
+        "import click": [sys.executable, "-c", "import click"],
+        "--version": [str(_BIN / "codetether"), "--version"],
+        "--help": [str(_BIN / "codetether"), "--help"],
+    }
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(runs):
+        for name, command in cases.items():
+            times[name].append(wall(command, env))
+    base = statistics.median(times["import click"])
+    return [
+        {
+            "bench": "startup",
+            "case": name,
+            "median_s": round(statistics.median(found), 4),
+            "ratio": round(statistics.median(found) / base, 2),
+            "runs": runs,
+        }
+        for name, found in times.items()
+    ]
+
+
+async def first_request(runs: int, env: dict[str, str], folder: Path) -> list[float]:
+    """Seconds from the start of `codetether run` to the model server's first request."""
+    asked: list[float] = []
+
+    def script(_: ModelCall) -> Reply:
+        asked.append(time.perf_counter())
+        return say("hello")
+
+    found = []
+    async with ModelServer(script) as server:
+        here = {**env, "CODETETHER_LOCAL_BASE_URL": server.url}
+        for _ in range(runs):
+            asked.clear()
+            began = time.perf_counter()
+            process = await asyncio.create_subprocess_exec(
+                str(_BIN / "codetether"),
+                *("run", "hello", "--model", "local/m"),
+                env=here,
+                cwd=folder,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+            _, err = await process.communicate()
+            if process.returncode or not asked:
+                raise SystemExit(err.decode())
+            found.append(asked[0] - began)
+    return found
+
+
+def line(case: str, found: list[float]) -> dict[str, object]:
+    """The JSON line of a first-request case."""
+    return {
+        "bench": "startup",
+        "case": case,
+        "median_s": round(statistics.median(found), 3),
+        "min_s": round(min(found), 3),
+        "runs": len(found),
+    }
+
+
+def main() -> None:
+    """Run the cases."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--no-cluster", action="store_true", help="leave the Ray case out")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        env = {"HOME": home, "PATH": os.environ["PATH"]}
+        for each in compare(options.runs, env):
+            print(json.dumps(each))
+        folder = Path(home) / "project"
+        folder.mkdir()
+        cold = asyncio.run(first_request(options.runs, env, folder))
+        print(json.dumps(line("first request, cold", cold)))
+        if not options.no_cluster:
+            print(json.dumps(line("first request, cluster running", _on_cluster(env, folder))))
+
+
+def _on_cluster(env: dict[str, str], folder: Path, runs: int = 3) -> list[float]:
+    """The same with a Ray head that this script starts and ends."""
+    import ray
+
+    context = ray.init(include_dashboard=False, log_to_driver=False, num_cpus=2)
+    try:
+        joined = {**env, "RAY_ADDRESS": context.address_info["gcs_address"]}
+        token = Path.home() / ".ray" / "auth_token"
+        if token.exists():
+            joined["RAY_AUTH_TOKEN_PATH"] = str(token)
+        return asyncio.run(first_request(runs, joined, folder))
+    finally:
+        ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()
