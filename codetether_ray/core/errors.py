@@ -217,6 +217,14 @@ class ClusterError(CodetetherError):
     """Ray could not be started or joined; the sentence says what to do."""
 
 
+class UnfinishedAnswerError(CodetetherError):
+    """A model ended again and again without an answer: cut, empty, filtered."""
+
+
+class InvalidAnswerError(CodetetherError):
+    """A model's last message does not satisfy the schema that was asked for."""
+
+
 # -- tools ----------------------------------------------------------------------------------------
 
 

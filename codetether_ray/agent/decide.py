@@ -1,0 +1,190 @@
+"""What an agent does next: a function of its conversation and its limits."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from codetether_ray.agent import compaction
+from codetether_ray.agent.answers import NudgeReason, judge
+from codetether_ray.agent.compaction import Clear, Summarise
+from codetether_ray.agent.conversation import Conversation, PendingCall, Turn
+from codetether_ray.agent.stuck import is_stuck
+from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.events import ToolFinished
+from codetether_ray.core.messages import ToolResult
+from codetether_ray.core.spec import Outcome
+from codetether_ray.ports.tool import Effect
+
+_AT_ONCE = frozenset({Effect.READ})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallModel:
+    """Ask the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTools:
+    """Run the groups one after another, the calls of a group at once."""
+
+    groups: tuple[tuple[PendingCall, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """Give calls that will not be run their one result."""
+
+    results: tuple[ToolFinished, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nudge:
+    """Ask for the rest of an unfinished answer."""
+
+    reason: NudgeReason
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """End the turn. `text` None: the last text that the model said."""
+
+    outcome: Outcome
+    text: str | None = None
+    error: str = ""
+    error_kind: str = ""
+    resume_in_s: float | None = None
+
+
+Decision = CallModel | RunTools | Settle | Nudge | Clear | Summarise | Finish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a decision depends on beside the conversation.
+
+    `room` is the longest prompt in tokens. `stop` is set once the turn must end; then nothing is
+    begun any more. `is_overflowing`: the provider refused the last prompt as too long.
+    """
+
+    max_steps: int
+    max_tool_calls: int
+    room: int
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    schema: JsonObject | None = None
+    stop: Finish | None = None
+    is_overflowing: bool = False
+
+
+def decide(conversation: Conversation, limits: Limits) -> Decision:
+    """What comes next in the open turn of `conversation`."""
+    turn = conversation.turn
+    assert turn is not None, "decide is asked inside a turn"
+    if limits.stop is not None:
+        return _stop(conversation, limits.stop)
+    if conversation.pending:
+        return _tools(conversation, turn, limits)
+    if turn.answer is not None:
+        return _answered(turn, limits)
+    return _ended(turn, limits) or _ask(conversation, limits)
+
+
+def _stop(conversation: Conversation, stop: Finish) -> Decision:
+    if not conversation.pending:
+        return stop
+    why = _WHY.get(stop.outcome, f"the turn ended ({stop.outcome})")
+    return Settle(results=tuple(_unfinished(p, why, conversation) for p in conversation.pending))
+
+
+_WHY: Mapping[Outcome, str] = {
+    "cancelled": "the turn was cancelled",
+    "timeout": "the time of the turn was over",
+    "budget": "the run's budget was spent",
+}
+
+
+def _tools(conversation: Conversation, turn: Turn, limits: Limits) -> Decision:
+    lost = [p for p in conversation.pending if p.effect == Effect.SHELL]
+    if lost:
+        why = "the agent's process died while it ran"
+        return Settle(results=tuple(_unfinished(p, why, conversation) for p in lost))
+    left = limits.max_tool_calls - turn.tool_calls
+    allowed = list(_allowed(conversation.pending, left))
+    if not allowed:
+        why = f"the limit of {limits.max_tool_calls} tool calls is reached"
+        return Settle(
+            results=tuple(_unfinished(p, why, conversation) for p in conversation.pending)
+        )
+    return RunTools(groups=tuple(_groups(allowed, limits.effects)))
+
+
+def _allowed(pending: Sequence[PendingCall], left: int) -> Iterator[PendingCall]:
+    """Those that may run: a started one was counted before, `left` new ones are free."""
+    for call in pending:
+        if not call.is_started:
+            left -= 1
+        if call.is_started or left >= 0:
+            yield call
+
+
+def _groups(
+    pending: Sequence[PendingCall], effects: Mapping[str, Effect]
+) -> Iterator[tuple[PendingCall, ...]]:
+    """Neighbours that change nothing together, all others alone; an unknown tool does nothing."""
+    together: list[PendingCall] = []
+    for call in pending:
+        if effects.get(call.call.name, Effect.READ) in _AT_ONCE:
+            together.append(call)
+            continue
+        if together:
+            yield tuple(together)
+            together = []
+        yield (call,)
+    if together:
+        yield tuple(together)
+
+
+def _unfinished(pending: PendingCall, why: str, conversation: Conversation) -> ToolFinished:
+    """The result of a call that has none: whether it had an effect is said, not guessed."""
+    call = pending.call
+    if pending.is_started:
+        text = f"interrupted: {why}; it may have had part of its effect, so check before repeating"
+    else:
+        text = f"not run: {why}"
+    return ToolFinished(
+        step=conversation.step - 1,
+        result=ToolResult(call_id=call.id, name=call.name, content=text, is_error=True),
+        interrupted=pending.is_started,
+    )
+
+
+def _answered(turn: Turn, limits: Limits) -> Decision:
+    assert turn.answer is not None
+    verdict = judge(turn.answer, turn.carried, limits.schema)
+    if verdict.reason is None:
+        return Finish(outcome="completed", text=verdict.text)
+    if verdict.may_be_asked_again(turn):
+        return Nudge(reason=verdict.reason, text=verdict.request)
+    kind = "InvalidAnswerError" if verdict.reason == "schema" else "UnfinishedAnswerError"
+    return Finish(outcome="failed", text=verdict.text, error=verdict.failure, error_kind=kind)
+
+
+def _ended(turn: Turn, limits: Limits) -> Finish | None:
+    if is_stuck(turn.rounds):
+        names = ", ".join(dict.fromkeys(call.name for call in turn.rounds[-1].calls))
+        error = f"the same call with the same result, three times in a row: {names}"
+        return Finish(outcome="stuck", error=error)
+    if turn.steps >= limits.max_steps:
+        return Finish(
+            outcome="max_steps", error=f"the limit of {limits.max_steps} steps is reached"
+        )
+    if turn.tool_calls >= limits.max_tool_calls:
+        error = f"the limit of {limits.max_tool_calls} tool calls is reached"
+        return Finish(outcome="max_steps", error=error)
+    return None
+
+
+def _ask(conversation: Conversation, limits: Limits) -> Decision:
+    if conversation.summary is not None:  # paid for before a crash, and only to be applied
+        return Summarise(keep_from=conversation.summarising)
+    shorter = compaction.plan(conversation, limits.room, is_overflowing=limits.is_overflowing)
+    return shorter or CallModel()

@@ -1,0 +1,43 @@
+"""Digests that tell two prompts apart: of the stable prefix, and chained over the messages."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from codetether_ray.core.codec import encode
+from codetether_ray.core.messages import Message
+from codetether_ray.core.models import ToolSchema
+
+
+def prefix_digest(system: str, tools: Sequence[ToolSchema]) -> str:
+    """SHA-256 of the system prompt and the tools, in hexadecimal."""
+    prefix = [system, [[t.name, t.description, t.parameters] for t in tools]]
+    return hashlib.sha256(_bytes(prefix)).hexdigest()
+
+
+class MessageChain:
+    """Each message's digest covers those before it, so that only new ones are computed."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._messages: list[Message] = []
+        self._digests: list[str] = []
+
+    def digest(self, messages: Sequence[Message]) -> str:
+        """SHA-256 over the prefix and `messages`, in hexadecimal."""
+        known = 0
+        for mine, given in zip(self._messages, messages, strict=False):
+            if mine is not given:
+                break
+            known += 1
+        del self._messages[known:], self._digests[known:]
+        last = self._digests[-1] if self._digests else self._prefix
+        for message in messages[known:]:
+            last = hashlib.sha256(last.encode() + _bytes(encode(message))).hexdigest()
+            self._messages.append(message)
+            self._digests.append(last)
+        return last
+
+
+def _bytes(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
