@@ -1,0 +1,177 @@
+"""All settings of one command, from defaults, files and environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import cast
+
+from codetether_ray.config.keys import KEYS
+from codetether_ray.config.kinds import Value
+from codetether_ray.config.layers import Layer, read_layers
+from codetether_ray.config.paths import Paths, find_paths
+from codetether_ray.core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceSettings:
+    """How a fresh worktree is made usable."""
+
+    setup: str = ""
+    copy: tuple[str, ...] = ()
+    hooks: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmSettings:
+    """Limits of a swarm; times in seconds, sizes in bytes."""
+
+    strategy: str = "auto"
+    max_subagents: int = 100
+    max_steps: int = 100
+    max_depth: int = 3
+    timeout_s: float = 300.0
+    memory_bytes: int = 200_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """Limits of one agent's turn; times in seconds."""
+
+    max_steps: int = 50
+    max_tool_calls: int = 500
+    retry_for_s: float = 300.0
+    wait_quota_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One key's value and where it comes from: a file, a variable, or `default`."""
+
+    key: str
+    value: Value
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a command goes by. `default_model` is `provider/model`, or None where none is set."""
+
+    paths: Paths
+    default_model: str | None = None
+    default_provider: str | None = None
+    base_urls: Mapping[str, str] = field(default_factory=dict)
+    """Addresses that replace a provider's own, by provider."""
+    workspace: WorkspaceSettings = field(default_factory=WorkspaceSettings)
+    swarm: SwarmSettings = field(default_factory=SwarmSettings)
+    agent: AgentSettings = field(default_factory=AgentSettings)
+    listing: tuple[Setting, ...] = ()
+    """Every key with its value and origin, for people."""
+
+    def base_url(self, provider: str) -> str | None:
+        """The address set for `provider`."""
+        return self.base_urls.get(provider)
+
+
+def load_settings(cwd: Path, env: Mapping[str, str]) -> Settings:
+    """Read everything: defaults < user's file < project's files, root first < environment.
+
+    Raises:
+        ConfigError: a file or variable is wrong; the sentence names it, the key and the remedy.
+    """
+    found: dict[str, Setting] = {}
+    for layer in read_layers(cwd, env):
+        _lay(found, layer)
+    _finish_model(found)
+    values = {k: s.value for k, s in found.items()}
+    plain = {name: values.get(name, key.default) for name, key in KEYS.items() if "*" not in name}
+    return Settings(
+        paths=find_paths(env),
+        default_model=cast("str | None", plain["default_model"]),
+        default_provider=cast("str | None", plain["default_provider"]),
+        base_urls=MappingProxyType(
+            {k.split(".")[1]: str(v) for k, v in values.items() if k.startswith("providers.")}
+        ),
+        workspace=_workspace(plain),
+        swarm=_swarm(plain),
+        agent=_agent(plain),
+        listing=_listing(found),
+    )
+
+
+def _lay(found: dict[str, Setting], layer: Layer) -> None:
+    """Lay one layer over what is below it."""
+    values = dict(layer.values)
+    if values.get("session.auto_save") is False:
+        raise ConfigError(
+            f"{layer.origin}: `session.auto_save` cannot be false: every run is journaled, so "
+            "that it can be continued; remove the line"
+        )
+    provider = values.pop("default.provider", None)
+    model = values.pop("default.model", None)
+    if provider is not None:
+        values["default_provider"] = provider
+    if model is not None:
+        values["default_model"] = _joined(cast("str | None", provider), str(model))
+    if "default_provider" in values and "default_model" not in values:
+        found.pop("default_model", None)  # a layer that names only a provider means its default
+    for key, value in values.items():
+        found[key] = Setting(key=key, value=value, origin=layer.origin)
+
+
+def _joined(provider: str | None, model: str) -> str:
+    if provider is None or model.startswith(f"{provider}/"):
+        return model
+    return f"{provider}/{model}"
+
+
+def _finish_model(found: dict[str, Setting]) -> None:
+    """A bare model belongs to the default provider."""
+    model, provider = found.get("default_model"), found.get("default_provider")
+    if model is None or "/" in str(model.value):
+        return
+    if provider is None:
+        raise ConfigError(
+            f"{model.origin}: the default model {model.value!r} has no provider; write "
+            '"PROVIDER/MODEL", or set `provider` beside it'
+        )
+    joined = _joined(str(provider.value), str(model.value))
+    found["default_model"] = Setting(key="default_model", value=joined, origin=model.origin)
+
+
+def _workspace(values: Mapping[str, Value]) -> WorkspaceSettings:
+    return WorkspaceSettings(
+        setup=cast("str", values["workspace.setup"]),
+        copy=cast("tuple[str, ...]", values["workspace.copy"]),
+        hooks=cast("bool", values["workspace.hooks"]),
+    )
+
+
+def _swarm(values: Mapping[str, Value]) -> SwarmSettings:
+    return SwarmSettings(
+        strategy=cast("str", values["swarm.strategy"]),
+        max_subagents=cast("int", values["swarm.max_subagents"]),
+        max_steps=cast("int", values["swarm.max_steps"]),
+        max_depth=cast("int", values["swarm.max_depth"]),
+        timeout_s=cast("float", values["swarm.timeout"]),
+        memory_bytes=cast("int", values["swarm.memory"]),
+    )
+
+
+def _agent(values: Mapping[str, Value]) -> AgentSettings:
+    return AgentSettings(
+        max_steps=cast("int", values["agent.max_steps"]),
+        max_tool_calls=cast("int", values["agent.max_tool_calls"]),
+        retry_for_s=cast("float", values["agent.retry_for"]),
+        wait_quota_s=cast("float", values["agent.wait_quota"]),
+    )
+
+
+def _listing(found: Mapping[str, Setting]) -> tuple[Setting, ...]:
+    hidden = {"default.provider", "default.model"}  # other spellings of two keys above
+    names = [name for name in KEYS if "*" not in name and name not in hidden]
+    names += sorted(name for name in found if name.startswith("providers."))
+    return tuple(
+        found.get(name) or Setting(key=name, value=KEYS[name].default, origin="default")
+        for name in names
+    )
