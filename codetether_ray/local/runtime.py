@@ -1,0 +1,324 @@
+"""Runs agents over a host: queue, permits, limits of the tree, restarts, children, quotas.
+
+The same class serves one process (over `LocalHost`) and a cluster (over the Ray host).
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from codetether_ray.core.errors import (
+    AgentLostError,
+    BudgetSpentError,
+    CodetetherError,
+    TreeLimitError,
+)
+from codetether_ray.core.events import AgentRestarted, Queued
+from codetether_ray.core.ids import child_path
+from codetether_ray.core.messages import Message, user
+from codetether_ray.core.spec import AgentSpec, TurnResult
+from codetether_ray.core.usage import Spend
+from codetether_ray.local.admission import Admission, Need, Permit, Rank
+from codetether_ray.local.family import Family, child_spec, ordinal
+from codetether_ray.local.overdue import Loan, guarded_turn
+from codetether_ray.local.presence import Presence
+from codetether_ray.ports.clock import Clock
+from codetether_ray.ports.directory import Directory
+from codetether_ray.ports.host import AgentHost, AgentProcess
+from codetether_ray.ports.ledger import Ledger
+from codetether_ray.ports.publisher import Publisher
+from codetether_ray.ports.runtime import AgentStatus, Prepare
+
+_LONGEST_PAUSE_S = 30.0  # between restarts of one agent
+_UNKNOWN_RESET_S = 300.0  # until a quota is tried again whose reset nobody told
+
+
+@dataclass(slots=True, eq=False)
+class _Agent:
+    """One agent that waits or lives."""
+
+    spec: AgentSpec
+    message: Message
+    rank: Rank
+    priority: int
+    prepare: Prepare | None
+    publisher: Publisher
+    state: str = "queued"
+    reason: str = ""
+    started_at: float = 0.0
+    attempts: int = 0
+    permit: Permit | None = None
+    process: AgentProcess | None = None
+    is_cancelled: bool = False
+    loan: Loan = field(default_factory=Loan)
+    family: Family = field(default_factory=Family)
+
+    def status(self) -> AgentStatus:
+        is_waiting = self.state == "running" and self.permit is not None and self.permit.is_lent
+        return AgentStatus(
+            path=self.spec.path,
+            name=self.spec.name,
+            state="waiting" if is_waiting else self.state,
+            reason="waits for its children" if is_waiting else self.reason,
+            started_at=self.started_at,
+            attempts=self.attempts,
+        )
+
+
+class HostedRuntime:
+    """Implements `AgentRuntime` and `ChildRuntime` over an `AgentHost`.
+
+    Keeps true: an agent lives only while it holds a permit or has lent it to its children; a run
+    starts no more agents than its budget allows, and none once the budget is spent; a turn's
+    usage and cost include those of its children.
+    """
+
+    def __init__(
+        self,
+        host: AgentHost,
+        admission: Admission,
+        ledger: Ledger,
+        publisher_for: Callable[[AgentSpec], Publisher],
+        clock: Clock,
+        *,
+        directory: Directory | None = None,
+        max_restarts: int = 3,
+    ) -> None:
+        self._host = host
+        self._admission = admission
+        self._ledger = ledger
+        self._publisher_for = publisher_for
+        self._clock = clock
+        self._presence = Presence(directory, clock)
+        self._max_restarts = max_restarts
+        self._agents: dict[str, _Agent] = {}
+        self._works: dict[str, asyncio.Task[TurnResult]] = {}
+        self._started: set[str] = set()
+
+    # -- AgentRuntime -----------------------------------------------------------------------------
+
+    async def run(
+        self,
+        spec: AgentSpec,
+        message: Message,
+        *,
+        prepare: Prepare | None = None,
+        priority: int = 0,
+    ) -> TurnResult:
+        """Wait for a permit, start the agent, give it one turn, end it; see the port."""
+        return await self._run(spec, message, Rank.NEW, prepare, priority)
+
+    async def cancel(self, path: str) -> bool:
+        """Cancel an agent's turn and its children's; False if there is no such agent."""
+        found = [p for p in self._agents if p == path or p.startswith(f"{path}/")]
+        for each in found:
+            await self._cancel(each)
+        return bool(found)
+
+    async def list(self) -> tuple[AgentStatus, ...]:
+        """Agents that wait or run, by path."""
+        return tuple(agent.status() for _, agent in sorted(self._agents.items()))
+
+    async def close(self) -> None:
+        """Cancel and end every agent."""
+        works = set(self._works.values())
+        for work in works:
+            work.cancel()
+        if works:
+            await asyncio.wait(works)
+        await self._host.close()
+
+    # -- ChildRuntime -----------------------------------------------------------------------------
+
+    async def run_child(
+        self, parent: AgentSpec, call_id: str, description: str, prompt: str
+    ) -> TurnResult:
+        """Run a child of `parent` to its end, on a permit of its own; the parent's is lent.
+
+        What stops the child is told as a result with an `error_kind`; only a limit of the tree
+        is raised.
+
+        Raises:
+            TreeLimitError: the tree may not grow deeper or larger.
+        """
+        if parent.depth >= parent.max_depth:
+            raise TreeLimitError("depth", parent.max_depth)
+        history = await self._publisher_for(parent).history()
+        path = child_path(parent.path, ordinal(history, call_id))
+        spec = child_spec(parent, path, description)
+        agent = self._agents.get(parent.path)
+        if agent is None or agent.permit is None:
+            return await self._child(spec, prompt)
+        with agent.loan.running(self._clock):
+            async with agent.permit.lent():
+                return await agent.family.join(path, lambda: self._child(spec, prompt))
+
+    async def _child(self, spec: AgentSpec, prompt: str) -> TurnResult:
+        try:
+            return await self._run(spec, user(prompt), Rank.CHILD, None, 0)
+        except BudgetSpentError as spent:
+            if spent.what == "agents":
+                raise TreeLimitError("agents", int(spent.limit)) from spent
+            return TurnResult(outcome="budget", error=str(spent), error_kind="BudgetSpentError")
+        except CodetetherError as error:
+            return TurnResult(outcome="failed", error=str(error), error_kind=type(error).__name__)
+
+    # -- one agent --------------------------------------------------------------------------------
+
+    async def _run(
+        self,
+        spec: AgentSpec,
+        message: Message,
+        rank: Rank,
+        prepare: Prepare | None,
+        priority: int,
+    ) -> TurnResult:
+        if spec.path in self._agents:
+            raise ValueError(f"agent {spec.path} is already there")
+        publisher = self._publisher_for(spec)
+        agent = _Agent(spec, message, rank, priority, prepare, publisher)
+        self._agents[spec.path] = agent
+        work = asyncio.create_task(self._work(agent))
+        self._works[spec.path] = work
+        try:
+            result = await work
+        except asyncio.CancelledError:
+            if agent.is_cancelled and not _is_cancelling():
+                return _cancelled()
+            raise
+        finally:
+            del self._agents[spec.path], self._works[spec.path]
+        if _is_cancelling():
+            raise asyncio.CancelledError
+        return result
+
+    async def _cancel(self, path: str) -> None:
+        agent = self._agents.get(path)
+        if agent is None:  # it ended while others were cancelled
+            return
+        agent.is_cancelled = True
+        if agent.process is None:
+            self._works[path].cancel()
+        else:
+            await agent.process.cancel()
+
+    async def _work(self, agent: _Agent) -> TurnResult:
+        """Turns until one ends with something else than waiting for a quota."""
+        waited_s = 0.0
+        while True:
+            result = await self._admitted(agent)
+            if result.outcome != "waiting" or agent.is_cancelled:
+                return result
+            pause_s = self._until_reset(result)
+            waited_s += pause_s
+            if waited_s > agent.spec.wait_quota_s:
+                return result
+            agent.state, agent.reason = "waiting", f"a quota; goes on in {pause_s:.0f} s"
+            await self._clock.sleep(pause_s)
+
+    def _until_reset(self, result: TurnResult) -> float:
+        if result.resumes_at is None:
+            return _UNKNOWN_RESET_S
+        return max(result.resumes_at - self._clock.now(), 1.0)
+
+    async def _admitted(self, agent: _Agent) -> TurnResult:
+        """One turn on a permit."""
+        agent.state = "queued"
+        await self._refuse_spent(agent.spec)
+        agent.permit = await self._admission.acquire(
+            Need(memory_bytes=agent.spec.memory_bytes, cpus=agent.spec.cpus),
+            rank=agent.rank,
+            priority=agent.priority,
+            on_wait=lambda reason: self._tell_wait(agent, reason),
+        )
+        try:
+            await self._enter(agent)
+            result = await self._lives(agent)
+            return _with_children(result, agent.family.results())
+        finally:
+            agent.permit.release()
+            agent.permit = None
+            await agent.family.close()
+            await self._presence.leave(agent.spec)
+
+    def _tell_wait(self, agent: _Agent, reason: str) -> None:
+        agent.reason = reason
+        agent.publisher.emit(Queued(reason=reason))
+
+    async def _enter(self, agent: _Agent) -> None:
+        await self._refuse_spent(agent.spec)  # it may have been spent while this one waited
+        self._started.add(agent.spec.path)
+        agent.state, agent.reason = "starting", ""
+        agent.started_at = self._clock.now()
+        if agent.prepare is not None:
+            agent.spec = await agent.prepare(agent.spec)
+            agent.prepare = None
+        await self._presence.enter(agent.spec)
+
+    async def _refuse_spent(self, spec: AgentSpec) -> None:
+        limits, spent = await self._ledger.limits(), await self._ledger.spent()
+        started = len(self._started)
+        is_new = spec.path not in self._started
+        if is_new and limits.agents is not None and started >= limits.agents:
+            raise BudgetSpentError("agents", limits.agents, started)
+        if limits.tokens is not None and spent.tokens >= limits.tokens:
+            raise BudgetSpentError("tokens", limits.tokens, spent.tokens)
+        if limits.usd is not None and spent.usd >= limits.usd:
+            raise BudgetSpentError("US dollars", limits.usd, spent.usd)
+        if limits.wall_s is not None:  # which the ledger alone can judge
+            await self._ledger.settle(await self._ledger.reserve(Spend()), Spend())
+
+    async def _lives(self, agent: _Agent) -> TurnResult:
+        """Start it, and start it again where its process dies."""
+        for attempt in range(self._max_restarts + 1):
+            try:
+                return await self._one_life(agent, attempt)
+            except AgentLostError as lost:
+                if agent.is_cancelled:
+                    return _cancelled()
+                if attempt == self._max_restarts:
+                    raise
+                again = AgentRestarted(attempt=attempt + 1, reason=lost.reason)
+                await agent.publisher.record(again)
+                await self._pause(attempt)
+        raise AssertionError("unreachable")
+
+    async def _pause(self, attempt: int) -> None:
+        """The first restart is at once; later ones wait longer and longer."""
+        if attempt:
+            await self._clock.sleep(min(2.0**attempt, _LONGEST_PAUSE_S))
+
+    async def _one_life(self, agent: _Agent, attempt: int) -> TurnResult:
+        agent.state, agent.attempts = "starting", attempt + 1
+        process = await self._host.start(agent.spec, attempt=attempt)
+        agent.process, agent.state = process, "running"
+        try:
+            timeout_s = agent.spec.timeout_s
+            if timeout_s is None:
+                return await process.turn(agent.message)
+            return await guarded_turn(process, agent.message, timeout_s, agent.loan, self._clock)
+        finally:
+            agent.process = None
+            await process.end()
+
+
+def _is_cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _cancelled() -> TurnResult:
+    return TurnResult(outcome="cancelled", error="it was cancelled", error_kind="CancelledError")
+
+
+def _with_children(result: TurnResult, children: tuple[TurnResult, ...]) -> TurnResult:
+    """The result with what its children used added."""
+    if not children:
+        return result
+    usage, cost = result.usage, result.cost_usd
+    for child in children:
+        usage += child.usage
+        if child.usage.total_tokens:
+            known = cost is not None and child.cost_usd is not None
+            cost = (cost or 0.0) + (child.cost_usd or 0.0) if known else None
+    return replace(result, usage=usage, cost_usd=cost)
