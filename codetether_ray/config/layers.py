@@ -1,6 +1,5 @@
 """Reads the layers of configuration into flat keys with their origin, and refuses what is wrong."""
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from codetether_ray.config.keys import find_key, is_secret_name, nearest
 from codetether_ray.config.kinds import Value
 from codetether_ray.config.paths import find_paths
 from codetether_ray.core.errors import ConfigError
+from codetether_ray.core.masking import looks_secret
 
 VARIABLES = {
     "CODETETHER_DEFAULT_PROVIDER": "default_provider",
@@ -17,11 +17,6 @@ VARIABLES = {
     "CODETETHER_LOCAL_BASE_URL": "providers.local.base_url",
 }
 PROJECT_FILES = ("codetether.toml", ".codetether/config.toml")
-
-_KEY_SHAPED = re.compile(
-    r"\b(sk-[A-Za-z0-9_-]{16,}|gsk_\w{16,}|xai-\w{16,}|gh[pousr]_\w{20,}|github_pat_\w{20,}"
-    r"|hv[sb]\.[\w-]{16,}|AKIA[A-Z0-9]{16}|AIza[\w-]{30,})"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +137,7 @@ def check_value(where: str, name: str, value: object) -> Value:
         ConfigError: it has the wrong type or looks like a secret.
     """
     key = find_key(name)
-    if isinstance(value, str) and _KEY_SHAPED.search(value):
+    if looks_secret(str(value)):
         raise ConfigError(_no_secrets(where, name))
     try:
         if key is None:

@@ -1,0 +1,216 @@
+"""Which runs there are, by their first and last lines."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from codetether_ray.core.codec import decode
+from codetether_ray.core.errors import JournalCorruptError, JournalError, UnknownRunError
+from codetether_ray.core.events import ModelResponded, Record, RunFinished, RunStarted
+from codetether_ray.core.ids import is_run_id
+from codetether_ray.core.usage import Usage
+from codetether_ray.journal import lines
+from codetether_ray.journal.blobs import load_blob
+from codetether_ray.journal.encode import restore
+from codetether_ray.journal.lines import CONTROL, LineError
+from codetether_ray.journal.lock import Holder, live_holder
+from codetether_ray.journal.scan import RunScan
+from codetether_ray.journal.segments import Segment, events_root, list_segments, run_directory
+
+RunState = Literal["running", "finished", "interrupted", "damaged"]
+
+_TAIL_BYTES = 256 * 1024
+_HEAD_LINES = 16
+"""`run.started` is among a run's first lines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One run. Times in seconds since the epoch.
+
+    `running`: a process writes it. `finished`: its last record is `run.finished`, with that
+    `outcome`. `interrupted`: neither. `damaged`: it cannot be read; `detail` says why.
+    """
+
+    id: str
+    kind: str = ""
+    title: str = ""
+    directory: str = ""
+    model: str = ""
+    state: RunState = "interrupted"
+    outcome: str = ""
+    detail: str = ""
+    started_at: float = 0.0
+    updated_at: float = 0.0
+    records: int = 0
+    holder: Holder | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What a run's model calls came to; the cost is None where a price is unknown."""
+
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = 0.0
+    calls: int = 0
+
+
+def list_runs(data_dir: Path) -> tuple[RunSummary, ...]:
+    """All runs that hold a record, newest change first."""
+    root = events_root(data_dir)
+    names = [p.name for p in root.iterdir() if is_run_id(p.name)] if root.is_dir() else []
+    found = [summary for name in names if (summary := _summary(name, root / name))]
+    return tuple(sorted(found, key=lambda s: (s.updated_at, s.id), reverse=True))
+
+
+def find_run(data_dir: Path, run_id: str) -> RunSummary:
+    """One run.
+
+    Raises:
+        UnknownRunError: there is none of that id.
+    """
+    directory = run_directory(data_dir, run_id)
+    summary = _summary(run_id, directory) if directory.is_dir() else None
+    if summary is None:
+        raise UnknownRunError(run_id)
+    return summary
+
+
+def sessions_of(data_dir: Path, directory: Path) -> tuple[RunSummary, ...]:
+    """The sessions that worked in `directory`, newest change first."""
+    here = str(directory.resolve())
+    return tuple(
+        s for s in list_runs(data_dir) if s.kind == "session" and _resolved(s.directory) == here
+    )
+
+
+def newest_session(data_dir: Path, directory: Path) -> RunSummary | None:
+    """The session of `directory` that changed last."""
+    return next((s for s in sessions_of(data_dir, directory) if s.state != "damaged"), None)
+
+
+def spending(data_dir: Path, run_id: str) -> Spending:
+    """Sum up a run's model responses. Reads the whole run, but parses those lines alone."""
+    directory = run_directory(data_dir, run_id)
+    usage, cost, calls = Usage(), 0.0, 0
+    is_priced = True
+    for data in _lines_of_kind(directory, ModelResponded.tag):
+        response = _payload(data, directory).get("response", {})
+        usage += decode(Usage, response.get("usage", {}))
+        price = response.get("cost_usd")
+        is_priced = is_priced and price is not None
+        cost += price or 0.0
+        calls += 1
+    return Spending(usage=usage, cost_usd=cost if is_priced else None, calls=calls)
+
+
+def _summary(run_id: str, directory: Path) -> RunSummary | None:
+    """The run in `directory`; None if it holds no record."""
+    try:
+        first, started = _head(run_id, directory)
+        last = _last(directory)
+        holder = live_holder(directory)
+        if first is None or last is None:
+            return None
+        return _summed(run_id, first, started, last, holder)
+    except JournalCorruptError as error:
+        return RunSummary(
+            id=run_id, state="damaged", detail=str(error), updated_at=_touched(directory)
+        )
+    except (OSError, JournalError, ValueError) as error:
+        words = f"run {run_id} cannot be read: {error}"
+        return RunSummary(id=run_id, state="damaged", detail=words, updated_at=_touched(directory))
+
+
+def _summed(
+    run_id: str, first: Record, started: RunStarted | None, last: Record, holder: Holder | None
+) -> RunSummary:
+    finished = last.event if isinstance(last.event, RunFinished) else None
+    state: RunState = "running" if holder else "finished" if finished else "interrupted"
+    return RunSummary(
+        id=run_id,
+        kind=started.kind if started else "",
+        title=started.title if started else "",
+        directory=started.directory if started else "",
+        model=started.model if started else "",
+        state=state,
+        outcome=finished.outcome if finished and not holder else "",
+        started_at=first.time,
+        updated_at=last.time,
+        records=last.seq + 1,
+        holder=holder,
+    )
+
+
+def _head(run_id: str, directory: Path) -> tuple[Record | None, RunStarted | None]:
+    """The first record, and how the run started."""
+    first: Record | None = None
+    for number, line in enumerate(RunScan(run_id, directory)):
+        if number >= _HEAD_LINES:
+            break
+        if line.is_control:
+            continue
+        record = restore(line.data, directory)
+        first = first or record
+        if isinstance(record.event, RunStarted):
+            return first, record.event
+    return first, None
+
+
+def _last(directory: Path) -> Record | None:
+    """The last record that is whole."""
+    for segment in reversed(list_segments(directory)):
+        for raw in reversed(_tail(segment)):
+            try:
+                data = lines.parse(raw)
+            except LineError:
+                continue  # a torn last line, or the middle of one where the tail was cut out
+            if data["kind"] not in CONTROL:
+                return restore(data, directory)
+    return None
+
+
+def _tail(segment: Segment) -> list[bytes]:
+    with segment.path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _TAIL_BYTES))
+        return file.read().split(b"\n")[:-1]
+
+
+def _lines_of_kind(directory: Path, kind: str) -> Iterator[dict[str, Any]]:
+    wanted = f'"kind":"{kind}"'.encode()
+    for segment in list_segments(directory):
+        with segment.path.open("rb") as file:
+            for raw in file:
+                if wanted in raw:
+                    data = _loads(raw)
+                    if data.get("kind") == kind:
+                        yield data
+
+
+def _loads(raw: bytes) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(raw)
+    except ValueError:  # torn, or damaged: reading the run names it
+        return {}
+    return data
+
+
+def _payload(data: dict[str, Any], directory: Path) -> dict[str, Any]:
+    blob = data.get("blob")
+    if blob is None:
+        return dict(data["payload"])
+    return dict(json.loads(load_blob(directory, blob["sha256"])))
+
+
+def _touched(directory: Path) -> float:
+    try:
+        return directory.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _resolved(directory: str) -> str:
+    return str(Path(directory).resolve()) if directory else ""
