@@ -1,0 +1,71 @@
+"""Which workspace a directory gets."""
+
+import hashlib
+from pathlib import Path
+
+from codetether_ray.core.errors import WorkspaceError
+from codetether_ray.ports.sandbox import Sandbox
+from codetether_ray.ports.workspace import Workspace
+from codetether_ray.workspace.copy import CopyWorkspace
+from codetether_ray.workspace.git import GitWorkspace
+from codetether_ray.workspace.names import run_slug
+from codetether_ray.workspace.repository import find_repository
+
+WORKTREES, COPIES, PORTS = "worktrees", "copies", "ports"
+"""Directories below the data directory."""
+
+
+async def open_workspace(
+    directory: Path,
+    run_id: str,
+    *,
+    data_dir: Path,
+    setup: str | None = None,
+    copy: tuple[str, ...] = (),
+    hooks: bool = False,
+    sandbox: Sandbox | None = None,
+    date: str = "",
+) -> Workspace:
+    """Choose: the repository that holds `directory`, or a copy of it. The base is made by then.
+
+    `setup` (a shell command, which needs `sandbox`), `copy` (globs) and `hooks` come from the
+    project's configuration.
+
+    Raises:
+        WorkspaceError: there is no such directory, git is missing or refuses, it is too large.
+    """
+    if not directory.is_dir():
+        raise WorkspaceError(f"there is no directory {directory}")
+    place, run = directory.resolve(), run_slug(run_id)
+    repository = await find_repository(place)
+    root = place if repository is None else repository.root
+    mark = hashlib.sha256(str(root).encode()).hexdigest()[:8]
+    worktrees = data_dir / WORKTREES / f"{root.name or 'root'}-{mark}" / run
+    workspace: Workspace
+    if repository is None:
+        workspace = CopyWorkspace(
+            place,
+            run_id,
+            copies_dir=data_dir / COPIES / run,
+            worktrees_dir=worktrees,
+            setup=setup,
+            copy=copy,
+            sandbox=sandbox,
+            date=date,
+            ports_dir=data_dir / PORTS,
+        )
+    else:
+        workspace = GitWorkspace(
+            place,
+            run_id,
+            worktrees_dir=worktrees,
+            setup=setup,
+            copy=copy,
+            hooks=hooks,
+            sandbox=sandbox,
+            date=date,
+            ports_dir=data_dir / PORTS,
+            repository=repository,
+        )
+    await workspace.open()
+    return workspace

@@ -1,0 +1,155 @@
+"""Linked worktrees of one run: made, found again, taken away; never by force."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from codetether_ray.core.errors import WorkspaceError
+from codetether_ray.workspace.git_command import Git
+from codetether_ray.workspace.locks import RepositoryLock
+from codetether_ray.workspace.records import (
+    TreeRecord,
+    read_record,
+    tree_record_path,
+    write_record,
+)
+from codetether_ray.workspace.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A worktree on disk: its files, and git's own directory for it."""
+
+    root: Path
+    git_dir: Path
+
+    def record(self) -> TreeRecord | None:
+        """What is known of it."""
+        return read_record(TreeRecord, tree_record_path(self.git_dir))
+
+    def write(self, record: TreeRecord) -> None:
+        """Note what is known of it."""
+        write_record(tree_record_path(self.git_dir), record)
+
+    def prepared(self, **changes: object) -> TreeRecord:
+        """The record with some members changed, written."""
+        record = self.record()
+        if record is None:
+            raise WorkspaceError(f"{self.root} is no worktree of codetether any more")
+        changed = replace(record, **changes)  # type: ignore[arg-type]
+        self.write(changed)
+        return changed
+
+
+class Worktrees:
+    """Worktrees below one directory. Each is locked from its start to its removal."""
+
+    def __init__(
+        self, git: Git, repository: Repository, directory: Path, lock: RepositoryLock, reason: str
+    ) -> None:
+        self._git = git
+        self._repository = repository
+        self._directory = directory.resolve()
+        self._lock = lock
+        self._reason = reason
+
+    def git(self, place: Place) -> Git:
+        """Git on a worktree."""
+        return self._git.at(place.root, place.git_dir)
+
+    def find(self, name: str) -> Place | None:
+        """The worktree of that name, if its files are there."""
+        root = self._directory / name
+        if not root.is_dir():
+            return None
+        git_dir = _pointed_to(root) or next(
+            (d for d, r in admin_directories(self._repository.common_dir) if r == root), None
+        )
+        return None if git_dir is None else Place(root, git_dir)
+
+    async def add(self, name: str, branch: str, commit: str) -> Place:
+        """Make a worktree on a new branch at `commit`, or on the branch if it exists.
+
+        Only the registration is serialised; files are checked out side by side.
+        """
+        place = self.find(name)
+        if place is None:
+            async with self._lock.held():
+                await self._register(self._directory / name, branch, commit)
+            place = self.find(name)
+        if place is None:
+            raise WorkspaceError(f"git made no worktree at {self._directory / name}")
+        if not (place.git_dir / "index").exists():
+            await self.git(place).run("reset", "--hard", "--quiet")
+        return place
+
+    async def _register(self, root: Path, branch: str, commit: str) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        if not root.exists():
+            await self._forget_lost(root)
+        known = await self._git.run(
+            "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}", allow=(0, 1)
+        )
+        start = (str(root), branch) if known.code == 0 else ("-b", branch, str(root), commit)
+        await self._git.run(
+            "worktree",
+            "add",
+            "--quiet",
+            "--no-checkout",
+            "--lock",
+            "--reason",
+            self._reason,
+            *start,
+        )
+
+    async def _forget_lost(self, root: Path) -> None:
+        """Take away git's entry of a worktree whose directory somebody deleted."""
+        if any(r == root for _, r in admin_directories(self._repository.common_dir)):
+            await self._git.run("worktree", "unlock", str(root), allow=(0, 128))
+            await self._git.run("worktree", "remove", str(root))
+
+    async def remove(self, place: Place) -> None:
+        """Take a worktree away, if git finds it clean.
+
+        Raises:
+            WorkspaceError: git refuses; the worktree is as it was, and locked again.
+        """
+        async with self._lock.held():
+            await self._git.run("worktree", "unlock", str(place.root), allow=(0, 128))
+            try:
+                await self._git.run("worktree", "remove", str(place.root))
+            except BaseException:
+                if place.root.exists():
+                    await self._git.run(
+                        "worktree",
+                        "lock",
+                        "--reason",
+                        self._reason,
+                        str(place.root),
+                        allow=(0, 128),
+                    )
+                raise
+
+
+def admin_directories(common_dir: Path) -> Iterator[tuple[Path, Path]]:
+    """Git's directory of each linked worktree, and the worktree's root (it may be gone)."""
+    try:
+        entries = sorted((common_dir / "worktrees").iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        try:
+            dot_git = Path((entry / "gitdir").read_text("utf-8").strip())
+        except OSError:
+            continue
+        yield entry, dot_git.parent
+
+
+def _pointed_to(root: Path) -> Path | None:
+    """What the worktree's `.git` file says, if it is whole."""
+    try:
+        words = (root / ".git").read_text("utf-8").strip()
+    except (OSError, ValueError):
+        return None
+    git_dir = Path(words.removeprefix("gitdir: "))
+    return git_dir if (git_dir / "gitdir").is_file() else None
