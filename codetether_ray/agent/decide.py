@@ -52,7 +52,7 @@ class Finish:
     text: str | None = None
     error: str = ""
     error_kind: str = ""
-    resume_in_s: float | None = None
+    resumes_at: float | None = None
 
 
 Decision = CallModel | RunTools | Settle | Nudge | Clear | Summarise | Finish

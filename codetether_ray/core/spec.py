@@ -97,8 +97,6 @@ class TurnResult:
     error: str = ""
     error_kind: str = ""
     """Class name of the error, where `outcome` is not `completed`."""
-    resume_in_s: float | None = None
-    """Where `outcome` is `waiting`: when the quota resets, in seconds from the turn's end."""
     resumes_at: float | None = None
     """When to go on (seconds since the epoch), where `outcome` is `waiting` and it is known."""
 

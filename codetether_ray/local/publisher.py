@@ -9,6 +9,7 @@ from dataclasses import replace
 from codetether_ray.core.events import Event, ReasoningStreamed, Record, TextStreamed, ToolOutput
 from codetether_ray.core.spec import Correlation
 from codetether_ray.core.topics import topic
+from codetether_ray.local.clock import SystemClock
 from codetether_ray.ports.bus import Bus, Envelope
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.journal import Journal
@@ -17,12 +18,15 @@ _FLUSH_AFTER_S = 0.05  # live events wait this long for company
 _MAX_WAITING = 2_000  # records a slow bus may leave waiting before live ones are dropped
 _MAX_TEXT = 8_000  # characters that one coalesced piece may grow to
 
+_Piece = TextStreamed | ReasoningStreamed | ToolOutput
+
 
 class LocalPublisher:
     """Durable events are on disk before they are on the bus; nobody waits for the bus.
 
     On the bus records keep the order in which they happened. Adjacent pieces of a stream become
-    one; where the bus cannot follow, live events are dropped, durable ones never.
+    one; where the bus cannot follow, live events are dropped, and where it fails, what it was
+    given: the journal is the truth.
     """
 
     def __init__(
@@ -31,13 +35,13 @@ class LocalPublisher:
         bus: Bus | None,
         correlation: Correlation,
         agent: str,
-        clock: Clock,
+        clock: Clock | None = None,
     ) -> None:
         self._journal = journal
         self._bus = bus
         self._correlation = correlation
         self._agent = agent
-        self._clock = clock
+        self._clock = clock or SystemClock()
         self._waiting: deque[Record] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._flusher: asyncio.Task[None] | None = None
@@ -137,12 +141,10 @@ def _topics(correlation: Correlation, agent: str) -> tuple[str, ...]:
 
 def _merged(last: Event, new: Event) -> Event | None:
     """Two adjacent pieces of one stream as one; None if they are not."""
-    if isinstance(last, TextStreamed) and isinstance(new, TextStreamed):
-        same = last.step == new.step
-    elif isinstance(last, ReasoningStreamed) and isinstance(new, ReasoningStreamed):
-        same = last.step == new.step
-    elif isinstance(last, ToolOutput) and isinstance(new, ToolOutput):
-        same = last.call_id == new.call_id
-    else:
+    if not isinstance(last, _Piece) or not isinstance(new, _Piece) or len(last.text) > _MAX_TEXT:
         return None
-    return replace(last, text=last.text + new.text) if same and len(last.text) < _MAX_TEXT else None
+    return replace(last, text=last.text + new.text) if _stream(last) == _stream(new) else None
+
+
+def _stream(piece: _Piece) -> tuple[type, int | str]:
+    return type(piece), piece.call_id if isinstance(piece, ToolOutput) else piece.step

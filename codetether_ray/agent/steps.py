@@ -1,0 +1,249 @@
+"""The steps of a turn: what was decided is done, and noted."""
+
+import json
+from dataclasses import replace
+from typing import Literal
+
+from codetether_ray.agent import compaction, tokens
+from codetether_ray.agent.asking import Asker, Grant, model_limits, model_name
+from codetether_ray.agent.compaction import Clear, Summarise
+from codetether_ray.agent.conversation import PendingCall
+from codetether_ray.agent.decide import (
+    CallModel,
+    Decision,
+    Finish,
+    Limits,
+    Nudge,
+    RunTools,
+    Settle,
+    decide,
+)
+from codetether_ray.agent.digests import MessageChain
+from codetether_ray.agent.history import History
+from codetether_ray.agent.ids import with_unique_ids
+from codetether_ray.agent.parts import AgentParts
+from codetether_ray.agent.tooling import ToolRunner
+from codetether_ray.core.errors import CodetetherError, ContextOverflowError, JournalError
+from codetether_ray.core.events import (
+    Compacted,
+    ModelFailed,
+    ModelRequested,
+    ModelResponded,
+    Nudged,
+    ToolStarted,
+)
+from codetether_ray.core.messages import Message, user
+from codetether_ray.core.models import ModelRequest, ModelResponse
+from codetether_ray.core.spec import AgentSpec
+from codetether_ray.ports.tool import Effect
+
+_SUMMARY_TOKENS = 2_048
+_OVERFLOWS = 2  # how often one step may be shortened because the provider finds it too long
+
+
+class Steps:
+    """Decides and does, until there is nothing to do; `stop` ends it at the next decision."""
+
+    def __init__(
+        self, spec: AgentSpec, parts: AgentParts, history: History, runner: ToolRunner
+    ) -> None:
+        self.stop: Finish | None = None
+        self._spec = spec
+        self._parts = parts
+        self._history = history
+        self._runner = runner
+        self._model = model_limits(spec, parts)
+        self._asker = Asker(parts, self._model, spec.model)
+        self._chain = MessageChain(history.conversation.prefix_digest)
+        self._is_overflowing = False
+        self._overflows = 0  # since the last answer
+        self._schema = json.loads(spec.output_schema) if spec.output_schema else None
+        self._limits = Limits(
+            max_steps=spec.max_steps,
+            max_tool_calls=spec.max_tool_calls,
+            room=self._model.room,
+            effects=_effects(parts),
+            schema=self._schema,
+        )
+        self._call_ids = {call.id for m in history.conversation.messages for call in m.tool_calls}
+
+    async def run(self) -> Finish:
+        """Go on with the open turn until its end.
+
+        Raises:
+            CodetetherError: a model call failed, the budget is spent, the journal is broken.
+        """
+        while True:
+            decision = self.decide()
+            if isinstance(decision, Finish):
+                return decision
+            await self._do(decision)
+
+    def decide(self) -> Decision:
+        """What comes next."""
+        limits = self._limits
+        if self.stop is not None or self._is_overflowing:
+            limits = replace(limits, stop=self.stop, is_overflowing=self._is_overflowing)
+        return decide(self._history.conversation, limits)
+
+    async def _do(self, decision: Decision) -> None:
+        if isinstance(decision, CallModel):
+            await self._ask()
+        elif isinstance(decision, RunTools):
+            await self._run_tools(decision.groups)
+        elif isinstance(decision, Settle):
+            self._history.note(*decision.results)
+        elif isinstance(decision, Nudge):
+            step = self._history.conversation.step
+            self._history.note(Nudged(step=step, reason=decision.reason, text=decision.text))
+        elif isinstance(decision, Clear):
+            self._is_overflowing = False
+            step = self._history.conversation.step
+            self._history.note(Compacted(step=step, stage="results", call_ids=decision.call_ids))
+        elif isinstance(decision, Summarise):
+            await self._summarise(decision.keep_from)
+
+    async def _ask(self) -> None:
+        """One step's model call; a prompt that is too long is left to the next decision."""
+        conversation = self._history.conversation
+        reserved = self._asker.reserved(conversation.prompt_tokens, self._model.max_output)
+        async with reserved as grant:
+            request = ModelRequest(
+                model=model_name(self._spec),
+                system=conversation.system,
+                messages=conversation.messages,
+                tools=conversation.tools,
+                max_tokens=grant.max_tokens,
+                temperature=self._spec.temperature,
+                agent=self._spec.path,
+                step=conversation.step,
+                output_schema=self._schema,
+            )
+            digest = self._chain.digest(conversation.messages)
+            try:
+                await self._call(request, grant, digest, len(conversation.messages), "step")
+            except ContextOverflowError as error:
+                if self._overflows == _OVERFLOWS or not self._can_shorten():
+                    self._failed(request, error)
+                    raise
+                self._overflows += 1
+                self._is_overflowing = True
+                return
+            except JournalError:
+                raise
+            except CodetetherError as error:
+                self._failed(request, error)
+                raise
+            self._overflows = 0
+
+    async def _call(
+        self,
+        request: ModelRequest,
+        grant: Grant,
+        digest: str,
+        messages: int,
+        purpose: Literal["step", "compaction"],
+    ) -> ModelResponse:
+        history, clock = self._history, self._parts.clock
+        history.note(
+            ModelRequested(
+                step=request.step,
+                attempt=history.conversation.attempts,
+                model=self._spec.model,
+                digest=digest,
+                messages=messages,
+                purpose=purpose,
+            )
+        )
+        await history.keep()  # the results that this request carries are on disk before it is sent
+        started = clock.monotonic()
+        response = await self._asker.ask(request, grant)
+        message = with_unique_ids(response.message, self._call_ids, request.step)
+        if message is not response.message:
+            response = replace(response, message=message)
+        elapsed_ms = int((clock.monotonic() - started) * 1000)
+        history.note(
+            ModelResponded(
+                step=request.step, response=response, elapsed_ms=elapsed_ms, purpose=purpose
+            )
+        )
+        return response
+
+    def _failed(self, request: ModelRequest, error: CodetetherError) -> None:
+        kind, text = type(error).__name__, str(error)
+        self._history.note(ModelFailed(step=request.step, error_kind=kind, error=text))
+
+    def _can_shorten(self) -> bool:
+        limits = replace(self._limits, is_overflowing=True)
+        return isinstance(decide(self._history.conversation, limits), (Clear, Summarise))
+
+    async def _run_tools(self, groups: tuple[tuple[PendingCall, ...], ...]) -> None:
+        step = self._history.conversation.step - 1
+        for group in groups:
+            self._history.note(
+                *(
+                    ToolStarted(step=step, call=p.call, effect=self._effect(p.call.name))
+                    for p in group
+                    if not p.is_started
+                )
+            )
+            await self._history.keep()  # the answer and the start are on disk before the effect
+            if self.stop is not None:
+                return
+            await self._runner.run_group(group, step, self._history.note)
+
+    def _effect(self, name: str) -> str:
+        return str(self._limits.effects.get(name, Effect.READ))
+
+    async def _summarise(self, keep_from: int) -> None:
+        self._is_overflowing = False
+        conversation = self._history.conversation
+        response = conversation.summary
+        if response is None:
+            response = await self._summary(keep_from)
+        text = response.message.text.strip() if response is not None else ""
+        step = self._history.conversation.step
+        self._history.note(
+            Compacted(
+                step=step,
+                stage="summary",
+                summary=text or compaction.bare_summary(conversation, keep_from),
+                keep_from=keep_from,
+            )
+        )
+
+    async def _summary(self, keep_from: int) -> ModelResponse | None:
+        """A model's summary; None if even the transcript is too long for it."""
+        conversation = self._history.conversation
+        room, most = self._model.room, min(_SUMMARY_TOKENS, self._model.max_output)
+        message = user(compaction.summary_request(conversation, keep_from, room))
+        prompt_tokens = int(_weight(message) * conversation.calibration) + 1
+        async with self._asker.reserved(prompt_tokens, most) as grant:
+            request = ModelRequest(
+                model=model_name(self._spec),
+                system=compaction.SUMMARY_SYSTEM,
+                messages=(message,),
+                max_tokens=grant.max_tokens,
+                temperature=self._spec.temperature,
+                agent=self._spec.path,
+                step=conversation.step,
+            )
+            digest = MessageChain("").digest(request.messages)
+            try:
+                return await self._call(request, grant, digest, keep_from, "compaction")
+            except ContextOverflowError:
+                return None
+            except JournalError:
+                raise
+            except CodetetherError as error:
+                self._failed(request, error)
+                raise
+
+
+def _weight(message: Message) -> int:
+    return tokens.of_message(message) + tokens.of_text(compaction.SUMMARY_SYSTEM)
+
+
+def _effects(parts: AgentParts) -> dict[str, Effect]:
+    names = (schema.name for schema in parts.toolbox.schemas())
+    return {name: parts.toolbox.effect(name) or Effect.READ for name in names}
