@@ -1,6 +1,7 @@
 """What a swarm's agents are told. Short: every word is paid for by every agent."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 
 from codetether_ray.core.spec import TurnResult
@@ -92,10 +93,11 @@ def subtask_request(
 def situation(base: Base, start: str, plan: Plan, subtask: Subtask) -> str:
     """What varies: where the tree comes from, and who works beside."""
     lines = [_origin(base, start), *base.notes]
-    others = [s.name for s in plan.subtasks if s.id != subtask.id]
-    if others:
-        named = ", ".join(f'"{name}"' for name in others[:_SIBLINGS])
-        more = f" and {len(others) - _SIBLINGS} more" if len(others) > _SIBLINGS else ""
+    count = len(plan.subtasks) - 1
+    if count:
+        others = (s.name for s in plan.subtasks if s.id != subtask.id)
+        named = ", ".join(f'"{name}"' for name in islice(others, _SIBLINGS))
+        more = f" and {count - _SIBLINGS} more" if count > _SIBLINGS else ""
         lines.append(f"Other agents work on {named}{more}; their changes reach you only as told.")
     return "\n".join(lines)
 

@@ -61,10 +61,6 @@ class Schedule:
             taken.append(self._plan.by_id[id])
         return tuple(taken)
 
-    def run(self, id: str) -> None:
-        """Note that a subtask got its permit."""
-        self._status[id] = "running"
-
     def end(self, id: str, status: SubtaskStatus) -> tuple[Blocked, ...]:
         """Note how a subtask ended; return those which that stops, in plan order."""
         self._close(id, status)
@@ -86,10 +82,6 @@ class Schedule:
         for entry in blocked:
             self._close(entry.subtask.id, "blocked")
         return tuple(blocked)
-
-    def unfinished(self) -> tuple[Subtask, ...]:
-        """Subtasks that have not ended, in plan order."""
-        return tuple(s for s in self._plan.subtasks if self._status[s.id] not in ENDED)
 
     def _offer(self, subtask: Subtask) -> None:
         heapq.heappush(self._ready, (-subtask.priority, self._place[subtask.id], subtask.id))

@@ -1,0 +1,223 @@
+"""A swarm from its task to its merged branch.
+
+Plan, then every subtask the moment its own dependencies are done, each commit merged in plan
+order, then an answer. Who runs the agents and where the trees live is not known here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from types import MappingProxyType
+
+from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.errors import (
+    BudgetSpentError,
+    CodetetherError,
+    PlannerFailedError,
+    WorkspaceError,
+)
+from codetether_ray.core.events import PlanMade, SwarmFinished, SwarmStarted, Warned
+from codetether_ray.core.usage import Price
+from codetether_ray.ports.clock import Clock
+from codetether_ray.ports.publisher import Publisher
+from codetether_ray.ports.runtime import AgentRuntime
+from codetether_ray.ports.workspace import Base, Workspace
+from codetether_ray.swarm.closing import closing, joined
+from codetether_ray.swarm.crew import Crew
+from codetether_ray.swarm.estimate import Estimate, estimate
+from codetether_ray.swarm.execution import Execution
+from codetether_ray.swarm.memory import Memory
+from codetether_ray.swarm.merging import Merger
+from codetether_ray.swarm.options import SwarmOptions
+from codetether_ray.swarm.plan import Plan
+from codetether_ray.swarm.planner import make_plan
+from codetether_ray.swarm.result import SubtaskResult, SwarmOutcome, SwarmResult, outcome_of
+from codetether_ray.swarm.tally import Tally
+from codetether_ray.swarm.work import Stopwatch, Workplace
+
+Approve = Callable[[Plan, Estimate], Awaitable[bool]]
+"""Asked before any sub-agent starts; False ends the swarm."""
+
+
+_AFTER_PLANNER: Mapping[str, SwarmOutcome] = MappingProxyType(
+    {"budget": "budget", "cancelled": "cancelled"}
+)
+
+
+class SwarmCoordinator:
+    """Runs one swarm once; resumed over the journal of an earlier try, it goes on from there.
+
+    `run` always gives a truthful result and records it (`SwarmFinished`); `cancel` ends the
+    agents, keeps their trees, and makes `run` return a result of outcome `cancelled`.
+    """
+
+    def __init__(
+        self,
+        options: SwarmOptions,
+        runtime: AgentRuntime,
+        workspace: Workspace,
+        publisher: Publisher,
+        clock: Clock,
+        *,
+        approve: Approve | None = None,
+        price: Price | None = None,
+        rate_limits: Callable[[], JsonObject] | None = None,
+    ) -> None:
+        self._options = options
+        self._workspace = workspace
+        self._publisher = publisher
+        self._approve = approve
+        self._price = price
+        self._rate_limits = rate_limits
+        self._watch = Stopwatch(clock, clock.monotonic())
+        self._tally = Tally(runtime)
+        self._crew = Crew(options)
+        self._base = Base(commit="")
+        self._execution: Execution | None = None
+        self._work: asyncio.Task[SwarmResult] | None = None
+        self.result: SwarmResult | None = None
+        """What `run` returned, or would have if it had not been cancelled from outside."""
+
+    async def run(self) -> SwarmResult:
+        """Do the task.
+
+        Cancelling the caller does what `cancel` does, then raises; `result` is set by then.
+        """
+        self._work = asyncio.create_task(self._swarm())
+        result = await self._guarded(self._work)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        return result
+
+    def cancel(self) -> None:
+        """End the swarm: `run` returns soon, with outcome `cancelled`."""
+        if self._work is not None:
+            self._work.cancel()
+
+    async def _guarded(self, work: asyncio.Task[SwarmResult]) -> SwarmResult:
+        try:
+            return await work
+        except asyncio.CancelledError:
+            return await self._finish("cancelled", error="the swarm was cancelled")
+        except PlannerFailedError as error:
+            outcome = _AFTER_PLANNER.get(error.outcome, "failed")
+            return await self._finish(outcome, error=str(error), error_kind=error.error_kind)
+        except CodetetherError as error:
+            outcome = "budget" if isinstance(error, BudgetSpentError) else "failed"
+            return await self._finish(outcome, error=str(error), error_kind=type(error).__name__)
+
+    async def _swarm(self) -> SwarmResult:
+        self._base = await self._workspace.open()
+        memory = Memory.of(await self._publisher.history())
+        if not memory.is_started:
+            await self._publisher.record(
+                SwarmStarted(
+                    task=self._options.task,
+                    strategy=self._options.strategy,
+                    base=self._base.commit,
+                    base_note=" ".join(self._base.notes),
+                )
+            )
+        plan = memory.plan or await self._new_plan()
+        if not (memory.is_begun or await self._is_approved(plan)):
+            return await self._finish(
+                "cancelled", error="the plan was not approved", error_kind="DecisionNeededError"
+            )
+        for done in memory.completed:
+            if done.turn is not None:
+                self._tally.add(done.turn)
+        results = await self._execute(plan, memory)
+        return await self._close(results)
+
+    async def _new_plan(self) -> Plan:
+        plan = await make_plan(self._options, self._crew, self._tally)
+        await self._publisher.record(PlanMade(subtasks=plan.to_json(), warnings=plan.warnings))
+        return plan
+
+    async def _is_approved(self, plan: Plan) -> bool:
+        if self._approve is None:
+            return True
+        steps = self._options.template.max_steps
+        return await self._approve(plan, estimate(plan, max_steps=steps, price=self._price))
+
+    async def _execute(self, plan: Plan, memory: Memory) -> tuple[SubtaskResult, ...]:
+        task = self._options.task
+        merger = Merger(task, self._crew, self._tally, self._workspace, self._publisher)
+        place = Workplace(
+            task=task,
+            plan=plan,
+            base=self._base,
+            crew=self._crew,
+            tally=self._tally,
+            merger=merger,
+            workspace=self._workspace,
+            publisher=self._publisher,
+            watch=self._watch,
+        )
+        self._execution = Execution(place, memory.completed)
+        return await self._execution.run()
+
+    async def _close(self, results: tuple[SubtaskResult, ...]) -> SwarmResult:
+        outcome = outcome_of(results)
+        diffstat = await self._workspace.diffstat()
+        text, note = await closing(self._options.task, results, diffstat, self._crew, self._tally)
+        if note:
+            self._publisher.emit(Warned(text=note))
+        if outcome == "success":
+            return await self._finish(outcome, text=text, note=note)
+        kind = next((r.error_kind for r in results if r.error_kind), "")
+        return await self._finish(
+            outcome,
+            text=text,
+            note=note,
+            error=_what_failed(results),
+            error_kind=kind if outcome in ("failed", "budget") else "",
+        )
+
+    async def _finish(
+        self,
+        outcome: SwarmOutcome,
+        *,
+        text: str = "",
+        error: str = "",
+        error_kind: str = "",
+        note: str = "",
+    ) -> SwarmResult:
+        results = self._execution.results if self._execution else ()
+        result = SwarmResult(
+            swarm_id=self._options.swarm_id,
+            outcome=outcome,
+            text=text or joined(results),
+            subtasks=results,
+            error=error,
+            error_kind=error_kind,
+            base=self._base.commit,
+            usage=self._tally.usage,
+            cost_usd=self._tally.cost_usd,
+            elapsed_s=self._watch.now(),
+            notes=(*self._base.notes, note) if note else self._base.notes,
+            rate_limits=self._rate_limits() if self._rate_limits else {},
+        )
+        self.result = result = await self._with_branch(result)
+        await self._publisher.record(SwarmFinished(outcome=outcome, result=result.to_json()))
+        return result
+
+    async def _with_branch(self, result: SwarmResult) -> SwarmResult:
+        with suppress(WorkspaceError):  # a workspace that could not be opened has none
+            return replace(
+                result,
+                branch=await self._workspace.main_branch(),
+                commit=await self._workspace.head(),
+                diffstat=await self._workspace.diffstat(),
+            )
+        return result
+
+
+def _what_failed(results: tuple[SubtaskResult, ...]) -> str:
+    return "; ".join(
+        f'"{r.subtask.name}" {r.status if not r.is_success else "unmerged"}: {r.error}'
+        for r in results
+        if not r.is_landed
+    )

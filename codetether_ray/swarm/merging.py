@@ -1,0 +1,165 @@
+"""Brings the subtasks' commits together; conflicts go to a resolver agent."""
+
+from dataclasses import dataclass, replace
+
+from codetether_ray.core.errors import CodetetherError, WorkspaceError
+from codetether_ray.core.events import SubtaskMerged
+from codetether_ray.ports.publisher import Publisher
+from codetether_ray.ports.workspace import MergeOutcome, Tree, Workspace
+from codetether_ray.swarm import prompts
+from codetether_ray.swarm.crew import Crew
+from codetether_ray.swarm.plan import Subtask
+from codetether_ray.swarm.result import SubtaskResult
+from codetether_ray.swarm.tally import Tally
+
+# Two dashes: no subtask's id holds them, so these trees never meet a subtask's.
+_MERGE_TREE, _PARENTS_TREE = "merge--{id}", "parents--{id}-{number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Conflict:
+    """A merge to be resolved: of `theirs` into the run's main branch, or onto a commit."""
+
+    resolver: str
+    tree_id: str
+    theirs: str
+    message: str
+    request: str
+    onto: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Resolved:
+    commit: str = ""
+    conflicts: tuple[str, ...] = ()
+    problem: str = ""
+    """Why there is no commit."""
+
+
+class Merger:
+    """Merges one after another, in the order of the calls: the trees depend on that order alone."""
+
+    def __init__(
+        self, task: str, crew: Crew, tally: Tally, workspace: Workspace, publisher: Publisher
+    ) -> None:
+        self._task = task
+        self._crew = crew
+        self._tally = tally
+        self._workspace = workspace
+        self._publisher = publisher
+
+    async def land(self, result: SubtaskResult) -> SubtaskResult:
+        """Merge a completed subtask into the run's main branch; what cannot be is told."""
+        try:
+            landed = await self._land(result)
+        except CodetetherError as error:
+            landed = replace(result, merge="unmerged", error=_kept(result, str(error)))
+        await self._publisher.record(
+            SubtaskMerged(
+                id=landed.subtask.id,
+                name=landed.subtask.name,
+                status=landed.merge or "unmerged",
+                commit=landed.commit,
+                conflicts=landed.conflicts,
+                detail=landed.error if landed.merge == "unmerged" else "",
+            )
+        )
+        return landed
+
+    async def _land(self, result: SubtaskResult) -> SubtaskResult:
+        if not result.files:
+            return replace(result, merge="empty")
+        subtask = result.subtask
+        message = f"Merge {subtask.name}\n"
+        merged = await self._workspace.merge(result.commit, message)
+        if merged.status != "conflict":
+            return replace(result, merge="merged")
+        report = result.turn.text if result.turn else ""
+        resolved = await self._resolve(
+            _Conflict(
+                resolver=subtask.id,
+                tree_id=_MERGE_TREE.format(id=subtask.id),
+                theirs=result.commit,
+                message=message,
+                request=prompts.conflict_request(self._task, subtask, merged.conflicts, report),
+            )
+        )
+        if resolved.commit:
+            return replace(result, merge="resolved", conflicts=merged.conflicts)
+        left = resolved.conflicts or merged.conflicts
+        error = _kept(result, f"conflicts in {', '.join(left)}. {resolved.problem}".strip())
+        return replace(result, merge="unmerged", conflicts=left, error=error)
+
+    async def join(self, subtask: Subtask, parents: tuple[str, ...]) -> str:
+        """One commit that merges conflicting `parents`, in order, conflicts resolved.
+
+        Raises:
+            WorkspaceError: a conflict stayed.
+        """
+        joined = parents[0]
+        for number, parent in enumerate(parents[1:], 1):
+            message = f"Join what {subtask.name} builds on\n"
+            merged = await self._workspace.merge(parent, message, into=joined)
+            if merged.status == "conflict":
+                joined = await self._join_one(subtask, number, parent, joined, message, merged)
+            else:
+                joined = merged.commit or joined
+        return joined
+
+    async def _join_one(
+        self,
+        subtask: Subtask,
+        number: int,
+        parent: str,
+        onto: str,
+        message: str,
+        merged: MergeOutcome,
+    ) -> str:
+        resolved = await self._resolve(
+            _Conflict(
+                resolver=f"{subtask.id}/parents-{number}",
+                tree_id=_PARENTS_TREE.format(id=subtask.id, number=number),
+                theirs=parent,
+                message=message,
+                request=prompts.parents_request(self._task, subtask, merged.conflicts),
+                onto=onto,
+            )
+        )
+        if not resolved.commit:
+            files = ", ".join(resolved.conflicts or merged.conflicts)
+            raise WorkspaceError(
+                f'what "{subtask.name}" builds on conflicts in {files}. {resolved.problem}'.strip()
+            )
+        return resolved.commit
+
+    async def _resolve(self, conflict: _Conflict) -> _Resolved:
+        tree = await self._workspace.start_merge(
+            conflict.tree_id, conflict.theirs, onto=conflict.onto
+        )
+        resolved = await self._try(conflict, tree, conflict.request, again=False)
+        if not resolved.commit:
+            request = prompts.conflict_again(conflict.request, resolved.conflicts, resolved.problem)
+            resolved = await self._try(conflict, tree, request, again=True)
+        await self._workspace.release(tree, keep=not resolved.commit)
+        return resolved
+
+    async def _try(
+        self, conflict: _Conflict, tree: Tree, request: str, *, again: bool
+    ) -> _Resolved:
+        spec = self._crew.resolver(conflict.resolver, tree, again=again)
+        try:
+            turn = await self._tally.run(spec, request)
+        except CodetetherError as error:
+            return _Resolved(problem=f"The resolver could not run: {error}")
+        if not turn.is_success:
+            return _Resolved(problem=f"The resolver ended with {turn.outcome}: {turn.error}")
+        done = await self._workspace.finish_merge(
+            tree, conflict.theirs, conflict.message, onto=conflict.onto
+        )
+        if done.status == "conflict":
+            return _Resolved(conflicts=done.conflicts, problem="Conflict markers were left.")
+        return _Resolved(commit=done.commit or conflict.theirs)
+
+
+def _kept(result: SubtaskResult, why: str) -> str:
+    return f"not merged: {why}; the work is on branch {result.branch or result.commit}"
