@@ -18,7 +18,7 @@ _PLAN = {
         {
             "id": "slug",
             "name": "slug",
-            "instruction": "Make tests/test_slug.py pass: slugify in wordkit/slug.py, exported from "
+            "instruction": "Make tests/test_slug.py pass: slugify in wordkit/slug.py, exported by "
             "wordkit/__init__.py.",
             "specialty": "text normalisation",
             "dependencies": [],
@@ -132,7 +132,7 @@ def report(title, text, top=3):
     return f"{heading}| word | count |\\n| --- | --- |\\n{rows}"
 '''
 
-_CLI = '''"""`python -m wordkit.cli WIDTH < text`: wrapped text, then the number of distinct words."""
+_CLI = '''"""`python -m wordkit.cli WIDTH < text`: wrapped text, and how many words it has."""
 
 import sys
 
@@ -239,8 +239,8 @@ CONVERSATION: dict[str, list[Step]] = {
     ],
     "synthesis": [
         (
-            "wordkit is finished: slugify, wrap and frequencies were corrected, report and cli were "
-            "written on top of them, and the exports of slug and wrap, which collided in "
+            "wordkit is finished: slugify, wrap and frequencies were corrected, report and cli "
+            "were written on top of them, and the exports of slug and wrap, which collided in "
             "`wordkit/__init__.py`, were both kept. All 15 tests pass on the merged branch.",
             [],
         )
