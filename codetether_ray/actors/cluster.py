@@ -1,0 +1,299 @@
+"""Joins a Ray cluster, or starts a private one and ends it."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codetether_ray.actors import private, processes
+from codetether_ray.actors.chatter import Chatter
+from codetether_ray.actors.head import announce_head, find_head, withdraw_head
+from codetether_ray.actors.orphans import Watch
+from codetether_ray.core.errors import ClusterError
+
+NAMESPACE = "codetether"
+"""Where this project's named actors are found."""
+
+_OBJECT_STORE_BYTES = 100_000_000  # messages are small; Ray's minimum is 75 MiB
+_END_PATIENCE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions:
+    """How to get a cluster."""
+
+    data_dir: Path
+    """Where a head of this user would be announced."""
+    address: str = ""
+    """What `RAY_ADDRESS` says; empty to look for this user's own head, or start one."""
+    log_path: Path | None = None
+    """A file for what Ray says; kept. None: lost with the cluster."""
+    keep_logs: Path | None = None
+    """A folder for the logs of a private Ray's processes; None: removed with it."""
+    dashboard: bool = False
+    cpus: int | None = None
+    memory_bytes: int | None = None
+    """What agents may reserve; None: what Ray finds (70 % of what is free)."""
+    object_store_bytes: int = _OBJECT_STORE_BYTES
+    announce: bool = False
+    """Let this user's other commands join, as long as this process lives."""
+
+
+class Cluster:
+    """A connection of this process to Ray. One per process at a time."""
+
+    def __init__(self, keeper: "_Keeper") -> None:
+        self._keeper = keeper
+        self.address: str = keeper.info["gcs_address"]
+        self.is_private = keeper.directory is not None
+        url = keeper.info.get("webui_url") or ""
+        self.dashboard_url = f"http://{url}" if url else ""
+
+    async def close(self) -> None:
+        """Leave; a private Ray is ended with all its processes and its directory."""
+        await self._keeper.end()
+
+
+def _ignore(notice: str) -> None:
+    """Nobody wants notices."""
+
+
+async def join_or_start(
+    options: ClusterOptions, on_notice: Callable[[str], None] = _ignore
+) -> Cluster:
+    """Join the cluster at `options.address`, or this user's own head, or start a private Ray.
+
+    `on_notice` is given sentences that a person should read; it is called in this event loop.
+    Takes seconds where a Ray must be started; cancelling ends what was begun.
+
+    Raises:
+        ClusterError: it cannot be joined or started; the sentence says why.
+    """
+    loop = asyncio.get_running_loop()
+
+    def notice(sentence: str) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(on_notice, sentence)
+
+    keeper = _Keeper(options, notice, loop)
+    try:
+        await keeper.begun()
+    except BaseException:
+        await asyncio.shield(keeper.end())
+        raise
+    return Cluster(keeper)
+
+
+class _Keeper:
+    """Holds the connection in a thread of its own.
+
+    Ray's processes die with the thread that started them (that is how the kernel takes them
+    along when this process is killed), so that thread lives until the cluster is closed. The
+    event loop stays free while Ray starts, and Ray leaves the signal handlers alone.
+    """
+
+    def __init__(
+        self,
+        options: ClusterOptions,
+        notice: Callable[[str], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.info: dict[str, Any] = {}
+        self.directory: Path | None = None
+        self._watch: Watch | None = None
+        self._options = options
+        self._notice = notice
+        self._loop = loop
+        self._ready: asyncio.Future[None] = loop.create_future()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="ray-keeper", daemon=True)
+        self._thread.start()
+
+    async def begun(self) -> None:
+        await asyncio.shield(self._ready)
+
+    async def end(self) -> None:
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _keep(self) -> None:
+        chatter: Chatter | None = None
+        try:
+            log_path, extra, arguments = self._prepare()
+            with private.environment(extra):
+                chatter = Chatter(log_path, self._notice)
+                chatter.install()
+                self.info = _init(
+                    arguments, lean="_temp_dir" in arguments and not _wants(arguments)
+                )
+            if self.directory is not None:
+                self._watch = Watch(_processes_of_ray(), self.directory)
+                self._announce(self.directory)
+            self._tell(None)
+            self._stop.wait()
+        except Exception as error:  # noqa: BLE001 - handed to who waits for the start
+            self._tell(_worded(error, self._options.address))
+        finally:
+            self._finish(chatter)
+
+    def _announce(self, directory: Path) -> None:
+        if self._options.announce:
+            address, token = self.info["gcs_address"], private.token_path(directory)
+            announce_head(self._options.data_dir, address=address, token=token)
+
+    def _tell(self, error: ClusterError | None) -> None:
+        def answer() -> None:
+            if self._ready.done():
+                return
+            if error is None:
+                self._ready.set_result(None)
+            else:
+                self._ready.set_exception(error)
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(answer)
+
+    def _prepare(self) -> tuple[Path, dict[str, str], dict[str, Any]]:
+        """A file for chatter, Ray's environment, and arguments of `ray.init`."""
+        options = self._options
+        found = _to_join(options, self._notice)
+        if found is not None:
+            address, extra = found
+            log_path = options.log_path or Path(os.devnull)
+            return log_path, extra, {"address": address}
+        self.directory = private.make_directory()
+        arguments: dict[str, Any] = {
+            "address": "local",
+            "_temp_dir": str(self.directory),
+            "include_dashboard": options.dashboard,
+            "object_store_memory": options.object_store_bytes,
+            "_system_config": {} if options.dashboard else dict(private.LEAN),
+        }
+        if options.cpus is not None:
+            arguments["num_cpus"] = options.cpus
+        if options.memory_bytes is not None:
+            arguments["_memory"] = options.memory_bytes
+        extra = {
+            **private.QUIET,
+            "RAY_AUTH_TOKEN_PATH": str(private.token_path(self.directory)),
+        }
+        return options.log_path or self.directory / "driver.log", extra, arguments
+
+    def _finish(self, chatter: Chatter | None) -> None:
+        if self._options.announce:
+            withdraw_head(self._options.data_dir)
+        if "ray" in sys.modules:
+            import ray  # noqa: PLC0415 - imported already
+
+            ours = () if self.directory is None else _processes_of_ray()
+            ray.shutdown(wait_for_processes=self.directory is not None)
+            processes.end_all(ours, patience_s=_END_PATIENCE_S)
+        if chatter is not None:
+            chatter.uninstall()
+        if self.directory is not None:
+            private.remove_directory(self.directory, self._options.keep_logs)
+        if self._watch is not None:
+            self._watch.close()
+
+
+def _to_join(
+    options: ClusterOptions, notice: Callable[[str], None]
+) -> tuple[str, dict[str, str]] | None:
+    """The address of a cluster to join and the environment for it; None to start one."""
+    address = options.address
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"{address} is a Ray Client address, which cannot hold agents; give the head's own "
+            "(RAY_ADDRESS=HOST:6379), or run this on a node of the cluster"
+        )
+    if address and address != "local":
+        return address, {"RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1"}
+    head = None if address == "local" else find_head(options.data_dir)
+    if head is None or options.announce:
+        return None
+    if not head.fits:
+        notice(
+            f"the Ray head at {head.address} has Ray {head.ray} on Python {head.python}, not this "
+            "program's versions, so a private one is started; stop that head to end this notice"
+        )
+        return None
+    return head.address, {**private.QUIET, "RAY_AUTH_TOKEN_PATH": head.token}
+
+
+def _init(arguments: dict[str, Any], *, lean: bool) -> dict[str, Any]:
+    import ray  # noqa: PLC0415 - takes a second, and must see the environment
+    from ray._raylet import Config  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    if ray.is_initialized():
+        raise ClusterError("this process is connected to a Ray cluster already")
+    Config.initialize("")  # reads the environment again if Ray had been imported before
+    arguments = {
+        **arguments,
+        "namespace": NAMESPACE,
+        "log_to_driver": False,
+        "configure_logging": False,
+        "job_config": ray.job_config.JobConfig(default_actor_lifetime="non_detached"),
+    }
+    if not lean:
+        return dict(_quietly(ray.init, arguments).address_info)
+    with private.lean_node():
+        return dict(_quietly(ray.init, arguments).address_info)
+
+
+def _wants(arguments: dict[str, Any]) -> bool:
+    return bool(arguments.get("include_dashboard"))
+
+
+def _quietly(init: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """`ray.init`, which drops the log handlers it finds, with ours put back."""
+    import logging  # noqa: PLC0415
+
+    logger = logging.getLogger("ray")
+    handlers = list(logger.handlers)
+
+    class _Kept(list[logging.Handler]):
+        def clear(self) -> None:
+            """Stay."""
+
+    logger.handlers = _Kept(handlers)
+    try:
+        return init(**arguments)
+    finally:
+        logger.handlers = handlers
+
+
+def _processes_of_ray() -> tuple[processes.Process, ...]:
+    """The processes of the Ray that this process started, before they are ended."""
+    from ray._private import worker  # noqa: PLC0415
+
+    node = getattr(worker, "_global_node", None)
+    started = getattr(node, "all_processes", None) or {}
+    found: tuple[processes.Process, ...] = ()
+    for infos in started.values():
+        for info in infos:
+            found += processes.descendants(info.process.pid)
+    return found
+
+
+def _worded(error: Exception, address: str) -> ClusterError:
+    """A failed start or join, as one sentence."""
+    if isinstance(error, ClusterError):
+        return error
+    text = str(error).strip()
+    if "Version mismatch" in text:
+        details = " ".join(text.split())
+        return ClusterError(
+            f"the cluster at {address} runs other versions ({details}); use the same Ray and Python"
+        )
+    if address:
+        line = text.splitlines()[0] if text else type(error).__name__
+        return ClusterError(
+            f"no Ray cluster answers at {address} ({line}); without RAY_ADDRESS a private one is "
+            "started"
+        )
+    line = text.splitlines()[0] if text else type(error).__name__
+    return ClusterError(f"Ray could not be started: {line}")

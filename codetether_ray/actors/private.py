@@ -1,0 +1,120 @@
+"""A Ray of one's own: started for one command, in a directory of its own, ended with it."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from codetether_ray.actors import processes
+
+_ROOT = "/tmp"
+"""Short on purpose: a Unix socket's path has 107 bytes, and Ray uses some 70 of them."""
+_OWNER = "owner"
+_TOKEN = "token"
+
+QUIET = MappingProxyType(
+    {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SCHEDULER_EVENTS": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
+        "RAY_AUTH_MODE": "token",
+    }
+)
+"""Variables for Ray's processes: no usage reports, no tips; tokens between its processes."""
+
+LEAN = MappingProxyType(
+    {"enable_metrics_collection": False, "event_stats": False, "task_events_report_interval_ms": 0}
+)
+"""Settings for a Ray without a dashboard: nobody would read what these cost CPU to collect."""
+
+
+def make_directory() -> Path:
+    """A fresh directory for one Ray, with a token in it; what dead owners left is removed."""
+    prefix = f"ct-{os.getuid()}-"
+    _sweep(prefix)
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir=_ROOT))
+    me = processes.find(os.getpid())
+    (path / _OWNER).write_text(f"{os.getpid()} {me.started if me else ''}")
+    token = path / _TOKEN
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    return path
+
+
+def token_path(directory: Path) -> Path:
+    """Where a Ray's token is kept."""
+    return directory / _TOKEN
+
+
+def remove_directory(directory: Path, keep_logs: Path | None = None) -> None:
+    """Remove a Ray's directory; its logs are moved to `keep_logs` if that is given."""
+    if keep_logs is not None:
+        for logs in directory.glob("session_2*/logs"):
+            shutil.copytree(logs, keep_logs, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _sweep(prefix: str) -> None:
+    for path in Path(_ROOT).glob(f"{prefix}*"):
+        if path.is_symlink() or path.stat().st_uid != os.getuid():
+            continue
+        try:
+            pid, _, started = (path / _OWNER).read_text().partition(" ")
+        except OSError:
+            continue
+        if not processes.Process(int(pid), started).is_alive:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def environment(extra: dict[str, str]) -> Iterator[None]:
+    """Variables that Ray and the processes it starts see, and nobody after them."""
+    before = {name: os.environ.get(name) for name in extra}
+    os.environ.update(extra)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def lean_node() -> Iterator[None]:
+    """Ray heads started inside have no autoscaler, log monitor and dashboard server.
+
+    Each is a Python process that takes a second of CPU to start and 50-90 MB, for nothing on a
+    single node that nobody watches. Ray has no option for it, so three methods of its node class
+    are replaced (Ray's version is pinned); where they are missing all is started as usual.
+    """
+    from ray._private import node  # noqa: PLC0415 - Ray is imported when it is needed
+
+    full: Any = node.Node
+    wanted = ("start_monitor", "start_log_monitor", "start_api_server")
+    if not all(hasattr(full, name) for name in wanted):
+        yield
+        return
+
+    class LeanNode(full):
+        def start_monitor(self) -> None:
+            """None is needed: nothing scales."""
+
+        def start_log_monitor(self) -> None:
+            """None is needed: agents' output goes to files."""
+
+        def start_api_server(self, **options: Any) -> None:
+            self._webui_url = None
+
+    node.Node = LeanNode
+    try:
+        yield
+    finally:
+        node.Node = full
