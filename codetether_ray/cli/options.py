@@ -33,17 +33,16 @@ def limits(function: F) -> F:
             click.option(
                 "--retry-for",
                 type=click.FloatRange(min=0),
-                default=300.0,
-                show_default=True,
                 metavar="S",
-                help="How long to repeat one model call that a busy provider refuses.",
+                help="How long one model call is repeated while the provider is busy.  "
+                "[default: agent.retry_for, 300]",
             ),
             click.option(
                 "--wait-quota",
                 type=click.FloatRange(min=0),
-                default=0.0,
                 metavar="S",
-                help="Wait up to S seconds for a spent quota to be reset, then go on.",
+                help="How long to wait for a spent quota to come back, then go on.  "
+                "[default: agent.wait_quota, 0]",
             ),
             click.option(
                 "--record",

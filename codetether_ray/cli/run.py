@@ -48,10 +48,8 @@ from codetether_ray.cli.output import Format, open_output
 @click.option(
     "--max-steps",
     type=click.IntRange(min=1),
-    default=50,
-    show_default=True,
     metavar="N",
-    help="Model calls at most.",
+    help="Model calls at most.  [default: agent.max_steps, 50]",
 )
 @click.option(
     "--timeout",
@@ -89,7 +87,7 @@ async def _run(text: str, form: Format, given: dict[str, Any]) -> int:
     )
     output = open_output(form)
     stopper: Stopper[SessionResult] = Stopper(_say, given["max_time"])
-    result = await stopper.run(run_session(wanted, output.show, stopper.watch))
+    result = await stopper.run(run_session(wanted, output.show))
     if given["output"] is not None:
         given["output"].write_text(result.turn.text, encoding="utf-8")
     output.finish(result)

@@ -1,0 +1,92 @@
+"""The default wiring: what an agent is made from, gathered in the process where it lives."""
+
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+
+from codetether_ray.agent.instructions import find_instructions
+from codetether_ray.agent.parts import AgentLinks, AgentParts
+from codetether_ray.config.paths import data_dir as default_data_dir
+from codetether_ray.config.stores import open_secret_store
+from codetether_ray.core.masking import Masker
+from codetether_ray.core.spec import AgentSpec
+from codetether_ray.local.clock import SystemClock
+from codetether_ray.ports.secrets import ProviderSecret
+from codetether_ray.providers.http import HttpClient
+from codetether_ray.providers.registry import open_provider, parse_model
+from codetether_ray.sandbox.local import LocalSandbox
+from codetether_ray.tools.toolbox import toolbox
+
+WIRING = f"{__name__}:build_parts"
+"""The name by which an agent's host finds `build_parts` in another process."""
+
+_SECRET_VARIABLES = ("VAULT_TOKEN", "CODETETHER_AUTH_TOKEN", "CODETETHER_TOKEN", "RAY_AUTH_TOKEN")
+_secrets: dict[tuple[Path, str], ProviderSecret | None] = {}
+
+
+async def build_parts(spec: AgentSpec, links: AgentLinks) -> AgentParts:
+    """Open the agent's provider with its key, and give it its tools.
+
+    Raises:
+        CodetetherError: no such provider, no key, no readable secret store.
+    """
+    ref = parse_model(spec.model)
+    secret = await _secret(data_dir_of(spec), ref.provider)
+    clock = SystemClock()
+    return AgentParts(
+        links=links,
+        provider=open_provider(
+            ref,
+            secret=secret,
+            http=_http(),
+            clock=clock,
+            limiter=links.limiter,
+            base_url=spec.base_url,
+            retry_for_s=spec.retry_for_s,
+            wait_quota_s=spec.wait_quota_s,
+        ),
+        toolbox=toolbox(spec.tools),
+        sandbox=LocalSandbox(),
+        clock=clock,
+        mask=Masker(_known(secret)),
+        instructions=find_instructions(Path(spec.root)),
+        search_program=_search_program(),
+    )
+
+
+async def close_process() -> None:
+    """Close what the agents of this process shared."""
+    await _http().aclose()
+    _secrets.clear()
+
+
+def data_dir_of(spec: AgentSpec) -> Path:
+    """Where the agent's keys are kept."""
+    return Path(spec.data_dir) if spec.data_dir else default_data_dir(os.environ)
+
+
+async def _secret(data_dir: Path, provider: str) -> ProviderSecret | None:
+    """A provider's secret, read once per process."""
+    key = (data_dir, provider)
+    if key not in _secrets:
+        _secrets[key] = await open_secret_store(os.environ, data_dir).get(provider)
+    return _secrets[key]
+
+
+def _known(secret: ProviderSecret | None) -> list[str]:
+    """Every value that must not be seen in a tool's output."""
+    values = [os.environ[name] for name in _SECRET_VARIABLES if os.environ.get(name)]
+    if secret is not None:
+        values += [secret.api_key, *secret.headers.values(), *secret.extra.values()]
+    return [value for value in values if value]
+
+
+@cache
+def _http() -> HttpClient:
+    return HttpClient()
+
+
+@cache
+def _search_program() -> str | None:
+    return shutil.which("rg")

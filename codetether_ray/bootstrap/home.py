@@ -1,0 +1,124 @@
+"""Where a run lives: its journal, its budget, its agents. In this process, or in a supervisor."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from codetether_ray.agent.parts import AgentLinks
+from codetether_ray.bootstrap.agents import build_parts
+from codetether_ray.core.spec import AgentSpec, Correlation
+from codetether_ray.core.usage import Budget, Spend
+from codetether_ray.local.admission import Admission
+from codetether_ray.local.bus import LocalBus
+from codetether_ray.local.clock import SystemClock
+from codetether_ray.local.directory import LocalDirectory
+from codetether_ray.local.host import LocalHost
+from codetether_ray.local.journal import LocalJournal
+from codetether_ray.local.ledger import LocalLedger
+from codetether_ray.local.limiter import LocalLimiter
+from codetether_ray.local.publisher import LocalPublisher
+from codetether_ray.local.runtime import HostedRuntime
+from codetether_ray.local.shares import LocalShares
+from codetether_ray.ports.bus import Bus
+from codetether_ray.ports.clock import Clock
+from codetether_ray.ports.journal import Journal
+
+RUN_AGENT = "run"
+"""The path under which the run itself speaks: that it began, its plan, that it ended."""
+
+
+class Voices:
+    """One publisher per agent of a run, so that each one's events keep their order."""
+
+    def __init__(self, journal: Journal, bus: Bus, correlation: Correlation, clock: Clock) -> None:
+        self._journal, self._bus, self._clock = journal, bus, clock
+        self._correlation = correlation
+        self._voices: dict[str, LocalPublisher] = {}
+
+    def of_agent(self, spec: AgentSpec) -> LocalPublisher:
+        """The voice of an agent."""
+        return self._voice(spec.path, spec.correlation)
+
+    def of_run(self) -> LocalPublisher:
+        """The voice of the run itself."""
+        return self._voice(RUN_AGENT, self._correlation)
+
+    async def close(self) -> None:
+        """Publish what still waits."""
+        for voice in tuple(self._voices.values()):
+            await voice.close()
+
+    def _voice(self, path: str, correlation: Correlation) -> LocalPublisher:
+        if path not in self._voices:
+            self._voices[path] = LocalPublisher(
+                self._journal, self._bus, correlation, path, self._clock
+            )
+        return self._voices[path]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHome:
+    """What a run's coordinator needs, wherever it lives."""
+
+    correlation: Correlation
+    journal: Journal
+    bus: Bus
+    runtime: HostedRuntime
+    voices: Voices
+    clock: Clock
+
+    async def close(self) -> None:
+        """End the agents, publish what waits, let go of the journal."""
+        await self.runtime.close()
+        await self.voices.close()
+        await self.journal.close()
+
+
+async def open_local_home(
+    correlation: Correlation,
+    *,
+    data_dir: Path,
+    budget: Budget,
+    max_live: int | None = None,
+    spent: Spend | None = None,
+) -> RunHome:
+    """A run in this process.
+
+    Raises:
+        RunBusyError: another process drives it.
+        JournalError: its journal cannot be written.
+    """
+    clock = SystemClock()
+    journal = await LocalJournal.open(data_dir, correlation.run_id, correlation)
+    bus = LocalBus()
+    ledger = LocalLedger(budget, clock)
+    if spent is not None:
+        ledger.restore(spent)
+    limiter, shares = LocalLimiter(clock), LocalShares(bus)
+    voices = Voices(journal, bus, correlation, clock)
+
+    def links(spec: AgentSpec) -> AgentLinks:
+        return AgentLinks(
+            publisher=voices.of_agent(spec),
+            ledger=ledger,
+            limiter=limiter,
+            children=runtime,
+            shares=shares,
+        )
+
+    host = LocalHost(links, build_parts)
+    runtime = HostedRuntime(
+        host,
+        Admission(host.capacity, clock, max_live=max_live),
+        ledger,
+        voices.of_agent,
+        clock,
+        directory=LocalDirectory(clock),
+    )
+    return RunHome(
+        correlation=correlation,
+        journal=journal,
+        bus=bus,
+        runtime=runtime,
+        voices=voices,
+        clock=clock,
+    )

@@ -1,0 +1,137 @@
+"""`codetether auth`: providers' keys go into the secret store, and never come out on a screen."""
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from codetether_ray.cli import exit_codes
+
+if TYPE_CHECKING:
+    from codetether_ray.ports.secrets import SecretStore
+
+
+@click.group("auth")
+def auth() -> None:
+    r"""Keep providers' keys, in Vault or, where no VAULT_ADDR is set, in an encrypted file.
+
+    A key is read from a hidden prompt or from stdin, never from an argument.
+
+    \b
+    Examples:
+      codetether auth set anthropic
+      codetether auth set openrouter < key.txt
+      codetether auth list
+      codetether auth remove openai
+    """
+
+
+@auth.command("set")
+@click.argument("provider")
+@click.option("--base-url", metavar="URL", help="Address to use instead of the provider's own.")
+def set_key(provider: str, base_url: str | None) -> int:
+    r"""Store the key of PROVIDER, from stdin or a hidden prompt.
+
+    \b
+    Examples:
+      codetether auth set anthropic
+      pass show openai | codetether auth set openai
+      codetether auth set local --base-url http://gpu:8000/v1
+    """
+    _check_provider(provider)
+    if base_url is not None:
+        _check_address(base_url)
+    key = _read_key(provider)
+    store = _open_store()
+    asyncio.run(_put(store, provider, key, base_url))
+    click.echo(f"the key of {provider} is in the {store.description}")
+    return exit_codes.SUCCESS
+
+
+@auth.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def list_keys(as_json: bool) -> int:
+    r"""List the providers that have a key, and where keys are kept. Values are not shown.
+
+    \b
+    Examples:
+      codetether auth list
+      codetether auth list --json
+    """
+    store = _open_store()
+    names = asyncio.run(store.providers())
+    if as_json:
+        click.echo(json.dumps({"store": store.description, "providers": names}))
+        return exit_codes.SUCCESS
+    for name in names:
+        click.echo(name)
+    hint = "" if names else "; `codetether auth set PROVIDER` adds a key"
+    click.echo(f"{len(names) or 'no'} key(s) in the {store.description}{hint}", err=True)
+    return exit_codes.SUCCESS
+
+
+@auth.command("remove")
+@click.argument("provider")
+def remove_key(provider: str) -> int:
+    r"""Remove what is stored of PROVIDER, all versions of it.
+
+    \b
+    Examples:
+      codetether auth remove openai
+    """
+    store = _open_store()
+    if asyncio.run(store.remove(provider)):
+        click.echo(f"the key of {provider} was removed from the {store.description}")
+        return exit_codes.SUCCESS
+    click.echo(f"there is no key of {provider} in the {store.description}", err=True)
+    return exit_codes.FAILED
+
+
+command = auth
+
+
+async def _put(store: "SecretStore", provider: str, key: str, base_url: str | None) -> None:
+    """Replace the key and keep whatever else the record holds."""
+    from codetether_ray.ports.secrets import ProviderSecret
+
+    old = await store.get(provider) or ProviderSecret()
+    await store.put(provider, replace(old, api_key=key, base_url=base_url or old.base_url))
+
+
+def _open_store() -> "SecretStore":
+    from codetether_ray.config.paths import data_dir
+    from codetether_ray.config.stores import open_secret_store
+
+    return open_secret_store(os.environ, data_dir(os.environ))
+
+
+def _check_provider(provider: str) -> None:
+    from codetether_ray.core.errors import UnknownProviderError
+    from codetether_ray.providers.profiles import PROFILES
+
+    if provider not in PROFILES:
+        raise UnknownProviderError(provider, tuple(sorted(PROFILES)))
+
+
+def _check_address(base_url: str) -> None:
+    from codetether_ray.config.kinds import URL
+
+    try:
+        URL.parse(base_url)
+    except ValueError as error:
+        raise click.UsageError(f"--base-url {error}") from None
+
+
+def _read_key(provider: str) -> str:
+    if sys.stdin.isatty():
+        key = click.prompt(f"key of {provider} (hidden)", hide_input=True, err=True)
+    else:
+        key = sys.stdin.read()
+    key = str(key).strip()
+    if not key or any(letter.isspace() or not letter.isprintable() for letter in key):
+        raise click.UsageError("stdin must hold one key and nothing else; nothing was stored")
+    return key

@@ -1,0 +1,50 @@
+"""`codetether runs`: every run of this user."""
+
+import json
+import os
+import time
+
+import click
+
+from codetether_ray.cli import exit_codes
+
+
+@click.command("runs")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="The newest N.",
+)
+def runs(as_json: bool, limit: int) -> int:
+    r"""List runs: what they are, how they ended, what they cost, and how to go on with them.
+
+    A run is running, finished, interrupted (nobody writes it and it never ended) or damaged.
+
+    \b
+    Examples:
+      codetether runs
+      codetether runs --limit 5
+      codetether runs --json | jq -r '.[] | select(.state == "interrupted") | .id'
+    """
+    from codetether_ray.cli.run_table import print_table, row
+    from codetether_ray.config.paths import data_dir
+    from codetether_ray.journal.listing import list_runs
+
+    folder = data_dir(os.environ)
+    now = time.time()
+    rows = [row(summary, folder, now) for summary in list_runs(folder)[:limit]]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return exit_codes.SUCCESS
+    print_table(rows)
+    if not rows:
+        click.echo("no runs yet; `codetether run` and `codetether swarm` make them", err=True)
+    return exit_codes.SUCCESS
+
+
+command = runs
