@@ -15,12 +15,13 @@ from codetether_ray.workspace.records import MergeRecord, TreeRecord
 from codetether_ray.workspace.work import look, stage
 
 
-async def begin_merge(git: Git, theirs: str, label: str) -> MergeRecord:
-    """Merge `theirs` into the worktree's HEAD, leave the conflicts, and note where they are.
+async def begin_merge(git: Git, ours: str, theirs: str, label: str) -> MergeRecord:
+    """Merge `theirs` into `ours`, leave the conflicts in the files, and note where they are.
 
-    `label` names the same commit, and stands behind the closing markers.
+    `label` names `theirs`, and stands behind the closing markers. Nobody has worked here yet: a
+    beginning that was cut off is begun anew.
     """
-    ours = await resolve(git, "HEAD")
+    await git.run("reset", "--hard", "--quiet", ours)
     _, conflicts = await merge_trees(git, ours, theirs)
     await git.run("merge", "--no-commit", "--no-ff", "--quiet", label, allow=(0, 1))
     allowed = {}

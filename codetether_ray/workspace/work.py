@@ -4,6 +4,7 @@ The files count. Commits that the agent made itself, on whatever branch, stay in
 the result; files that are too large, copied in, or left by the setup command stay out of it.
 """
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from codetether_ray.workspace.repository import UNFINISHED
 from codetether_ray.workspace.status import Change, Status, digest_of, read_status, size_of
 
 _MB = 1_000_000
+_LOCK_WAITS, _LOCK_WAIT_S = 20, 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ async def look(git: Git, record: TreeRecord, file_bytes: int) -> Work:
 
 async def stage(git: Git, work: Work) -> str:
     """Bring the index up to the files; return its tree."""
+    await _clear_stale_lock(git)
     if work.unstage:
         await git.run(
             "reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul",
@@ -67,6 +70,17 @@ async def stage(git: Git, work: Work) -> str:
             stdin=encode_paths(work.add), durable=True,
         )  # fmt: skip
     return (await git.run("write-tree", durable=True)).text
+
+
+async def _clear_stale_lock(git: Git) -> None:
+    """Remove an index lock that a killed git of the agent left; a living one ends by itself."""
+    lock = None if git.git_dir is None else git.git_dir / "index.lock"
+    for _ in range(_LOCK_WAITS):
+        if lock is None or not lock.exists():
+            return
+        await asyncio.sleep(_LOCK_WAIT_S)
+    if lock is not None:
+        lock.unlink(missing_ok=True)
 
 
 async def commit_work(git: Git, record: TreeRecord, message: str, file_bytes: int) -> Commit:

@@ -31,11 +31,8 @@ class Place:
         """Note what is known of it."""
         write_record(tree_record_path(self.git_dir), record)
 
-    def prepared(self, **changes: object) -> TreeRecord:
-        """The record with some members changed, written."""
-        record = self.record()
-        if record is None:
-            raise WorkspaceError(f"{self.root} is no worktree of codetether any more")
+    def prepared(self, record: TreeRecord, **changes: object) -> TreeRecord:
+        """Note a record with some members changed; return it."""
         changed = replace(record, **changes)  # type: ignore[arg-type]
         self.write(changed)
         return changed
@@ -80,6 +77,7 @@ class Worktrees:
         if place is None:
             raise WorkspaceError(f"git made no worktree at {self._directory / name}")
         if not (place.git_dir / "index").exists():
+            (place.git_dir / "index.lock").unlink(missing_ok=True)  # of a checkout cut off
             await self.git(place).run("reset", "--hard", "--quiet")
         return place
 

@@ -1,0 +1,106 @@
+"""`codetether cleanup`: take away what finished runs left, and nothing that exists nowhere else."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from codetether_ray.cli import exit_codes
+
+if TYPE_CHECKING:
+    from codetether_ray.workspace.cleanup import Cleanup
+
+
+@click.command("cleanup")
+@click.option("-d", "--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+def command(dry_run: bool, as_json: bool, yes: bool) -> int:
+    """Remove worktrees and branches of finished runs.
+
+    Looks at the repository of the current directory, and at copies that runs outside git made.
+    Work that is not committed, or merged nowhere else, stays and is named.
+    """
+    plan = _clean(dry_run=True)
+    if not as_json:
+        _list(plan)
+    if dry_run or not (plan.worktrees or plan.branches):
+        done = plan
+    elif not as_json and not yes and sys.stdin.isatty() and not click.confirm("Remove them?"):
+        return exit_codes.SUCCESS
+    else:
+        done = _clean(dry_run=False)
+    if as_json:
+        click.echo(json.dumps(_as_json(done, is_dry=dry_run), indent=2))
+    elif not dry_run and (plan.worktrees or plan.branches):
+        click.echo(f"removed {_count(done)}")
+        _say_new(plan, done)
+    return exit_codes.SUCCESS
+
+
+def _clean(*, dry_run: bool) -> "Cleanup":
+    from codetether_ray.config.paths import data_dir
+    from codetether_ray.core.errors import UnknownRunError
+    from codetether_ray.journal.listing import find_run
+    from codetether_ray.workspace.cleanup import Cleanup, clean, clean_copies
+    from codetether_ray.workspace.open import COPIES
+    from codetether_ray.workspace.repository import find_repository
+
+    folder = data_dir(os.environ)
+
+    def is_finished(run_id: str) -> bool:
+        try:
+            return find_run(folder, run_id).state == "finished"
+        except UnknownRunError:
+            return False
+
+    async def work() -> Cleanup:
+        repository = await find_repository(Path.cwd())
+        total = Cleanup()
+        if repository is not None:
+            total += await clean(repository, is_finished, dry_run=dry_run)
+        return total + await clean_copies(folder / COPIES, is_finished, dry_run=dry_run)
+
+    return asyncio.run(work())
+
+
+def _list(plan: "Cleanup") -> None:
+    for tree in plan.worktrees:
+        click.echo(f"worktree  {tree.path}  ({tree.branch})")
+    for branch in plan.branches:
+        click.echo(f"branch    {branch}")
+    for kept in plan.kept:
+        click.echo(f"kept      {kept.what}: {kept.reason}", err=True)
+    if not (plan.worktrees or plan.branches):
+        click.echo("nothing to remove")
+
+
+def _say_new(plan: "Cleanup", done: "Cleanup") -> None:
+    """What could not be removed after all."""
+    for kept in done.kept:
+        if kept not in plan.kept:
+            click.echo(f"kept      {kept.what}: {kept.reason}", err=True)
+
+
+def _count(done: "Cleanup") -> str:
+    trees, branches = len(done.worktrees), len(done.branches)
+    return (
+        f"{trees} worktree{'' if trees == 1 else 's'} and "
+        f"{branches} branch{'' if branches == 1 else 'es'}"
+    )
+
+
+def _as_json(done: "Cleanup", *, is_dry: bool) -> dict[str, Any]:
+    trees = [{"id": t.id, "branch": t.branch, "path": t.path} for t in done.worktrees]
+    rest: dict[str, Any] = {
+        "worktrees": trees,
+        "branches": list(done.branches),
+        "kept": [{"what": k.what, "reason": k.reason} for k in done.kept],
+    }
+    if is_dry:
+        return {"dry_run": True, "worktrees_found": len(trees), **rest}
+    return {"cleaned": len(trees), "success": True, **rest}

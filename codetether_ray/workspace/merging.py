@@ -1,0 +1,72 @@
+"""The run's main branch: moved by merges that need no checkout, one after the other."""
+
+import asyncio
+
+from codetether_ray.core.errors import WorkspaceError
+from codetether_ray.ports.workspace import MergeOutcome
+from codetether_ray.workspace.commits import (
+    commit_tree,
+    is_ancestor,
+    merge_trees,
+    move_ref,
+    resolve,
+)
+from codetether_ray.workspace.git_command import Git, shown
+
+_TRIES = 5
+
+
+async def merge_commits(git: Git, ours: str, theirs: str, message: str) -> MergeOutcome:
+    """A merge commit of two commits, on no branch."""
+    if await is_ancestor(git, theirs, ours):
+        return MergeOutcome(status="already", commit=ours)
+    tree, conflicts = await merge_trees(git, ours, theirs)
+    if conflicts:
+        return MergeOutcome(status="conflict", conflicts=shown(conflicts))
+    commit = await commit_tree(git, tree, (ours, theirs), message)
+    return MergeOutcome(status="merged", commit=commit)
+
+
+class MainBranch:
+    """The branch `name`, which comes to be with its first merge, on top of `base`."""
+
+    def __init__(self, git: Git, name: str, base: str) -> None:
+        self._git = git
+        self._ref = f"refs/heads/{name}"
+        self._base = base
+        self._lock = asyncio.Lock()
+
+    async def head(self) -> str:
+        """Its commit; the base if nothing was merged."""
+        return await self._commit() or self._base
+
+    async def merge(self, theirs: str, message: str) -> MergeOutcome:
+        """Merge `theirs` into it.
+
+        Raises:
+            WorkspaceError: another process keeps moving it.
+        """
+        async with self._lock:
+            for _ in range(_TRIES):
+                old = await self._commit()
+                outcome = await merge_commits(self._git, old or self._base, theirs, message)
+                if outcome.status != "merged" or await self._move(outcome.commit, old):
+                    return outcome
+        raise WorkspaceError(f"{self._ref} keeps moving: another process merges into it too")
+
+    async def take(self, resolved: MergeOutcome, ours: str, message: str) -> MergeOutcome:
+        """Move on to a merge that somebody resolved on top of `ours`.
+
+        If the branch has left `ours` meanwhile, the resolved merge is merged in its turn.
+        """
+        async with self._lock:
+            old = await self._commit()
+            if (old or self._base) == ours and await self._move(resolved.commit, old):
+                return resolved
+        return await self.merge(resolved.commit, message)
+
+    async def _commit(self) -> str:
+        return await resolve(self._git, self._ref)
+
+    async def _move(self, new: str, old: str) -> bool:
+        return await move_ref(self._git, self._ref, new, old)
