@@ -1,0 +1,50 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from codetether_ray.ports.workspace import Workspace
+from codetether_ray.workspace.copy import CopyWorkspace
+from codetether_ray.workspace.git import GitWorkspace
+from tests.contracts.workspace import FILES, WorkspaceContract
+from tests.unit.workspace.repos import RUN, Repo, write
+
+
+class TestGitWorkspace(WorkspaceContract):
+    @pytest.fixture
+    def directory(self, tmp_path: Path) -> Path:
+        repo = Repo(tmp_path / "contract")
+        repo.commit(FILES)
+        return repo.path
+
+    @pytest.fixture
+    def workspace(self, directory: Path, opened: Callable[..., GitWorkspace]) -> Workspace:
+        return opened(directory)
+
+
+class TestGitWorkspaceOnUncommittedFiles(TestGitWorkspace):
+    @pytest.fixture
+    def directory(self, tmp_path: Path) -> Path:
+        repo = Repo(tmp_path / "contract")
+        repo.commit({"one.txt": "old\n", "two.txt": "two\n"})
+        repo.write(FILES)
+        return repo.path
+
+
+class TestCopyWorkspace(WorkspaceContract):
+    @pytest.fixture
+    def directory(self, tmp_path: Path) -> Path:
+        place = tmp_path / "contract"
+        write(place, FILES)
+        return place
+
+    @pytest.fixture
+    def workspace(self, directory: Path, tmp_path: Path) -> Workspace:
+        data = tmp_path / "data"
+        return CopyWorkspace(
+            directory,
+            RUN,
+            copies_dir=data / "copies" / "swm-deadbeef",
+            worktrees_dir=data / "worktrees" / "swm-deadbeef",
+            ports_dir=data / "ports",
+        )
