@@ -74,6 +74,17 @@ class HttpResponse:
             self._deadlines.has_begun = True
             yield chunk
 
+    async def drain(self, wait_s: float = 0.5) -> None:
+        """Read to the end, if it comes soon, so that the connection can serve again."""
+        content = self._response.content
+        try:
+            with _worded(self._provider):
+                async with asyncio.timeout(wait_s):
+                    while not content.is_eof():
+                        await content.readany()
+        except ConnectionLostError:
+            return  # all that matters has come
+
     async def body(self, limit: int = 1_000_000) -> bytes:
         """The body, up to about `limit` bytes."""
         found = bytearray()

@@ -75,7 +75,11 @@ _ANTHROPIC_RULES = (
         omits_temperature=True,
     ),
     ModelRule(
-        models=("claude-opus-4-[78]*", "claude-*-5", "claude-*-5-2*"),
+        models=("claude-fable-5", "claude-opus-5", "claude-sonnet-5"),
+        body={"thinking": {"type": "adaptive", "display": "summarized"}},
+    ),
+    ModelRule(
+        models=("claude-opus-4-[78]*", "claude-fable-5*", "claude-opus-5*", "claude-sonnet-5*"),
         omits_temperature=True,
     ),
 )

@@ -95,6 +95,9 @@ class ModelServer:
         self.requests: list[ModelCall] = []
         self.refused: list[str] = []
         self.count = 0
+        self.open_answers = 0
+        """Answers that are being given now."""
+        self._sockets: set[object] = set()
         self.by_agent: collections.Counter[str] = collections.Counter()
         self.digests: collections.Counter[str] = collections.Counter()
 
@@ -112,6 +115,11 @@ class ModelServer:
     def anthropic_url(self) -> str:
         """Base URL for the Anthropic format."""
         return self.root
+
+    @property
+    def connections(self) -> int:
+        """How many connections have brought requests."""
+        return len(self._sockets)
 
     async def start(self) -> None:
         """Listen. With port 0 the system chooses one; `url` tells."""
@@ -153,6 +161,7 @@ class ModelServer:
         body: dict[str, Any] = await request.json()
         asked = ModelCall(wire=wire, body=body, headers=dict(request.headers), number=self.count)
         self.count += 1
+        self._sockets.add(request.transport)
         refusal = complaint(wire, body)
         if refusal:
             self.refused.append(refusal)
@@ -168,7 +177,11 @@ class ModelServer:
         fault_now = reply.fault
         if fault_now is not None and fault_now.kind in ("status", "error_body"):
             return _error(asked, fault_now)
-        return await self._stream(request, asked, reply)
+        self.open_answers += 1
+        try:
+            return await self._stream(request, asked, reply)
+        finally:
+            self.open_answers -= 1
 
     def _note(self, asked: ModelCall) -> None:
         self.by_agent[self._agent_of(asked)] += 1
