@@ -11,10 +11,15 @@ from codetether_ray.ports.tool import Todo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingCall:
-    """A call without a result. `effect` is what its `tool.started` said; None: not started."""
+    """A call without a result.
+
+    `effect` is what its `tool.started` said; None: not started. `is_cut`: its answer ended at the
+    output limit before the arguments were complete.
+    """
 
     call: ToolCall
     effect: str | None = None
+    is_cut: bool = False
 
     @property
     def is_started(self) -> bool:

@@ -95,6 +95,10 @@ def _stop(conversation: Conversation, stop: Finish) -> Decision:
     return Settle(results=tuple(_unfinished(p, why, conversation) for p in conversation.pending))
 
 
+_CUT = (
+    "your answer was cut off at the output limit before this call was complete; make it again, "
+    "with less in it"
+)
 _WHY: Mapping[Outcome, str] = {
     "cancelled": "the turn was cancelled",
     "timeout": "the time of the turn was over",
@@ -107,6 +111,9 @@ def _tools(conversation: Conversation, turn: Turn, limits: Limits) -> Decision:
     if lost:
         why = "the agent's process died while it ran"
         return Settle(results=tuple(_unfinished(p, why, conversation) for p in lost))
+    cut = [p for p in conversation.pending if p.is_cut]
+    if cut:
+        return Settle(results=tuple(_unfinished(p, _CUT, conversation) for p in cut))
     left = limits.max_tool_calls - turn.tool_calls
     allowed = list(_allowed(conversation.pending, left))
     if not allowed:

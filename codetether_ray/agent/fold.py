@@ -1,5 +1,6 @@
 """An agent's conversation is the fold of its durable events, and of nothing else."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -114,7 +115,8 @@ def _model_responded(c: Conversation, event: ModelResponded) -> Conversation:
     )
     if calls or message.text.strip():
         c = _with_message(c, message)
-    pending = tuple(PendingCall(call=call) for call in calls)
+    is_cut = response.finish_reason == "length"
+    pending = tuple(PendingCall(call=x, is_cut=is_cut and not _is_json(x)) for x in calls)
     return replace(c, turn=turn, round=calls, pending=pending)
 
 
@@ -213,6 +215,14 @@ def _in_order(
 ) -> tuple[ToolResult, ...]:
     by_id = {result.call_id: result for result in results}
     return tuple(by_id[call.id] for call in calls)
+
+
+def _is_json(call: ToolCall) -> bool:
+    try:
+        json.loads(call.arguments)
+    except ValueError:
+        return False
+    return True
 
 
 def _calibration(c: Conversation, real: int) -> float:
