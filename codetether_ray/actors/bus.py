@@ -10,7 +10,7 @@ import ray
 
 from codetether_ray.actors.calls import ask
 from codetether_ray.core.errors import CodetetherError
-from codetether_ray.local.bus import LocalBus, to_batch
+from codetether_ray.local.bus import CAPACITY, MAX_PARKED_POLLS, LocalBus, to_batch
 from codetether_ray.local.subscriptions import Subscription, Subscriptions
 from codetether_ray.local.topiclog import Message
 from codetether_ray.ports.bus import Batch, Cursor, Envelope
@@ -44,12 +44,18 @@ class RayBus:
         self._subscriptions = Subscriptions(self)
 
     @classmethod
-    def start(cls, *, capacity: int | None = None, **options: Any) -> "RayBus":
+    def start(
+        cls,
+        *,
+        capacity: int = CAPACITY,
+        max_parked_polls: int = MAX_PARKED_POLLS,
+        **options: Any,
+    ) -> "RayBus":
         """Make the actor; `options` are Ray's (name, namespace, lifetime, get_if_exists …)."""
         remote = ray.remote(LocalBus).options(
             num_cpus=0, max_concurrency=_CONCURRENCY, max_restarts=-1, max_task_retries=0, **options
         )
-        return cls(remote.remote() if capacity is None else remote.remote(capacity))
+        return cls(remote.remote(capacity, max_parked_polls=max_parked_polls))
 
     @classmethod
     def connect(cls, name: str, namespace: str) -> "RayBus":

@@ -9,11 +9,11 @@ from codetether_ray.core.errors import TooManyPollsError
 from codetether_ray.local.topiclog import Interest, Message, Slice, TopicLog
 from codetether_ray.ports.bus import Batch, Cursor, Envelope
 
-_CAPACITY = 100_000
+CAPACITY = 100_000
 """Messages kept; a reader that is further behind is told what it lost."""
-_CAPACITY_BYTES = 64_000_000
+CAPACITY_BYTES = 64_000_000
 """Memory for messages kept, in bytes."""
-_MAX_PARKED_POLLS = 4_096
+MAX_PARKED_POLLS = 4_096
 """One long poll per process waits here, so this is a bound on processes."""
 _MAX_ANSWER_BYTES = 8_000_000
 """Payload bytes in one answer; the reader comes again for the rest."""
@@ -34,10 +34,10 @@ class LocalBus:
 
     def __init__(
         self,
-        capacity: int = _CAPACITY,
+        capacity: int = CAPACITY,
         *,
-        capacity_bytes: int = _CAPACITY_BYTES,
-        max_parked_polls: int = _MAX_PARKED_POLLS,
+        capacity_bytes: int = CAPACITY_BYTES,
+        max_parked_polls: int = MAX_PARKED_POLLS,
     ) -> None:
         self._log = TopicLog(capacity=capacity, capacity_bytes=capacity_bytes)
         self._epoch = secrets.token_hex(8)
@@ -109,6 +109,10 @@ class LocalBus:
         waiter = self._by_reader.pop(reader, None)
         if waiter is not None:
             waiter.wake(self._log.end)
+
+    def parked_polls(self) -> int:
+        """How many polls wait now."""
+        return self._parked.count
 
     def _seek(self, epoch: str, offset: int) -> int:
         if not epoch and offset < 0:

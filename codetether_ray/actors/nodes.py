@@ -1,0 +1,40 @@
+"""What the nodes of a cluster have, and have free."""
+
+import ray
+
+from codetether_ray.local.capacity import machine_capacity
+from codetether_ray.ports.host import Capacity
+
+
+def cluster_capacity() -> Capacity:
+    """All living nodes together, as far as Ray may use them.
+
+    Free memory is seen on this process's node; of another node, what Ray has not reserved there
+    is believed to be free. Blocks for a call or two of the cluster's control service.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    totals = {node["NodeID"]: _memory(node["Resources"]) for node in nodes}
+    others = {node: total for node, total in totals.items() if node != here}
+    local = machine_capacity()
+    return Capacity(
+        cpus=sum(node["Resources"].get("CPU", 0.0) for node in nodes),
+        memory_bytes=sum(totals.values()),
+        free_memory_bytes=local.free_memory_bytes + (_free(others) if others else 0),
+        largest_memory_bytes=max(totals.values(), default=0),
+    )
+
+
+def _memory(resources: dict[str, float]) -> int:
+    return int(resources.get("memory", 0))
+
+
+def _free(totals: dict[str, int]) -> int:
+    """What Ray has not reserved on these nodes (all of it, where Ray does not say)."""
+    from ray._private import state  # noqa: PLC0415 - Ray has no public call that tells it
+
+    try:
+        per_node = state.available_resources_per_node()
+    except (AttributeError, RuntimeError):
+        return sum(totals.values())
+    return sum(_memory(per_node.get(node, {"memory": total})) for node, total in totals.items())

@@ -1,0 +1,62 @@
+"""The named actors that every run of a cluster shares."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from codetether_ray import __version__
+from codetether_ray.actors.bus import RayBus
+from codetether_ray.actors.cluster import NAMESPACE
+from codetether_ray.actors.directory import RayDirectory
+from codetether_ray.actors.limiter import RayLimiter
+from codetether_ray.actors.registry import Registry
+from codetether_ray.local.clock import SystemClock
+
+_CONCURRENCY = 10_000
+"""Calls that the registry admits: one per process may wait for a rate limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Handles of a cluster's shared actors. A value: it travels to supervisors and agents."""
+
+    bus_actor: Any
+    registry_actor: Any
+
+    def bus(self) -> RayBus:
+        """This process's way to the bus; make one per process."""
+        return RayBus(self.bus_actor)
+
+    def directory(self) -> RayDirectory:
+        """The directory."""
+        return RayDirectory(self.registry_actor)
+
+    def limiter(self) -> RayLimiter:
+        """The rate limiter; make one per process."""
+        return RayLimiter(self.registry_actor, SystemClock())
+
+
+def start_services(*, is_private: bool) -> Services:
+    """Find or make the actors.
+
+    On a private Ray they end with it. On a shared cluster they are detached, one pair per version
+    of this program, so that runs of many drivers meet on them.
+    """
+    options: dict[str, Any] = {"namespace": NAMESPACE}
+    if not is_private:
+        options |= {"lifetime": "detached", "get_if_exists": True}
+    bus = RayBus.start(name=f"bus {__version__}", **options)
+    registry = (
+        ray.remote(Registry)
+        .options(
+            name=f"registry {__version__}",
+            num_cpus=0,
+            max_concurrency=_CONCURRENCY,
+            max_restarts=-1,
+            max_task_retries=-1,
+            **options,
+        )
+        .remote()
+    )
+    return Services(bus.actor, registry)

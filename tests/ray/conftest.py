@@ -1,0 +1,31 @@
+"""One private Ray for all tests of this folder."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from codetether_ray.actors.cluster import Cluster, ClusterOptions, join_or_start
+from codetether_ray.actors.services import Services, start_services
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    data_dir = tmp_path_factory.mktemp("data")
+    options = ClusterOptions(
+        data_dir=data_dir, address="local", log_path=data_dir / "ray.log", cpus=2
+    )
+    started = asyncio.run(join_or_start(options))
+    yield started
+    asyncio.run(started.close())
+
+
+@pytest.fixture(scope="session")
+def services(cluster: Cluster) -> Services:
+    return start_services(is_private=cluster.is_private)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
