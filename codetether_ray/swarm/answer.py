@@ -35,6 +35,7 @@ def _candidates(text: str) -> Iterator[str]:
         body = text[start + len(_FENCE) :]
         yield body.split("```", 1)[0].strip()
     first, last = text.find("{"), text.rfind("}")
-    if 0 <= first < last:
-        # Also right for a fence whose strings hold fences themselves.
-        yield text[first : last + 1]
+    if first >= 0:
+        # Also right for a fence whose strings hold fences themselves; an answer that was cut
+        # short has no last `}`, and is told so.
+        yield text[first : last + 1] if first < last else text[first:]

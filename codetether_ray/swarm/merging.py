@@ -12,16 +12,15 @@ from codetether_ray.swarm.plan import Subtask
 from codetether_ray.swarm.result import SubtaskResult
 from codetether_ray.swarm.tally import Tally
 
-# Two dashes: no subtask's id holds them, so these trees never meet a subtask's.
-_MERGE_TREE, _PARENTS_TREE = "merge--{id}", "parents--{id}-{number}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Conflict:
-    """A merge to be resolved: of `theirs` into the run's main branch, or onto a commit."""
+    """A merge to be resolved: of `theirs` into the run's main branch, or onto a commit.
 
-    resolver: str
-    tree_id: str
+    `id` names the tree and the resolver.
+    """
+
+    id: str
     theirs: str
     message: str
     request: str
@@ -77,8 +76,7 @@ class Merger:
         report = result.turn.text if result.turn else ""
         resolved = await self._resolve(
             _Conflict(
-                resolver=subtask.id,
-                tree_id=_MERGE_TREE.format(id=subtask.id),
+                id=subtask.id,
                 theirs=result.commit,
                 message=message,
                 request=prompts.conflict_request(self._task, subtask, merged.conflicts, report),
@@ -117,8 +115,7 @@ class Merger:
     ) -> str:
         resolved = await self._resolve(
             _Conflict(
-                resolver=f"{subtask.id}/parents-{number}",
-                tree_id=_PARENTS_TREE.format(id=subtask.id, number=number),
+                id=f"{subtask.id}/parents-{number}",
                 theirs=parent,
                 message=message,
                 request=prompts.parents_request(self._task, subtask, merged.conflicts),
@@ -133,9 +130,7 @@ class Merger:
         return resolved.commit
 
     async def _resolve(self, conflict: _Conflict) -> _Resolved:
-        tree = await self._workspace.start_merge(
-            conflict.tree_id, conflict.theirs, onto=conflict.onto
-        )
+        tree = await self._workspace.start_merge(conflict.id, conflict.theirs, onto=conflict.onto)
         resolved = await self._try(conflict, tree, conflict.request, again=False)
         if not resolved.commit:
             request = prompts.conflict_again(conflict.request, resolved.conflicts, resolved.problem)
@@ -146,7 +141,7 @@ class Merger:
     async def _try(
         self, conflict: _Conflict, tree: Tree, request: str, *, again: bool
     ) -> _Resolved:
-        spec = self._crew.resolver(conflict.resolver, tree, again=again)
+        spec = self._crew.resolver(conflict.id, tree, again=again)
         try:
             turn = await self._tally.run(spec, request)
         except CodetetherError as error:
