@@ -1,0 +1,238 @@
+#!/usr/bin/env python
+"""The bus against plain calls of a bare Ray actor, in one run: 200-byte messages.
+
+Prints one JSON line per case. `published_per_s` is counted at the bus actor (messages that got
+an offset), `delivered_per_s` in the subscribers' processes (two of them), per subscriber. The
+plain calls carry the same 200 bytes, one message a call: `sequential` awaits each, `pipelined`
+has 256 under way. Latency is from before `publish` to the subscriber's hands, in another process.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+SIZE = 200
+TOPIC = "swarm.bench"
+WINDOW = 20_000
+PIPELINED = 256
+
+
+class Bare:
+    """A bare actor."""
+
+    async def take(self, payload: bytes) -> int:
+        return len(payload)
+
+
+class Reader:
+    """A process with subscribers; each message starts with its sending time."""
+
+    def __init__(self, bus_actor: Any) -> None:
+        from codetether_ray.actors.bus import RayBus
+
+        self._bus = RayBus(bus_actor)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.counts: list[int] = []
+        self.latencies: list[float] = []
+        self._subscriptions: list[Any] = []
+        self.measures = False
+
+    async def subscribe(self, subscribers: int, measures: bool) -> None:
+        self.measures = measures
+        self.counts, self.latencies = [0] * subscribers, []
+        made = await asyncio.gather(*(self._bus.subscribe([TOPIC]) for _ in range(subscribers)))
+        self._subscriptions = list(made)
+        self._tasks = [asyncio.create_task(self._read(n, s)) for n, s in enumerate(made)]
+
+    async def _read(self, number: int, subscription: Any) -> None:
+        async for envelope in subscription:
+            self.counts[number] += 1
+            if self.measures:
+                self.latencies.append(time.monotonic() - float(envelope.payload[:20]))
+
+    async def wait_for(self, messages: int) -> float:
+        """When the slowest subscriber has had `messages`; the time then."""
+        while min(self.counts) < messages:
+            await asyncio.sleep(0.002)
+        return time.monotonic()
+
+    async def end(self) -> tuple[list[int], list[float], int]:
+        counts, lost = list(self.counts), sum(s.lost for s in self._subscriptions)
+        for subscription in self._subscriptions:
+            await subscription.close()
+        await asyncio.gather(*self._tasks)
+        return counts, self.latencies, lost
+
+
+def payload() -> bytes:
+    return f"{time.monotonic():020.9f}".encode().ljust(SIZE, b"x")
+
+
+def envelope() -> Any:
+    from codetether_ray.ports.bus import Envelope
+
+    return Envelope(topic=TOPIC, sender="bench", payload=payload())
+
+
+def say(case: str, **figures: Any) -> None:
+    rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in figures.items()}
+    print(json.dumps({"bench": "bus", "case": case, **rounded}), flush=True)
+
+
+async def plain_sequential(actor: Any, seconds: float) -> tuple[float, float]:
+    """Calls a second, and the median of one round trip in seconds."""
+    trips: list[float] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        before = time.monotonic()
+        await actor.take.remote(payload())
+        trips.append(time.monotonic() - before)
+    return len(trips) / seconds, statistics.median(trips)
+
+
+async def plain_pipelined(actor: Any, seconds: float) -> float:
+    done = 0
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        await asyncio.gather(*(actor.take.remote(payload()) for _ in range(PIPELINED)))
+        done += PIPELINED
+    return done / (time.monotonic() - began)
+
+
+async def publish_all(bus: Any, messages: int) -> float:
+    """Publish one message at a time, `WINDOW` unanswered; messages a second that got an offset."""
+    began = time.monotonic()
+    waiting: asyncio.Future[int] | None = None
+    for n in range(messages):
+        last = bus.post([envelope()])
+        if n % WINDOW == WINDOW // 2:
+            if waiting is not None:
+                await waiting
+            waiting = last
+        elif n % 256 == 0:
+            await asyncio.sleep(0)
+    await last
+    return messages / (time.monotonic() - began)
+
+
+async def throughput(
+    bus: Any, readers: list[Any], subscribers: int, messages: int
+) -> dict[str, Any]:
+    """Publish as fast as the bus takes them while `subscribers` read, half in each process."""
+    shares = [subscribers - subscribers // 2, subscribers // 2]
+    used = [(r, n) for r, n in zip(readers, shares, strict=True) if n]
+    await asyncio.gather(*(r.subscribe.remote(n, False) for r, n in used))
+    began = time.monotonic()
+    published = await publish_all(bus, messages)
+    ends = await asyncio.gather(*(r.wait_for.remote(messages) for r, _ in used))
+    results = await asyncio.gather(*(r.end.remote() for r, _ in used))
+    assert all(c == messages for counts, _, lost in results for c in counts), results
+    return {
+        "subscribers": subscribers,
+        "messages": messages,
+        "published_per_s": published,
+        "delivered_per_s": messages / (max(ends) - began),
+        "lost": sum(lost for _, _, lost in results),
+    }
+
+
+async def latency(
+    bus: Any, readers: list[Any], seconds: float, rate: float | None
+) -> dict[str, float]:
+    """Milliseconds from publish to reader: one at a time, or at `rate` messages a second."""
+    await readers[0].subscribe.remote(1, True)
+    end = time.monotonic() + seconds
+    sent = 0
+    began = time.monotonic()
+    while time.monotonic() < end:
+        if rate is None:
+            await bus.publish([envelope()])
+            sent += 1
+            await asyncio.sleep(0.002)
+        else:
+            due = int((time.monotonic() - began) * rate) - sent
+            for _ in range(due):
+                bus.post([envelope()])
+            sent += due
+            await asyncio.sleep(0.001)
+    await readers[0].wait_for.remote(sent)
+    _, seen, _ = await readers[0].end.remote()
+    seen.sort()
+    return {
+        "messages": len(seen),
+        "p50_ms": seen[len(seen) // 2] * 1000,
+        "p99_ms": seen[len(seen) * 99 // 100] * 1000,
+    }
+
+
+async def cases(scale: float) -> None:
+    import ray
+
+    from codetether_ray.actors.bus import RayBus
+
+    light = {"num_cpus": 0, "max_concurrency": 1000}
+    bare = ray.remote(Bare).options(**light).remote()
+    bus = RayBus.start(capacity=2_000_000)
+    readers = [ray.remote(Reader).options(**light).remote(bus.actor) for _ in range(2)]
+    await asyncio.gather(bare.take.remote(b""), bus.cursor(), *(r.end.remote() for r in readers))
+    await plain_pipelined(bare, 1.0)  # warm
+    await throughput(bus, readers, 2, 20_000)
+
+    sequential, trip = await plain_sequential(bare, 3.0 * scale)
+    pipelined = await plain_pipelined(bare, 3.0 * scale)
+    say("plain", sequential_per_s=sequential, pipelined_per_s=pipelined, trip_p50_ms=trip * 1000)
+    alone = await latency(bus, readers, 3.0 * scale, None)
+    _, trip_after = await plain_sequential(bare, 2.0 * scale)
+    trip = (trip + trip_after) / 2
+    say("latency unloaded", **alone, over_trip=alone["p50_ms"] / (trip * 1000))
+    one = await throughput(bus, readers, 1, int(300_000 * scale))
+    again = await plain_pipelined(bare, 3.0 * scale)
+    calls = (pipelined + again) / 2
+    say(
+        "publish",
+        **one,
+        over_pipelined=one["published_per_s"] / calls,
+        over_sequential=one["published_per_s"] / sequential,
+    )
+    many = await throughput(bus, readers, 20, int(150_000 * scale))
+    say(
+        "deliver",
+        **many,
+        over_pipelined=many["delivered_per_s"] / calls,
+        over_sequential=many["delivered_per_s"] / sequential,
+    )
+    half = await latency(bus, readers, 3.0 * scale, one["published_per_s"] / 2)
+    say("latency half load", **half, rate_per_s=one["published_per_s"] / 2)
+    say(
+        "summary",
+        publish_over_plain=one["published_per_s"] / calls,
+        publish_target=20,
+        deliver_over_plain=many["delivered_per_s"] / calls,
+        deliver_target=5,
+        latency_over_trip=alone["p50_ms"] / (trip * 1000),
+        latency_target=2,
+    )
+
+
+async def run(work: Callable[[], Awaitable[None]]) -> None:
+    from codetether_ray.actors.cluster import ClusterOptions, join_or_start
+
+    with TemporaryDirectory() as folder:
+        cluster = await join_or_start(ClusterOptions(data_dir=Path(folder), address="local"))
+        try:
+            await work()
+        finally:
+            await cluster.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="longer or shorter than 60 s")
+    arguments = parser.parse_args()
+    asyncio.run(run(lambda: cases(arguments.scale)))
