@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import pytest
-from tests.unit.agent.scenes import NAMES, call
 
 from codetether_ray.agent.conversation import Conversation, PendingCall, Round, Turn
 from codetether_ray.agent.decide import (
@@ -16,6 +15,7 @@ from codetether_ray.agent.decide import (
 from codetether_ray.core.messages import ToolResult, assistant, user
 from codetether_ray.core.models import ModelResponse
 from codetether_ray.testing.fakes import make_spec
+from tests.unit.agent.scenes import NAMES, call
 
 _LIMITS = Limits(max_steps=10, max_tool_calls=10, room=100_000, effects=NAMES)
 _OPEN = Conversation(

@@ -1,7 +1,6 @@
 import json
 
 import pytest
-from tests.unit.agent.scenes import call
 
 from codetether_ray.agent.fold import apply, fold
 from codetether_ray.core.errors import HistoryError
@@ -22,6 +21,7 @@ from codetether_ray.core.spec import TurnResult
 from codetether_ray.core.usage import Usage
 from codetether_ray.ports.tool import Todo
 from codetether_ray.testing.fakes import make_spec
+from tests.unit.agent.scenes import call
 
 _A, _B = call("a", "read", path="x"), call("b", "shell", command="ls")
 

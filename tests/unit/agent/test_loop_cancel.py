@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from tests.unit.agent.scenes import Scene, by_step, call, says
 
 from codetether_ray.agent.fold import fold
 from codetether_ray.core.events import ToolFinished, TurnFinished
 from codetether_ray.core.messages import user
 from codetether_ray.ports.tool import Effect
 from codetether_ray.testing.fakes import make_spec
+from tests.unit.agent.scenes import Scene, by_step, call, says
 
 _GO = user("go")
 _SCRIPT = by_step(

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.agent.scenes import NAMES, Scene, by_step, call, says
 
 from codetether_ray.agent.digests import prefix_digest
 from codetether_ray.agent.fold import fold
@@ -25,6 +24,7 @@ from codetether_ray.core.models import ModelInfo, ModelResponse
 from codetether_ray.core.usage import Usage
 from codetether_ray.ports.tool import Effect
 from codetether_ray.testing.fakes import make_spec
+from tests.unit.agent.scenes import NAMES, Scene, by_step, call, says
 
 _GO = user("go")
 

@@ -3,7 +3,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.unit.agent.scenes import Scene, call, says
 
 from codetether_ray.agent.digests import prefix_digest
 from codetether_ray.core.errors import (
@@ -37,6 +36,7 @@ from codetether_ray.local.ledger import LocalLedger
 from codetether_ray.ports.tool import Effect, Todo
 from codetether_ray.testing.clock import FakeClock
 from codetether_ray.testing.fakes import MemoryPublisher, make_spec
+from tests.unit.agent.scenes import Scene, call, says
 
 
 async def test_a_turn_runs_tools_until_the_model_answers() -> None:

@@ -38,10 +38,8 @@ def test_three_laps_of_the_same_are_stuck(rounds, stuck) -> None:
 
 
 def test_arguments_are_compared_as_json() -> None:
-    assert is_stuck(
-        [_round('{"a": 1, "b": 2}', "x"), _round('{"b":2,"a":1}', "x")]
-        + [_round('{ "a": 1, "b": 2 }', "x")]
-    )
+    spellings = ['{"a": 1, "b": 2}', '{"b":2,"a":1}', '{ "a": 1, "b": 2 }']
+    assert is_stuck([_round(spelling, "x") for spelling in spellings])
     assert is_stuck([_round("{broken", "x")] * 3)
 
 
