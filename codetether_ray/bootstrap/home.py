@@ -56,6 +56,19 @@ class Voices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HomeTerms:
+    """What a home is opened with, wherever it is."""
+
+    correlation: Correlation
+    data_dir: Path
+    budget: Budget
+    max_live: int | None = None
+    """How many agents may live at once, whatever fits."""
+    spent: Spend | None = None
+    """What earlier tries of this run have spent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunHome:
     """What a run's coordinator needs, wherever it lives."""
 
@@ -73,14 +86,7 @@ class RunHome:
         await self.journal.close()
 
 
-async def open_local_home(
-    correlation: Correlation,
-    *,
-    data_dir: Path,
-    budget: Budget,
-    max_live: int | None = None,
-    spent: Spend | None = None,
-) -> RunHome:
+async def open_local_home(terms: HomeTerms) -> RunHome:
     """A run in this process.
 
     Raises:
@@ -88,13 +94,11 @@ async def open_local_home(
         JournalError: its journal cannot be written.
     """
     clock = SystemClock()
-    journal = await LocalJournal.open(data_dir, correlation.run_id, correlation)
+    journal = await open_journal(terms)
     bus = LocalBus()
-    ledger = LocalLedger(budget, clock)
-    if spent is not None:
-        ledger.restore(spent)
+    ledger = open_ledger(terms, clock)
     limiter, shares = LocalLimiter(clock), LocalShares(bus)
-    voices = Voices(journal, bus, correlation, clock)
+    voices = Voices(journal, bus, terms.correlation, clock)
 
     def links(spec: AgentSpec) -> AgentLinks:
         return AgentLinks(
@@ -108,17 +112,30 @@ async def open_local_home(
     host = LocalHost(links, build_parts)
     runtime = HostedRuntime(
         host,
-        Admission(host.capacity, clock, max_live=max_live),
+        Admission(host.capacity, clock, max_live=terms.max_live),
         ledger,
         voices.of_agent,
         clock,
         directory=LocalDirectory(clock),
     )
     return RunHome(
-        correlation=correlation,
+        correlation=terms.correlation,
         journal=journal,
         bus=bus,
         runtime=runtime,
         voices=voices,
         clock=clock,
     )
+
+
+async def open_journal(terms: HomeTerms) -> LocalJournal:
+    """The run's journal, to be written by this process alone."""
+    return await LocalJournal.open(terms.data_dir, terms.correlation.run_id, terms.correlation)
+
+
+def open_ledger(terms: HomeTerms, clock: Clock) -> LocalLedger:
+    """The run's budget, less what was spent before."""
+    ledger = LocalLedger(terms.budget, clock)
+    if terms.spent is not None:
+        ledger.restore(terms.spent)
+    return ledger

@@ -10,38 +10,40 @@ from typing import TYPE_CHECKING
 import click
 
 from codetether_ray.cli import exit_codes
+from codetether_ray.cli.examples import examples
 
 if TYPE_CHECKING:
     from codetether_ray.ports.secrets import SecretStore
 
 
-@click.group("auth")
+@click.group(
+    "auth",
+    epilog=examples(
+        "codetether auth set anthropic",
+        "codetether auth set openrouter < key.txt",
+        "codetether auth list",
+        "codetether auth remove openai",
+    ),
+)
 def auth() -> None:
-    r"""Keep providers' keys, in Vault or, where no VAULT_ADDR is set, in an encrypted file.
+    """Keep providers' keys, in Vault or, where no VAULT_ADDR is set, in an encrypted file.
 
     A key is read from a hidden prompt or from stdin, never from an argument.
-
-    \b
-    Examples:
-      codetether auth set anthropic
-      codetether auth set openrouter < key.txt
-      codetether auth list
-      codetether auth remove openai
     """
 
 
-@auth.command("set")
+@auth.command(
+    "set",
+    epilog=examples(
+        "codetether auth set anthropic",
+        "pass show openai | codetether auth set openai",
+        "codetether auth set local --base-url http://gpu:8000/v1",
+    ),
+)
 @click.argument("provider")
 @click.option("--base-url", metavar="URL", help="Address to use instead of the provider's own.")
 def set_key(provider: str, base_url: str | None) -> int:
-    r"""Store the key of PROVIDER, from stdin or a hidden prompt.
-
-    \b
-    Examples:
-      codetether auth set anthropic
-      pass show openai | codetether auth set openai
-      codetether auth set local --base-url http://gpu:8000/v1
-    """
+    """Store the key of PROVIDER, from stdin or a hidden prompt."""
     _check_provider(provider)
     if base_url is not None:
         _check_address(base_url)
@@ -52,16 +54,10 @@ def set_key(provider: str, base_url: str | None) -> int:
     return exit_codes.SUCCESS
 
 
-@auth.command("list")
+@auth.command("list", epilog=examples("codetether auth list", "codetether auth list --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_keys(as_json: bool) -> int:
-    r"""List the providers that have a key, and where keys are kept. Values are not shown.
-
-    \b
-    Examples:
-      codetether auth list
-      codetether auth list --json
-    """
+    """List the providers that have a key, and where keys are kept. Values are not shown."""
     store = _open_store()
     names = asyncio.run(store.providers())
     if as_json:
@@ -74,15 +70,10 @@ def list_keys(as_json: bool) -> int:
     return exit_codes.SUCCESS
 
 
-@auth.command("remove")
+@auth.command("remove", epilog=examples("codetether auth remove openai"))
 @click.argument("provider")
 def remove_key(provider: str) -> int:
-    r"""Remove what is stored of PROVIDER, all versions of it.
-
-    \b
-    Examples:
-      codetether auth remove openai
-    """
+    """Remove what is stored of PROVIDER, all versions of it."""
     store = _open_store()
     if asyncio.run(store.remove(provider)):
         click.echo(f"the key of {provider} was removed from the {store.description}")

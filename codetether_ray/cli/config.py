@@ -9,38 +9,34 @@ from typing import TYPE_CHECKING
 import click
 
 from codetether_ray.cli import exit_codes
+from codetether_ray.cli.examples import examples
 
 if TYPE_CHECKING:
     from codetether_ray.config.kinds import Value
     from codetether_ray.config.settings import Settings
 
 
-@click.group("config")
+@click.group(
+    "config",
+    epilog=examples(
+        "codetether config show",
+        "codetether config set default_model anthropic/claude-sonnet-5-5",
+        'codetether config set --project workspace.setup "uv sync"',
+        "codetether config get swarm.max_subagents",
+    ),
+)
 def config() -> None:
-    r"""Show and change settings.
+    """Show and change settings.
 
     Later wins: defaults, your config.toml, the project's codetether.toml and
     .codetether/config.toml from the git root down to here, environment variables.
-
-    \b
-    Examples:
-      codetether config show
-      codetether config set default_model anthropic/claude-sonnet-5-5
-      codetether config set --project workspace.setup "uv sync"
-      codetether config get swarm.max_subagents
     """
 
 
-@config.command("show")
+@config.command("show", epilog=examples("codetether config show", "codetether config show --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(as_json: bool) -> int:
-    r"""Show every setting with its value and where that comes from.
-
-    \b
-    Examples:
-      codetether config show
-      codetether config show --json
-    """
+    """Show every setting with its value and where that comes from."""
     listing = _load().listing
     if as_json:
         shown = {s.key: {"value": _redacted(s.value), "origin": s.origin} for s in listing}
@@ -53,17 +49,16 @@ def show(as_json: bool) -> int:
     return exit_codes.SUCCESS
 
 
-@config.command("get")
+@config.command(
+    "get",
+    epilog=examples(
+        "codetether config get default_model", "codetether config get workspace.copy --json"
+    ),
+)
 @click.argument("key")
 @click.option("--json", "as_json", is_flag=True, help="Print the value as JSON.")
 def get(key: str, as_json: bool) -> int:
-    r"""Print the value of KEY; exit code 1 if it is not set.
-
-    \b
-    Examples:
-      codetether config get default_model
-      codetether config get workspace.copy --json
-    """
+    """Print the value of KEY; exit code 1 if it is not set."""
     from codetether_ray.config.layers import check_name
 
     check_name("config get", key, is_project=False)
@@ -78,19 +73,19 @@ def get(key: str, as_json: bool) -> int:
     return exit_codes.FAILED if value is None else exit_codes.SUCCESS
 
 
-@config.command("set")
+@config.command(
+    "set",
+    epilog=examples(
+        "codetether config set default_model openai/gpt-6-sol",
+        'codetether config set --project workspace.copy ".env,.venv"',
+        "codetether config set providers.local.base_url http://127.0.0.1:8000/v1",
+    ),
+)
 @click.argument("key")
 @click.argument("value")
 @click.option("--project", is_flag=True, help="In this project's file instead of yours.")
 def set_value(key: str, value: str, project: bool) -> int:
-    r"""Set KEY to VALUE in your config.toml; every other line of the file stays as it is.
-
-    \b
-    Examples:
-      codetether config set default_model openai/gpt-6-sol
-      codetether config set --project workspace.copy ".env,.venv"
-      codetether config set providers.local.base_url http://127.0.0.1:8000/v1
-    """
+    """Set KEY to VALUE in your config.toml; every other line of the file stays as it is."""
     from codetether_ray.config.edit import set_in_file
     from codetether_ray.config.layers import check_name, read_value
 
@@ -103,16 +98,15 @@ def set_value(key: str, value: str, project: bool) -> int:
     return exit_codes.SUCCESS
 
 
-@config.command("path")
+@config.command(
+    "path",
+    epilog=examples(
+        "codetether config path", '$EDITOR "$(codetether config path --json | jq -r .config)"'
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def path(as_json: bool) -> int:
-    r"""Print where settings, data and caches are kept.
-
-    \b
-    Examples:
-      codetether config path
-      $EDITOR "$(codetether config path --json | jq -r .config)"
-    """
+    """Print where settings, data and caches are kept."""
     from codetether_ray.config.layers import project_files
     from codetether_ray.config.paths import find_paths
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from codetether_ray.cli import exit_codes
+from codetether_ray.cli.examples import examples
 
 if TYPE_CHECKING:
     from codetether_ray.core.codec import JsonObject
@@ -18,20 +19,21 @@ _LOCAL = "local"
 _WAIT_S = 2.0
 
 
-@click.command("models")
+@click.command(
+    "models",
+    epilog=examples(
+        "codetether models",
+        "codetether models --provider anthropic",
+        "codetether models --provider local --json",
+    ),
+)
 @click.option("-p", "--provider", metavar="P", help="Only models of this provider.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def models(provider: str | None, as_json: bool) -> int:
-    r"""List models with their context window and prices in dollars per million tokens.
+    """List models with their context window and prices in dollars per million tokens.
 
     Models of `local` are asked of the server. A model that is not listed can be used all the
     same, as PROVIDER/MODEL; its price is then unknown.
-
-    \b
-    Examples:
-      codetether models
-      codetether models --provider anthropic
-      codetether models --provider local --json
     """
     from codetether_ray.core.errors import UnknownProviderError
     from codetether_ray.providers.catalog import MODELS

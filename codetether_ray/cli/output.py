@@ -5,7 +5,7 @@ import shlex
 import sys
 from typing import Literal, Protocol, TextIO
 
-from codetether_ray.bootstrap.session import SessionResult
+from codetether_ray.bootstrap.session_home import SessionResult
 from codetether_ray.cli import words
 from codetether_ray.cli.style import paint
 from codetether_ray.core import events as e
@@ -38,6 +38,12 @@ def open_output(form: Format) -> Output:
 def resume_command(session_id: str) -> str:
     """The command that goes on with a session."""
     return f'codetether run --session {shlex.quote(session_id)} "go on"'
+
+
+def say(sentence: str) -> None:
+    """A sentence of the program itself, on stderr."""
+    sys.stderr.write(f"codetether: {sentence}\n")
+    sys.stderr.flush()
 
 
 class Notes:

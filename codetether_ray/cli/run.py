@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from codetether_ray.cli import exit_codes, options
-from codetether_ray.cli.output import Format, open_output
+from codetether_ray.cli.output import Format, open_output, say
 
 
 @click.command("run")
@@ -64,13 +64,14 @@ def command(message: str, form: Format, **given: Any) -> int:
 
 
 async def _run(text: str, form: Format, given: dict[str, Any]) -> int:
-    from codetether_ray.bootstrap.session import SessionOptions, SessionResult, run_session
+    from codetether_ray.bootstrap.session import SessionWish, run_session
+    from codetether_ray.bootstrap.session_home import SessionResult
     from codetether_ray.cli import attachments
     from codetether_ray.cli.signals import Stopper
 
     if given["session"] and given["go_on"]:
         raise click.UsageError("--session and --continue exclude each other")
-    wanted = SessionOptions(
+    wanted = SessionWish(
         message=attachments.message(text, given["files"]),
         directory=Path.cwd(),
         model=given["model"],
@@ -86,13 +87,9 @@ async def _run(text: str, form: Format, given: dict[str, Any]) -> int:
         on_ray=given["on_ray"],
     )
     output = open_output(form)
-    stopper: Stopper[SessionResult] = Stopper(_say, given["max_time"])
-    result = await stopper.run(run_session(wanted, output.show))
+    stopper: Stopper[SessionResult] = Stopper(say, given["max_time"])
+    result = await stopper.run(run_session(wanted, output.show, say))
     if given["output"] is not None:
         given["output"].write_text(result.turn.text, encoding="utf-8")
     output.finish(result)
     return stopper.exit_code(exit_codes.of_outcome(result.turn.outcome, result.turn.error_kind))
-
-
-def _say(sentence: str) -> None:
-    click.echo(f"codetether: {sentence}", err=True)

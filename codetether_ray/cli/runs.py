@@ -7,9 +7,17 @@ import time
 import click
 
 from codetether_ray.cli import exit_codes
+from codetether_ray.cli.examples import examples
 
 
-@click.command("runs")
+@click.command(
+    "runs",
+    epilog=examples(
+        "codetether runs",
+        "codetether runs --limit 5",
+        "codetether runs --json | jq -r '.[] | select(.state == \"interrupted\") | .id'",
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.option(
     "-n",
@@ -21,15 +29,9 @@ from codetether_ray.cli import exit_codes
     help="The newest N.",
 )
 def runs(as_json: bool, limit: int) -> int:
-    r"""List runs: what they are, how they ended, what they cost, and how to go on with them.
+    """List runs: what they are, how they ended, what they cost, and how to go on with them.
 
     A run is running, finished, interrupted (nobody writes it and it never ended) or damaged.
-
-    \b
-    Examples:
-      codetether runs
-      codetether runs --limit 5
-      codetether runs --json | jq -r '.[] | select(.state == "interrupted") | .id'
     """
     from codetether_ray.cli.run_table import print_table, row
     from codetether_ray.config.paths import data_dir

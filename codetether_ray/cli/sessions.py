@@ -8,20 +8,21 @@ from pathlib import Path
 import click
 
 from codetether_ray.cli import exit_codes
+from codetether_ray.cli.examples import examples
 
 
-@click.command("sessions")
+@click.command(
+    "sessions",
+    epilog=examples(
+        "codetether sessions",
+        "codetether sessions --all",
+        'codetether run --continue "and now the tests"',
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.option("--all", "everywhere", is_flag=True, help="Of every directory, not only this one.")
 def sessions(as_json: bool, everywhere: bool) -> int:
-    r"""List sessions of this directory, newest first, each with the command that goes on with it.
-
-    \b
-    Examples:
-      codetether sessions
-      codetether sessions --all
-      codetether run --continue "and now the tests"
-    """
+    """List sessions of this directory, newest first, each with the command that goes on with it."""
     from codetether_ray.cli.run_table import print_table, row
     from codetether_ray.config.paths import data_dir
     from codetether_ray.journal.listing import list_runs, sessions_of

@@ -71,12 +71,19 @@ def _totals(result: dict[str, Any]) -> str:
 
 
 def _next_steps(result: dict[str, Any]) -> list[str]:
+    out = []
+    if result.get("delivered"):
+        out.append(result["delivered"])
+    if result["outcome"] != "success":
+        out.append(f"go on: codetether swarm --resume {result['swarm_id']}")
     branch = result["branch"]
-    if not branch:
-        return []
-    return [
-        f"branch: {branch}",
-        f"  look:     git diff {result['base'][:12]} {branch}",
-        f"  merge:    git merge {branch}",
-        "  clean up: codetether cleanup",
-    ]
+    if branch and result["diffstat"]:
+        out += [
+            f"branch: {branch}",
+            f"  look:     git diff {result['base'][:12]} {branch}",
+            f"  merge:    git merge {branch}",
+            "  clean up: codetether cleanup",
+        ]
+    if result.get("patch"):
+        out += [f"patch: {result['patch']}", f"  apply: git apply {result['patch']}"]
+    return out

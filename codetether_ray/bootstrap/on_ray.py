@@ -1,0 +1,136 @@
+"""Runs in a supervisor on a Ray cluster: the driver's half, and the supervisor's half."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from codetether_ray.actors.cluster import ClusterOptions, join_or_start
+from codetether_ray.actors.services import start_services
+from codetether_ray.actors.supervisor import RaySupervisor, Served, World
+from codetether_ray.bootstrap.agents import WIRING
+from codetether_ray.bootstrap.follow import Follower, Show
+from codetether_ray.bootstrap.home import HomeTerms, RunHome, Voices, open_journal, open_ledger
+from codetether_ray.bootstrap.session_home import SessionRequest, SessionResult, session_in_home
+from codetether_ray.core.codec import JsonObject
+from codetether_ray.local.admission import Admission
+from codetether_ray.local.clock import SystemClock
+from codetether_ray.local.runtime import HostedRuntime
+from codetether_ray.local.shares import LocalShares
+
+SWARM = f"{__name__}:swarm_in_supervisor"
+SESSION = f"{__name__}:session_in_supervisor"
+
+
+async def drive(
+    run_id: str,
+    function: str,
+    options: object,
+    *,
+    data_dir: Path,
+    show: Show,
+    ask: Callable[[Any], Awaitable[Any]],
+    notice: Callable[[str], None],
+    dashboard: bool = False,
+) -> Any:
+    """Do a run in a supervisor, and follow it; cancelled, wait for the run's own last word.
+
+    Raises:
+        CodetetherError: no cluster, or what the run raised.
+    """
+    cluster = await join_or_start(
+        ClusterOptions(
+            data_dir=data_dir,
+            address=os.environ.get("RAY_ADDRESS", ""),
+            log_path=data_dir / "logs" / f"{run_id}.ray.log",
+            dashboard=dashboard,
+        ),
+        notice,
+    )
+    try:
+        if dashboard and cluster.dashboard_url:
+            notice(f"Ray's dashboard: {cluster.dashboard_url}")
+        services = start_services(is_private=cluster.is_private)
+        bus = services.bus()
+        follower = Follower(bus, run_id, show)
+        try:
+            await follower.start()
+            return await _supervised(RaySupervisor.start(run_id, services), function, options, ask)
+        finally:
+            await follower.finish()
+            await bus.aclose()
+    finally:
+        await cluster.close()
+
+
+async def _supervised(
+    supervisor: RaySupervisor,
+    function: str,
+    options: object,
+    ask: Callable[[Any], Awaitable[Any]],
+) -> Any:
+    work = asyncio.create_task(supervisor.run(function, options))
+    questions = asyncio.create_task(supervisor.questions(ask))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if await supervisor.cancel():
+            return await work
+        raise
+    finally:
+        questions.cancel()
+        await asyncio.gather(questions, return_exceptions=True)
+        supervisor.end()
+
+
+# -- in the supervisor ----------------------------------------------------------------------------
+
+
+async def swarm_in_supervisor(options: JsonObject, world: World) -> JsonObject:
+    """Run a swarm where its supervisor lives."""
+    from codetether_ray.bootstrap.swarm_home import home_terms, swarm_in_home
+    from codetether_ray.bootstrap.swarm_request import SwarmRequest
+
+    request = SwarmRequest.from_json(options)
+    home = await _home(world, home_terms(request))
+    try:
+        return await swarm_in_home(home, request, world.ask_driver)
+    finally:
+        await home.close()
+
+
+async def session_in_supervisor(request: SessionRequest, world: World) -> SessionResult:
+    """Give a session's agent its turn where its supervisor lives."""
+    home = await _home(world, request.terms)
+    try:
+        return await session_in_home(home, request)
+    finally:
+        await home.close()
+
+
+async def _home(world: World, terms: HomeTerms) -> RunHome:
+    """A run in its supervisor: state and coordinator here, each agent an actor of its own."""
+    clock = SystemClock()
+    journal = await open_journal(terms)
+    ledger = open_ledger(terms, clock)
+    voices = Voices(journal, world.bus, terms.correlation, clock)
+    host = world.host(WIRING)
+    runtime = HostedRuntime(
+        host,
+        Admission(host.capacity, clock, max_live=terms.max_live),
+        ledger,
+        voices.of_agent,
+        clock,
+        directory=world.directory,
+    )
+    shares = LocalShares(world.bus)
+    world.serve(Served(journal=journal, ledger=ledger, shares=shares, children=runtime))
+    return RunHome(
+        correlation=terms.correlation,
+        journal=journal,
+        bus=world.bus,
+        runtime=runtime,
+        voices=voices,
+        clock=clock,
+    )

@@ -1,0 +1,205 @@
+"""The driver's side of a swarm: checks the terms, starts the run, follows it to its result."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from codetether_ray.bootstrap.agents import close_process
+from codetether_ray.bootstrap.driver import driving
+from codetether_ray.bootstrap.follow import Follower, Show
+from codetether_ray.bootstrap.home import open_local_home
+from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
+from codetether_ray.bootstrap.session import save_tape
+from codetether_ray.bootstrap.swarm_home import Ask, Question, home_terms, swarm_in_home
+from codetether_ray.bootstrap.swarm_request import ASK_ABOVE, SwarmRequest
+from codetether_ray.config.settings import Settings, load_settings
+from codetether_ray.config.stores import open_secret_store
+from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.errors import UnknownRunError, UsageError
+from codetether_ray.core.events import RunStarted
+from codetether_ray.core.ids import new_run_id
+from codetether_ray.core.usage import Budget
+from codetether_ray.journal.listing import find_run
+from codetether_ray.journal.reader import read_records
+from codetether_ray.swarm.estimate import Estimate
+from codetether_ray.swarm.plan import Plan
+
+Decide = Callable[[Plan, Estimate], Awaitable[bool]]
+"""Asks somebody whether a plan shall be carried out."""
+
+_AGENTS_PER_SUBTASK = 10
+"""A tree may hold this many agents for each sub-agent that the plan may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmWish:
+    """What `codetether swarm` was asked for. None leaves a choice to the settings."""
+
+    task: str
+    directory: Path
+    resume: str | None = None
+    """Go on with this swarm; its task and terms hold, but for the budget and what is given."""
+    model: str | None = None
+    strategy: str | None = None
+    max_subagents: int | None = None
+    max_steps: int | None = None
+    max_depth: int | None = None
+    timeout_s: float | None = None
+    memory_bytes: int | None = None
+    parallel: int | None = None
+    retry_for_s: float | None = None
+    wait_quota_s: float | None = None
+    budget: Budget = field(default_factory=Budget)
+    deliver: bool = False
+    ask_above: int | None = ASK_ABOVE
+    record: Path | None = None
+    is_local: bool = False
+    dashboard: bool = False
+
+
+async def run_swarm(
+    wish: SwarmWish, show: Show, decide: Decide, notice: Callable[[str], None]
+) -> JsonObject:
+    """Run a swarm to its result; cancelled, the result has outcome `cancelled`.
+
+    `notice` is given sentences that a person should read.
+
+    Raises:
+        CodetetherError: nothing was started, or there was nothing to work on.
+    """
+    settings = load_settings(wish.directory, os.environ)
+    request = await _request(wish, settings)
+
+    async def ask(question: JsonObject) -> bool:
+        asked = Question.from_json(question)
+        return await decide(asked.plan, asked.cost)
+
+    with driving(settings.paths.data, request.swarm_id):
+        if wish.is_local:
+            result = await _local(request, show, ask)
+        else:
+            result = await _on_ray(request, show, ask, notice, dashboard=wish.dashboard)
+    if wish.record is not None:
+        await asyncio.to_thread(save_tape, settings.paths.data, request.swarm_id, wish.record)
+    return result
+
+
+async def _local(request: SwarmRequest, show: Show, ask: Ask) -> JsonObject:
+    """In this process."""
+    home = await open_local_home(home_terms(request))
+    follower = Follower(home.bus, request.swarm_id, show)
+    try:
+        await follower.start()
+        return await swarm_in_home(home, request, ask)
+    finally:
+        await home.close()
+        await follower.finish()
+        await close_process()
+
+
+async def _on_ray(
+    request: SwarmRequest,
+    show: Show,
+    ask: Ask,
+    notice: Callable[[str], None],
+    *,
+    dashboard: bool,
+) -> JsonObject:
+    """In a supervisor on a cluster."""
+    from codetether_ray.bootstrap.on_ray import SWARM, drive
+
+    answer: JsonObject = await drive(
+        request.swarm_id,
+        SWARM,
+        request.to_json(),
+        data_dir=Path(request.data_dir),
+        show=show,
+        ask=ask,
+        notice=notice,
+        dashboard=dashboard,
+    )
+    return answer
+
+
+# -- the request ----------------------------------------------------------------------------------
+
+
+async def _request(wish: SwarmWish, settings: Settings) -> SwarmRequest:
+    """The wish with everything decided that it left open."""
+    data_dir = settings.paths.data
+    store = open_secret_store(os.environ, data_dir)
+    if wish.resume is not None:
+        old = _recorded(data_dir, wish.resume)
+        model = await choose(wish.model or old.model, settings, store, wish.directory)
+        check_budget(model, wish.budget)
+        return _resumed(old, wish, model)
+    if not wish.task.strip():
+        raise UsageError("nothing was asked: the task is empty")
+    model = await choose(wish.model, settings, store, wish.directory)
+    check_budget(model, wish.budget)
+    return _new(wish, settings, model)
+
+
+def _new(wish: SwarmWish, settings: Settings, model: ChosenModel) -> SwarmRequest:
+    swarm, agent, workspace = settings.swarm, settings.agent, settings.workspace
+    max_subagents = wish.max_subagents or swarm.max_subagents
+    return SwarmRequest(
+        swarm_id=new_run_id("swarm"),
+        task=wish.task,
+        directory=str(wish.directory.resolve()),
+        data_dir=str(settings.paths.data),
+        model=str(model),
+        base_url=model.base_url,
+        price=model.price,
+        strategy=wish.strategy or swarm.strategy,
+        max_subagents=max_subagents,
+        max_steps=wish.max_steps or swarm.max_steps,
+        max_tool_calls=agent.max_tool_calls,
+        max_depth=swarm.max_depth if wish.max_depth is None else wish.max_depth,
+        timeout_s=wish.timeout_s or swarm.timeout_s,
+        memory_bytes=wish.memory_bytes or swarm.memory_bytes,
+        parallel=wish.parallel,
+        retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
+        wait_quota_s=agent.wait_quota_s if wish.wait_quota_s is None else wish.wait_quota_s,
+        budget=replace(wish.budget, agents=max_subagents * _AGENTS_PER_SUBTASK),
+        setup=workspace.setup,
+        copy=workspace.copy,
+        hooks=workspace.hooks,
+        deliver=wish.deliver,
+        ask_above=wish.ask_above,
+    )
+
+
+def _resumed(old: SwarmRequest, wish: SwarmWish, model: ChosenModel) -> SwarmRequest:
+    given = {
+        name: value
+        for name in ("max_steps", "timeout_s", "parallel", "retry_for_s", "wait_quota_s")
+        if (value := getattr(wish, name)) is not None
+    }
+    return replace(
+        old,
+        **given,
+        model=str(model),
+        base_url=model.base_url,
+        price=model.price,
+        budget=replace(wish.budget, agents=old.budget.agents),
+        deliver=wish.deliver or old.deliver,
+        ask_above=wish.ask_above,
+        resumed=True,
+    )
+
+
+def _recorded(data_dir: Path, swarm_id: str) -> SwarmRequest:
+    """The request of an earlier try.
+
+    Raises:
+        UnknownRunError: there is no such swarm.
+    """
+    if find_run(data_dir, swarm_id).kind != "swarm":
+        raise UnknownRunError(swarm_id)
+    for record in read_records(data_dir, swarm_id, kinds={RunStarted.tag}):
+        if isinstance(record.event, RunStarted):
+            return SwarmRequest.from_json(record.event.command)
+    raise UnknownRunError(swarm_id)

@@ -1,0 +1,174 @@
+"""A swarm where its run lives: between the run's first and last record, whatever happens."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from codetether_ray import __version__
+from codetether_ray.bootstrap.home import HomeTerms, RunHome
+from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.core.codec import JsonObject, decode, encode
+from codetether_ray.core.errors import CodetetherError, WorkspaceError
+from codetether_ray.core.events import RunFinished, RunStarted
+from codetether_ray.core.usage import Spend
+from codetether_ray.journal.listing import spending
+from codetether_ray.ports.workspace import Workspace
+from codetether_ray.sandbox.local import LocalSandbox
+from codetether_ray.swarm.coordinator import SwarmCoordinator
+from codetether_ray.swarm.estimate import Estimate
+from codetether_ray.swarm.plan import Plan
+from codetether_ray.swarm.result import SwarmResult, exit_code
+from codetether_ray.workspace.open import open_workspace
+
+_TITLE = 120
+
+
+Ask = Callable[[JsonObject], Awaitable[bool]]
+"""Puts a plan, as `Question.to_json` gives it, to whoever drives the run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A plan that somebody has to agree to, and what it may take."""
+
+    plan: Plan
+    cost: Estimate
+
+    def to_json(self) -> JsonObject:
+        """As `from_json` reads it."""
+        return {
+            "subtasks": list(self.plan.to_json()),
+            "warnings": list(self.plan.warnings),
+            "cost": encode(self.cost),
+        }
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> "Question":
+        """Read `to_json`'s form."""
+        subtasks = cast("list[JsonObject]", data["subtasks"])
+        warnings = cast("list[str]", data["warnings"])
+        plan = Plan.from_json(tuple(subtasks), tuple(warnings))
+        return cls(plan=plan, cost=decode(Estimate, data["cost"]))
+
+
+def home_terms(request: SwarmRequest) -> HomeTerms:
+    """What the swarm's home is opened with; a resumed one goes on with what is left to spend."""
+    data_dir, spent = Path(request.data_dir), None
+    if request.resumed:
+        before = spending(data_dir, request.swarm_id)
+        spent = Spend(tokens=before.usage.total_tokens, usd=before.cost_usd or 0.0)
+    return HomeTerms(
+        correlation=request.correlation,
+        data_dir=data_dir,
+        budget=request.budget,
+        max_live=request.parallel,
+        spent=spent,
+    )
+
+
+async def swarm_in_home(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonObject:
+    """Run the swarm to its result, the object that `--json` prints.
+
+    Cancelled, it ends the agents and returns a result of outcome `cancelled`.
+
+    Raises:
+        CodetetherError: there is nothing to work on (no such directory, git refuses, …).
+    """
+    voice = home.voices.of_run()
+    await voice.record(
+        RunStarted(
+            kind="swarm",
+            title=" ".join(request.task.split())[:_TITLE],
+            directory=request.directory,
+            model=request.model,
+            command=request.to_json(),
+            resumed=request.resumed,
+            version=__version__,
+        )
+    )
+    try:
+        result = await _done(home, request, ask)
+    except CodetetherError as error:
+        await voice.record(RunFinished(outcome="failed", summary={"error": str(error)}))
+        raise
+    await voice.record(RunFinished(outcome=str(result["outcome"]), summary=result))
+    return result
+
+
+async def _done(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonObject:
+    coordinator: SwarmCoordinator | None = None
+    try:
+        workspace = await _workspace(request)
+        coordinator = _coordinator(home, request, workspace, ask)
+        result = await coordinator.run()
+        return await _delivered(request, workspace, result)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        reached = coordinator.result if coordinator else None
+        cancelled = SwarmResult(
+            swarm_id=request.swarm_id, outcome="cancelled", error="the swarm was cancelled"
+        )
+        return _to_json(reached or cancelled)
+
+
+async def _workspace(request: SwarmRequest) -> Workspace:
+    return await open_workspace(
+        Path(request.directory),
+        request.swarm_id,
+        data_dir=Path(request.data_dir),
+        setup=request.setup or None,
+        copy=request.copy,
+        hooks=request.hooks,
+        sandbox=LocalSandbox(),
+    )
+
+
+def _coordinator(
+    home: RunHome, request: SwarmRequest, workspace: Workspace, ask: Ask
+) -> SwarmCoordinator:
+    async def approve(plan: Plan, cost: Estimate) -> bool:
+        if not request.needs_approval(len(plan.subtasks)):
+            return True
+        return await ask(Question(plan=plan, cost=cost).to_json())
+
+    return SwarmCoordinator(
+        request.options(),
+        home.runtime,
+        workspace,
+        home.voices.of_run(),
+        home.clock,
+        approve=approve,
+        price=request.price,
+    )
+
+
+async def _delivered(
+    request: SwarmRequest, workspace: Workspace, result: SwarmResult
+) -> JsonObject:
+    """The result, with what was given to the user: a patch outside git, a merge if asked for."""
+    out = _to_json(result)
+    if not result.branch and result.diffstat:
+        out["patch"] = str(await _patch(request, workspace))
+    if request.deliver and result.is_success:
+        try:
+            out["delivered"] = await workspace.deliver()
+        except WorkspaceError as error:
+            words = f"not delivered: {error}"
+            out.update(success=False, outcome="partial", error=words, exit_code=error.exit_code)
+    return out
+
+
+def _to_json(result: SwarmResult) -> JsonObject:
+    """The result, with what the command shall end with."""
+    return {**result.to_json(), "exit_code": exit_code(result)}
+
+
+async def _patch(request: SwarmRequest, workspace: Workspace) -> Path:
+    path = Path(request.data_dir) / "patches" / f"{request.swarm_id}.patch"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(await workspace.patch(), encoding="utf-8")
+    return path

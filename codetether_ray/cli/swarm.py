@@ -1,0 +1,136 @@
+"""`codetether swarm`: a task split among agents, their work merged into one branch."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from codetether_ray.cli import exit_codes, options
+
+Format = Literal["text", "json", "stream-json"]
+_STRATEGIES = ("auto", "domain", "data", "stage", "none")
+_COUNT = click.IntRange(min=1)
+
+
+@click.command("swarm")
+@click.argument("task", default="")
+@click.option(
+    "-s",
+    "--strategy",
+    type=click.Choice(_STRATEGIES),
+    help="How the task is split.  [default: swarm.strategy, auto]",
+)
+@click.option(
+    "--max-subagents",
+    type=_COUNT,
+    metavar="N",
+    help="Subtasks that the plan may have.  [default: swarm.max_subagents, 100]",
+)
+@click.option(
+    "--max-steps",
+    type=_COUNT,
+    metavar="N",
+    help="Model calls of one sub-agent.  [default: swarm.max_steps, 100]",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Seconds that one sub-agent may work.  [default: swarm.timeout, 300]",
+)
+@click.option(
+    "--max-depth",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How deep agents may spawn agents.  [default: swarm.max_depth, 3]",
+)
+@click.option(
+    "--memory-per-agent",
+    "memory",
+    type=_COUNT,
+    metavar="MB",
+    help="Memory set aside for one agent with its tools.  [default: swarm.memory, 200]",
+)
+@click.option("--parallel", type=_COUNT, metavar="N", help="Agents that may live at once.")
+@options.limits
+@click.option("--plan", "show_plan", is_flag=True, help="Show the plan and ask before it begins.")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask, however large the plan is.")
+@click.option("--merge", is_flag=True, help="Merge the result into the current branch.")
+@click.option("--resume", metavar="RUN", help="Go on with a swarm that was interrupted.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "stream-json"]),
+    default="text",
+    show_default=True,
+    help="text: the answer; json: one object; stream-json: a line per event.",
+)
+@click.option("--dashboard", is_flag=True, help="Start Ray's dashboard as well.")
+@click.option("--local", "is_local", is_flag=True, help="Run all agents in this process, no Ray.")
+def command(task: str, form: Format, as_json: bool, **given: Any) -> int:
+    r"""Split TASK among agents, each in a git worktree, and merge their work into one branch.
+
+    TASK `-` is read from stdin. Your branch and files stay as they are, unless --merge is given.
+
+    \b
+    Examples:
+      codetether swarm "port the tests to pytest"
+      codetether swarm --plan --budget 5 "add type hints, module by module"
+    """
+    if not given["resume"]:
+        task = options.given_text(task)
+    return asyncio.run(_swarm(task, "json" if as_json else form, given))
+
+
+async def _swarm(task: str, form: Format, given: dict[str, Any]) -> int:
+    from codetether_ray.bootstrap.swarm import run_swarm
+    from codetether_ray.cli.live import open_progress, ticking
+    from codetether_ray.cli.output import say
+    from codetether_ray.cli.signals import Stopper
+    from codetether_ray.cli.swarm_output import Consent, finish, stream_line
+
+    progress = open_progress(sys.stderr)
+    consent = Consent(progress, is_given=given["yes"])
+    stopper: Stopper[dict[str, Any]] = Stopper(say, given["max_time"])
+
+    def show(record: Any) -> None:
+        progress.show(record)
+        if form == "stream-json":
+            stream_line(record.to_json())
+
+    wish = _wish(task, given)
+    async with ticking(progress):
+        result = await stopper.run(run_swarm(wish, show, consent.ask, say))
+    finish(result, form)
+    return stopper.exit_code(exit_codes.FAILED if consent.was_refused else result["exit_code"])
+
+
+def _wish(task: str, given: dict[str, Any]) -> Any:
+    from codetether_ray.bootstrap.swarm import SwarmWish
+    from codetether_ray.bootstrap.swarm_request import ASK_ABOVE
+
+    never = given["yes"] and not given["show_plan"]
+    return SwarmWish(
+        task=task,
+        directory=Path.cwd(),
+        resume=given["resume"],
+        model=given["model"],
+        strategy=given["strategy"],
+        max_subagents=given["max_subagents"],
+        max_steps=given["max_steps"],
+        max_depth=given["max_depth"],
+        timeout_s=given["timeout"],
+        memory_bytes=given["memory"] * 1_000_000 if given["memory"] else None,
+        parallel=given["parallel"],
+        retry_for_s=given["retry_for"],
+        wait_quota_s=given["wait_quota"],
+        budget=options.budget(given["budget"], given["max_tokens"]),
+        deliver=given["merge"],
+        ask_above=None if never else 0 if given["show_plan"] else ASK_ABOVE,
+        record=given["record"],
+        is_local=given["is_local"],
+        dashboard=given["dashboard"],
+    )

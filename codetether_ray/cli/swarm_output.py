@@ -1,0 +1,94 @@
+"""What `codetether swarm` asks and prints: the answer on stdout, everything else on stderr."""
+
+import asyncio
+import json
+import sys
+from typing import Any, TextIO
+
+from codetether_ray.cli import words
+from codetether_ray.cli.live import Progress
+from codetether_ray.cli.summary import summary
+from codetether_ray.swarm.estimate import Estimate
+from codetether_ray.swarm.plan import Plan
+
+
+class Consent:
+    """Shows a plan and asks for a word on it, where there is somebody to ask."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        *,
+        is_given: bool,
+        stdin: TextIO = sys.stdin,
+        stderr: TextIO = sys.stderr,
+    ) -> None:
+        self.was_refused = False
+        self._progress = progress
+        self._is_given = is_given
+        self._stdin, self._stderr = stdin, stderr
+
+    async def ask(self, plan: Plan, cost: Estimate) -> bool:
+        """Whether the plan shall be carried out."""
+        self._progress.close()
+        for line in plan_lines(plan, cost):
+            self._stderr.write(line + "\n")
+        if self._is_given:
+            return True
+        if not (self._stdin.isatty() and self._stderr.isatty()):
+            self._stderr.write("nobody can be asked here: `--yes` approves a plan beforehand\n")
+            return False
+        self._stderr.write("Carry this plan out? [y/N] ")
+        self._stderr.flush()
+        answer = await _line(self._stdin)
+        is_approved = answer.strip().lower() in ("y", "yes")
+        self.was_refused = not is_approved
+        return is_approved
+
+
+async def _line(stream: TextIO) -> str:
+    """A line that a person types; waiting for it can be cancelled."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[str] = loop.create_future()
+
+    def read() -> None:
+        if not ready.done():
+            ready.set_result(stream.readline())
+
+    loop.add_reader(stream.fileno(), read)
+    try:
+        return await ready
+    finally:
+        loop.remove_reader(stream.fileno())
+
+
+def plan_lines(plan: Plan, cost: Estimate) -> list[str]:
+    """The plan and what it may take."""
+    out = [f"plan: {len(plan.subtasks)} subtasks"]
+    for number, subtask in enumerate(plan.subtasks, 1):
+        names = ", ".join(plan.by_id[need].name for need in subtask.dependencies)
+        after = f" (after {names})" if names else ""
+        out.append(f"  {number}. {subtask.name}{after}: {words.one_line(subtask.instruction, 100)}")
+    out += [f"  warning: {warning}" for warning in plan.warnings]
+    price = "" if cost.cost_usd is None else f", about ${cost.cost_usd:.2f}"
+    total = words.count(cost.total_tokens)
+    return [*out, f"estimate: {cost.agents} agents, about {total} tokens{price}"]
+
+
+def stream_line(value: object) -> None:
+    """One JSON line on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def finish(result: dict[str, Any], form: str) -> None:
+    """Print the result in its format, and the summary on stderr."""
+    if form == "json":
+        sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    elif form == "stream-json":
+        stream_line({"kind": "result", **result})
+    elif result["result"]:
+        sys.stdout.write(result["result"].rstrip("\n") + "\n")
+    sys.stdout.flush()
+    sys.stderr.write("\n" + "\n".join(summary(result)) + "\n")
+    sys.stderr.flush()
