@@ -112,7 +112,13 @@ def _lay(found: dict[str, Setting], layer: Layer) -> None:
     if provider is not None:
         values["default_provider"] = provider
     if model is not None:
-        values["default_model"] = _joined(cast("str | None", provider), str(model))
+        joined = _joined(cast("str | None", provider), str(model))
+        if values.get("default_model", joined) != joined:
+            raise ConfigError(
+                f"{layer.origin}: `default_model` and `[default] model` say different things; "
+                "remove one of them"
+            )
+        values["default_model"] = joined
     if "default_provider" in values and "default_model" not in values:
         found.pop("default_model", None)  # a layer that names only a provider means its default
     for key, value in values.items():

@@ -76,7 +76,8 @@ class Stream:
     ) -> None:
         """Go on at `position`; `agent_seqs` holds each agent's next number.
 
-        `writer` is what the first line of a segment says of its writer.
+        `writer` is what the first line of a segment says of its writer; its member `adopted`,
+        what was taken over, is said in the first segment alone.
         """
         self._state = _State(position=position, segment_start=position.off)
         self._agent_seqs = agent_seqs
@@ -126,7 +127,6 @@ class Stream:
         """Begin the segment if it is new; end it and begin the next if it is full."""
         if not state.is_opened:
             self._open(state, chunk, self._writer)
-            self._writer = {k: v for k, v in self._writer.items() if k != "adopted"}
         elif state.position.off - state.segment_start >= self._segment_bytes:
             self._roll(state, chunk)
 
@@ -145,7 +145,7 @@ class Stream:
         state.segment_start = state.position.off
         state.segment_lines = 0
         state.digest = hashlib.sha256()
-        self._open(state, chunk, self._writer)
+        self._open(state, chunk, {k: v for k, v in self._writer.items() if k != "adopted"})
 
     def _control(self, state: _State, chunk: Chunk, kind: str, payload: JsonObject) -> None:
         text = control_members(kind, self._correlation, self._clock(), payload)
