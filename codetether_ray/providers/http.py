@@ -6,8 +6,8 @@ so that who only names providers does not load it.
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -65,14 +65,13 @@ class HttpResponse:
         Raises:
             ConnectionLostError: it broke off, or a clock ran out.
         """
-        read = self._response.content.readany
-        while True:
+        content = self._response.content
+        while not content.at_eof():
             with _worded(self._provider):
-                chunk = await self._deadlines.bound(read())
-            if not chunk:
-                return
-            self._deadlines.has_begun = True
-            yield chunk
+                chunk = content.read_nowait() or await self._deadlines.bound(content.readany())
+            if chunk:
+                self._deadlines.has_begun = True
+                yield chunk
 
     async def drain(self, wait_s: float = 0.5) -> None:
         """Read to the end, if it comes soon, so that the connection can serve again."""
@@ -194,18 +193,33 @@ class HttpClient:
         )
 
 
-@contextmanager
-def _worded(provider: str) -> Iterator[None]:
-    """Turn the library's errors into ours."""
+class _worded:  # noqa: N801 - reads as a verb; a class, since it is entered for every chunk
+    """Turns the library's errors into ours."""
+
+    __slots__ = ("_provider",)
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Raise our own error for a lost connection; let the rest pass."""
+        if isinstance(error, Exception):
+            detail = _told(error)
+            if detail:
+                raise ConnectionLostError(self._provider, detail) from error
+
+
+def _told(error: Exception) -> str:
+    """What happened to the connection; empty if nothing did."""
     import aiohttp  # noqa: PLC0415 - loaded by now
 
-    try:
-        yield
-    except TimeoutError as error:
-        raise ConnectionLostError(provider, str(error) or "timed out") from error
-    except aiohttp.ClientConnectorError as error:
-        detail = f"cannot connect to {error.host}:{error.port} ({error.os_error})"
-        raise ConnectionLostError(provider, detail) from error
-    except (aiohttp.ClientError, OSError) as error:
-        detail = f"the connection broke ({str(error) or type(error).__name__})"
-        raise ConnectionLostError(provider, detail) from error
+    if isinstance(error, TimeoutError):
+        return str(error) or "timed out"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port} ({error.os_error})"
+    if isinstance(error, (aiohttp.ClientError, OSError)):
+        return f"the connection broke ({str(error) or type(error).__name__})"
+    return ""

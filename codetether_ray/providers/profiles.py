@@ -7,6 +7,7 @@ was retired on 2026-06-15 (requests fail), and it names none for `openai`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -31,7 +32,12 @@ class ModelRule:
 
     def applies(self, model: str) -> bool:
         """Whether `model` is one of these."""
-        return any(fnmatchcase(model, pattern) for pattern in self.models)
+        return _matches(self.models, model)
+
+
+@lru_cache(maxsize=512)
+def _matches(patterns: tuple[str, ...], model: str) -> bool:
+    return any(fnmatchcase(model, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
