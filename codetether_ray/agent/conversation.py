@@ -1,6 +1,7 @@
 """What an agent knows of itself: the value that its events fold to."""
 
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from codetether_ray.core.messages import Message, ToolCall, ToolResult
 from codetether_ray.core.models import ModelResponse, ToolSchema
@@ -35,7 +36,7 @@ class Round:
     results: tuple[ToolResult, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Turn:
     """One turn, open until it has a result.
 
@@ -64,7 +65,7 @@ class Turn:
         return self.result is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Conversation:
     """An agent at one point of its life.
 
@@ -108,3 +109,15 @@ class Conversation:
     def prompt_tokens(self) -> int:
         """What the next request's prompt may come to."""
         return int((self.prefix_tokens + self.message_tokens) * self.calibration) + 1
+
+
+T = TypeVar("T", Turn, Conversation)
+
+
+def changed(value: T, **changes: Any) -> T:
+    """`dataclasses.replace` at a fifth of its price: the fold makes twenty a model call."""
+    assert changes.keys() <= value.__dict__.keys()
+    new = object.__new__(type(value))
+    new.__dict__.update(value.__dict__)
+    new.__dict__.update(changes)
+    return new

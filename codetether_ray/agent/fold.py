@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from codetether_ray.agent import tokens
-from codetether_ray.agent.conversation import Conversation, PendingCall, Round, Turn
+from codetether_ray.agent.conversation import Conversation, PendingCall, Round, Turn, changed
 from codetether_ray.agent.notes import todos_after
 from codetether_ray.agent.shortening import shortened
 from codetether_ray.agent.situation import situation_of
@@ -56,7 +55,7 @@ def apply(conversation: Conversation, event: Event) -> Conversation:
 def _agent_started(c: Conversation, event: AgentStarted) -> Conversation:
     if c.is_started:
         raise _unsound(c, "it starts twice")
-    return replace(
+    return changed(
         c,
         spec=event.spec,
         system=event.system,
@@ -71,10 +70,10 @@ def _turn_started(c: Conversation, event: TurnStarted) -> Conversation:
     if turn is not None and turn.is_open:
         raise _unsound(c, f"turn {event.turn} starts while turn {turn.number} is open")
     if turn is not None and turn.number == event.turn:  # it is taken up again
-        again = replace(turn, result=None, nudges=())
-        return replace(c, turn=again, finished_turns=c.finished_turns - 1)
+        again = changed(turn, result=None, nudges=())
+        return changed(c, turn=again, finished_turns=c.finished_turns - 1)
     c = _with_message(c, event.message)
-    return replace(
+    return changed(
         c,
         task=c.task or event.message,
         situation=situation_of(event.message) or c.situation,
@@ -83,8 +82,8 @@ def _turn_started(c: Conversation, event: TurnStarted) -> Conversation:
 
 
 def _model_requested(c: Conversation, event: ModelRequested) -> Conversation:
-    c = replace(c, step=event.step, attempts=event.attempt + 1)
-    return replace(c, summarising=event.messages) if event.purpose == "compaction" else c
+    c = changed(c, step=event.step, attempts=event.attempt + 1)
+    return changed(c, summarising=event.messages) if event.purpose == "compaction" else c
 
 
 def _model_responded(c: Conversation, event: ModelResponded) -> Conversation:
@@ -92,20 +91,20 @@ def _model_responded(c: Conversation, event: ModelResponded) -> Conversation:
     if c.pending:
         raise _unsound(c, f"answer {event.step} comes while calls have no result")
     response = event.response
-    c = replace(c, step=event.step + 1, attempts=0, usage=c.usage + response.usage)
-    turn = replace(
+    c = changed(c, step=event.step + 1, attempts=0, usage=c.usage + response.usage)
+    turn = changed(
         turn,
         usage=turn.usage + response.usage,
         cost_usd=_sum(turn.cost_usd, response.cost_usd),
     )
     if event.purpose == "compaction":
-        return replace(c, turn=turn, summary=response)
+        return changed(c, turn=turn, summary=response)
     message = response.message
     calls = message.tool_calls
     if len({call.id for call in calls}) != len(calls):
         raise _unsound(c, f"answer {event.step} gives two calls one id")
-    c = replace(c, calibration=_calibration(c, response.usage.prompt_tokens))
-    turn = replace(
+    c = changed(c, calibration=_calibration(c, response.usage.prompt_tokens))
+    turn = changed(
         turn,
         steps=turn.steps + 1,
         text=message.text.strip() or turn.text,
@@ -117,31 +116,31 @@ def _model_responded(c: Conversation, event: ModelResponded) -> Conversation:
         c = _with_message(c, message)
     is_cut = response.finish_reason == "length"
     pending = tuple(PendingCall(call=x, is_cut=is_cut and not _is_json(x)) for x in calls)
-    return replace(c, turn=turn, round=calls, pending=pending)
+    return changed(c, turn=turn, round=calls, pending=pending)
 
 
 def _nudged(c: Conversation, event: Nudged) -> Conversation:
     turn = _open_turn(c, "a nudge")
     said = turn.answer.message.text if turn.answer is not None else ""
     carried = turn.carried + said if event.reason == "length" else ""
-    turn = replace(turn, nudges=(*turn.nudges, event.reason), answer=None, carried=carried)
-    return replace(_with_message(c, user(event.text)), turn=turn)
+    turn = changed(turn, nudges=(*turn.nudges, event.reason), answer=None, carried=carried)
+    return changed(_with_message(c, user(event.text)), turn=turn)
 
 
 def _tool_started(c: Conversation, event: ToolStarted) -> Conversation:
     turn = _open_turn(c, f"call {event.call.id}")
     known = _pending(c, event.call.id)
-    started = replace(known, effect=event.effect)
+    started = PendingCall(call=known.call, effect=event.effect)
     if not known.is_started:
-        turn = replace(turn, tool_calls=turn.tool_calls + 1)
+        turn = changed(turn, tool_calls=turn.tool_calls + 1)
     pending = tuple(started if p is known else p for p in c.pending)
-    return replace(c, turn=turn, pending=pending)
+    return changed(c, turn=turn, pending=pending)
 
 
 def _tool_finished(c: Conversation, event: ToolFinished) -> Conversation:
     turn = _open_turn(c, f"result {event.result.call_id}")
     known = _pending(c, event.result.call_id)
-    c = replace(
+    c = changed(
         c,
         pending=tuple(p for p in c.pending if p is not known),
         results=(*c.results, event.result),
@@ -151,8 +150,8 @@ def _tool_finished(c: Conversation, event: ToolFinished) -> Conversation:
         return c
     results = _in_order(c.round, c.results)
     finished = Round(calls=c.round, results=results)
-    turn = replace(turn, rounds=(*turn.rounds, finished)[-_ROUNDS_KEPT:])
-    return replace(
+    turn = changed(turn, rounds=(*turn.rounds, finished)[-_ROUNDS_KEPT:])
+    return changed(
         _with_message(c, tool_results(*results)), turn=turn, round=(), pending=(), results=()
     )
 
@@ -167,7 +166,7 @@ def _turn_finished(c: Conversation, event: TurnFinished) -> Conversation:
     turn = _open_turn(c, "the end of a turn")
     if c.pending:
         raise _unsound(c, f"turn {turn.number} ends while calls have no result")
-    return replace(c, turn=replace(turn, result=event.result), finished_turns=c.finished_turns + 1)
+    return changed(c, turn=changed(turn, result=event.result), finished_turns=c.finished_turns + 1)
 
 
 _CHANGES: Mapping[type, Callable[[Conversation, Any], Conversation]] = MappingProxyType(
@@ -186,7 +185,7 @@ _CHANGES: Mapping[type, Callable[[Conversation, Any], Conversation]] = MappingPr
 
 
 def _with_message(c: Conversation, message: Message) -> Conversation:
-    return replace(
+    return changed(
         c,
         messages=(*c.messages, message),
         message_tokens=c.message_tokens + tokens.of_message(message),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from codetether_ray.agent import tokens
-from codetether_ray.agent.conversation import Conversation
+from codetether_ray.agent.conversation import Conversation, changed
 from codetether_ray.core.events import Compacted
 from codetether_ray.core.messages import Message, Part, Text, ToolResult
 
@@ -19,12 +19,12 @@ def shortened(conversation: Conversation, event: Compacted) -> Conversation:
     if event.stage == "results":
         cleared = frozenset(event.call_ids)
         messages = tuple(_cleared(message, cleared) for message in conversation.messages)
-        changed = replace(conversation, cleared=conversation.cleared | cleared)
+        after = changed(conversation, cleared=conversation.cleared | cleared)
     else:
         kept = conversation.messages[event.keep_from :]
         messages = (head(conversation, event.summary, event.keep_from), *kept)
-        changed = replace(conversation, summary=None)
-    return replace(changed, messages=messages, message_tokens=tokens.of_messages(messages))
+        after = changed(conversation, summary=None)
+    return changed(after, messages=messages, message_tokens=tokens.of_messages(messages))
 
 
 def head(conversation: Conversation, summary: str, keep_from: int) -> Message:

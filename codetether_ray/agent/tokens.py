@@ -18,7 +18,7 @@ def of_text(text: str) -> int:
 
 def of_message(message: Message) -> int:
     """Tokens of a message with all its parts."""
-    return _FRAME + sum(_of_part(part) for part in message.parts)
+    return _FRAME + sum(map(_of_part, message.parts))
 
 
 def of_messages(messages: Iterable[Message]) -> int:
