@@ -17,16 +17,13 @@ JsonObject = dict[str, JsonValue]
 T = TypeVar("T")
 
 
-@cache
-def _layout(cls: type) -> tuple[tuple[str, object], ...]:
-    """Each field's name and its default (MISSING when it has none)."""
-    return tuple((f.name, _default(f)) for f in fields(cls))
-
-
 def _default(field: Field[Any]) -> object:
     if field.default is not MISSING:
         return field.default
     return field.default_factory() if field.default_factory is not MISSING else MISSING
+
+
+_SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
 def encode(value: object) -> JsonValue:
@@ -35,23 +32,42 @@ def encode(value: object) -> JsonValue:
     Raises:
         TypeError: a member has no JSON form.
     """
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if is_dataclass(value) and not isinstance(value, type):
-        out: JsonObject = {}
-        tag = getattr(value, "tag", None)
-        if tag is not None:
-            out["type"] = tag
-        for name, default in _layout(type(value)):
+    kind: Any = type(value)
+    return cast("JsonValue", value) if kind in _SCALARS else _encoder(kind)(value)
+
+
+@cache
+def _encoder(kind: Any) -> Callable[[Any], JsonValue]:
+    """How values of a class are encoded; looked up once per class, since every event passes it."""
+    if is_dataclass(kind):
+        return _object_encoder(kind)
+    if issubclass(kind, (tuple, list, frozenset)):
+        return lambda items: [encode(item) for item in items]
+    if issubclass(kind, Mapping):
+        return lambda mapping: {str(key): encode(item) for key, item in mapping.items()}
+    for scalar in (str, int, float):  # an enum's member, say
+        if issubclass(kind, scalar):
+            return scalar
+    raise TypeError(f"{kind.__name__} has no JSON form")
+
+
+def _object_encoder(kind: Any) -> Callable[[Any], JsonValue]:
+    tag = getattr(kind, "tag", None)
+    head: JsonObject = {} if tag is None else {"type": tag}
+    layout = tuple((f.name, _default(f)) for f in fields(kind))
+    scalars = _SCALARS
+
+    def write(value: Any) -> JsonValue:
+        out = head.copy()
+        for name, default in layout:
             member = getattr(value, name)
-            if default is MISSING or member != default:
-                out[name] = encode(member)
+            if member is default or (default is not MISSING and member == default):
+                continue
+            kind: Any = type(member)
+            out[name] = member if kind in scalars else _encoder(kind)(member)
         return out
-    if isinstance(value, (tuple, list, frozenset)):
-        return [encode(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+    return write
 
 
 def encode_object(value: object) -> JsonObject:
