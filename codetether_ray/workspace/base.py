@@ -1,7 +1,7 @@
 """What a run works from: HEAD, or a snapshot of the user's files on top of it."""
 
 from codetether_ray.core.errors import WorkspaceError
-from codetether_ray.workspace.commits import commit_tree, move_ref, resolve, tree_of
+from codetether_ray.workspace.commits import commit_tree
 from codetether_ray.workspace.git_command import Git
 from codetether_ray.workspace.names import ref_of, run_slug
 from codetether_ray.workspace.records import RunRecord, read_record, run_record_path, write_record
@@ -31,11 +31,9 @@ async def _make(
     git: Git, repository: Repository, run_id: str, limits: Limits, worktrees: str
 ) -> RunRecord:
     async with snapshot(git, repository, limits) as now:
-        is_clean = bool(now.head) and now.tree == await tree_of(git, now.head)
+        is_clean = bool(now.head) and now.tree == now.head_tree
         base = now.head if is_clean else await _commit(git, now, run_id)
-    ref = ref_of(run_slug(run_id), "base")
-    if not await move_ref(git, ref, base, await resolve(git, ref)):
-        raise WorkspaceError(f"{ref} moved while the run began; try again")
+    await git.run("update-ref", ref_of(run_slug(run_id), "base"), base, durable=True)
     notes = now.notes
     if not repository.is_private:
         notes = await notes_on(repository, git, is_unborn=not now.head) + notes

@@ -25,6 +25,7 @@ IDENTITY: Mapping[str, str] = {
 OLDEST = (2, 38)
 """The first version with `git merge-tree --write-tree`."""
 
+_GRACE_S = 10.0
 _PASSED = (
     "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "LD_LIBRARY_PATH",
     "GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM",
@@ -114,23 +115,32 @@ class Git:
             WorkspaceError: it ended with a code that is not allowed, or took too long.
         """
         command = ["git", *self._settings(durable), *args]
+        env = self._environment(index, is_literal=args[0] != "check-ignore")
         async with self.gate or contextlib.nullcontext():
-            process = await self._start(command, index, stdin)
+            work = asyncio.create_task(self._communicate(command, env, stdin, timeout_s))
             try:
-                out, err = await asyncio.wait_for(process.communicate(stdin), timeout_s)
-            except TimeoutError as error:
-                await _end(process)
-                raise WorkspaceError(
-                    f"git {_verb(args)} took longer than {timeout_s:g} s"
-                ) from error
+                code, out, err = await asyncio.shield(work)
             except asyncio.CancelledError:
-                await _end(process)
+                await _finish(work)
                 raise
-        code = process.returncode or 0
         words = err.decode(errors="replace")
         if code not in allow:
             raise WorkspaceError(f"git {_verb(args)} failed: {shorten(words) or f'exit {code}'}")
         return Output(code=code, stdout=out, stderr=words)
+
+    async def _communicate(
+        self, command: list[str], env: dict[str, str], stdin: bytes | None, timeout_s: float
+    ) -> tuple[int, bytes, bytes]:
+        process = await self._start(command, env, stdin)
+        try:
+            out, err = await asyncio.wait_for(process.communicate(stdin), timeout_s)
+        except TimeoutError as error:
+            await _end(process)
+            raise WorkspaceError(f"`{' '.join(command)}` took over {timeout_s:g} s") from error
+        except asyncio.CancelledError:
+            await _end(process)
+            raise
+        return process.returncode or 0, out, err
 
     def _settings(self, durable: bool) -> list[str]:
         settings = _SETTINGS + (_DURABLE if durable else ())
@@ -139,7 +149,7 @@ class Git:
         return [word for setting in settings for word in ("-c", setting)]
 
     async def _start(
-        self, command: list[str], index: Path | None, stdin: bytes | None
+        self, command: list[str], env: dict[str, str], stdin: bytes | None
     ) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
@@ -148,7 +158,7 @@ class Git:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 cwd=self.work_tree,
-                env=self._environment(index),
+                env=env,
                 start_new_session=True,  # Ctrl-C at the terminal is ours to act on, not git's
             )
         except FileNotFoundError as error:
@@ -158,14 +168,14 @@ class Git:
         except OSError as error:
             raise WorkspaceError(f"git could not be started: {error}") from error
 
-    def _environment(self, index: Path | None) -> dict[str, str]:
+    def _environment(self, index: Path | None, *, is_literal: bool) -> dict[str, str]:
         env = {n: v for n, v in os.environ.items() if n in _PASSED or _is_setting(n)}
         env |= IDENTITY
         env |= {
             "LC_ALL": "C",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_LITERAL_PATHSPECS": "1",
+            "GIT_LITERAL_PATHSPECS": "1" if is_literal else "0",
             "GIT_LFS_SKIP_SMUDGE": "1",  # content that is here is used, none is downloaded
             "GIT_MERGE_AUTOEDIT": "no",
         }
@@ -223,6 +233,16 @@ def _verb(args: tuple[str, ...]) -> str:
 
 def _is_setting(name: str) -> bool:
     return name == "GIT_CONFIG_COUNT" or name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))
+
+
+async def _finish(work: asyncio.Task[tuple[int, bytes, bytes]]) -> None:
+    """Let a command whose caller was cancelled end by itself: a killed git leaves its locks."""
+    await asyncio.wait({work}, timeout=_GRACE_S)
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work})
+    if not work.cancelled():
+        work.exception()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -27,7 +27,8 @@ async def reason_to_keep(git: Git, record: TreeRecord, file_bytes: int) -> str |
 async def drop_environment(git: Git, record: TreeRecord) -> None:
     """Take away copies and what the setup command left, so that git finds the tree clean."""
     await asyncio.to_thread(_delete, git.work_tree, record.copied)
-    for change in (await read_status(git)).changes:
+    changes = (await read_status(git)).changes if record.residue else ()
+    for change in changes:
         path = change.path.rstrip("/")
         if path not in record.residue:
             continue

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from codetether_ray.core.errors import WorkspaceError
+from codetether_ray.workspace.commits import tree_of
 from codetether_ray.workspace.git_command import Git, encode_paths, shown
 from codetether_ray.workspace.records import ROOM
 from codetether_ray.workspace.repository import Repository
@@ -32,9 +33,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The tree, the HEAD and branch it was seen on, the index that holds it, and what was left."""
+    """The tree, the index that holds it, the HEAD and branch it was seen on, and what was left."""
 
     tree: str
+    head_tree: str
+    """HEAD's own tree; empty if there is no commit."""
     index: Path
     head: str
     branch: str
@@ -77,9 +80,18 @@ async def _take(git: Git, repository: Repository, limits: Limits, index: Path) -
             break
         if attempt == _TRIES - 1:  # files come and go, or one cannot be read
             raise WorkspaceError(f"your files could not be read: {out.stderr.strip()[:300]}")
-    tree = await git.text("write-tree", index=index)
+    head_tree = await tree_of(git, status.head) if status.head else ""
+    is_changed = bool(chosen.add) or any(c.staged != "." for c in status.changes)
+    tree = head_tree
+    if is_changed or not head_tree:
+        tree = (await git.run("write-tree", index=index, durable=True)).text
     return Snapshot(
-        tree=tree, index=index, head=status.head, branch=status.branch, notes=tuple(chosen.notes)
+        tree=tree,
+        head_tree=head_tree,
+        index=index,
+        head=status.head,
+        branch=status.branch,
+        notes=tuple(chosen.notes),
     )
 
 

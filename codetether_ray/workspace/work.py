@@ -98,7 +98,7 @@ async def commit_work(git: Git, record: TreeRecord, message: str, file_bytes: in
         return Commit(commit=tip, tree=tree, is_empty=True, notes=work.notes)
     tree = await stage(git, work)
     parents = await _parents(git, tip or record.base, status.head)
-    commit = await _record(git, tree, parents, message)
+    commit = await _record(git, tree, parents, message, is_changed=bool(work.add))
     if commit != tip and not await move_ref(git, ref, commit, tip):
         raise WorkspaceError(f"{record.branch} moved while its work was committed; try again")
     await _return_to_branch(git, ref, is_there=on_branch)
@@ -128,8 +128,10 @@ async def _parents(git: Git, tip: str, head: str) -> tuple[str, ...]:
     return (tip, head)
 
 
-async def _record(git: Git, tree: str, parents: tuple[str, ...], message: str) -> str:
-    if len(parents) == 1 and await tree_of(git, parents[0]) == tree:
+async def _record(
+    git: Git, tree: str, parents: tuple[str, ...], message: str, *, is_changed: bool
+) -> str:
+    if not is_changed and len(parents) == 1 and await tree_of(git, parents[0]) == tree:
         return parents[0]
     if git.hooks:
         await _ask_hooks(git, message)

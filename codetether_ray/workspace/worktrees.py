@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codetether_ray.core.errors import WorkspaceError
-from codetether_ray.workspace.git_command import Git
+from codetether_ray.workspace.git_command import Git, shorten
 from codetether_ray.workspace.locks import RepositoryLock
 from codetether_ray.workspace.records import (
     TreeRecord,
@@ -85,20 +85,12 @@ class Worktrees:
         self._directory.mkdir(parents=True, exist_ok=True)
         if not root.exists():
             await self._forget_lost(root)
-        known = await self._git.run(
-            "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}", allow=(0, 1)
-        )
-        start = (str(root), branch) if known.code == 0 else ("-b", branch, str(root), commit)
-        await self._git.run(
-            "worktree",
-            "add",
-            "--quiet",
-            "--no-checkout",
-            "--lock",
-            "--reason",
-            self._reason,
-            *start,
-        )
+        add = ("worktree", "add", "--quiet", "--no-checkout", "--lock", "--reason", self._reason)
+        new = await self._git.run(*add, "-b", branch, str(root), commit, allow=(0, 128, 255))
+        if "already exists" in new.stderr:
+            await self._git.run(*add, str(root), branch)
+        elif new.code:
+            raise WorkspaceError(f"git worktree add failed: {shorten(new.stderr)}")
 
     async def _forget_lost(self, root: Path) -> None:
         """Take away git's entry of a worktree whose directory somebody deleted."""

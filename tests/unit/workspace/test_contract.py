@@ -22,15 +22,6 @@ class TestGitWorkspace(WorkspaceContract):
         return opened(directory)
 
 
-class TestGitWorkspaceOnUncommittedFiles(TestGitWorkspace):
-    @pytest.fixture
-    def directory(self, tmp_path: Path) -> Path:
-        repo = Repo(tmp_path / "contract")
-        repo.commit({"one.txt": "old\n", "two.txt": "two\n"})
-        repo.write(FILES)
-        return repo.path
-
-
 class TestCopyWorkspace(WorkspaceContract):
     @pytest.fixture
     def directory(self, tmp_path: Path) -> Path:
