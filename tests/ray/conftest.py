@@ -13,6 +13,12 @@ from codetether_ray.actors.services import Services, start_services
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     data_dir = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(data_dir))
+        yield from _started(data_dir)
+
+
+def _started(data_dir: Path) -> Iterator[Cluster]:
     options = ClusterOptions(
         data_dir=data_dir, address="local", log_path=data_dir / "ray.log", cpus=2
     )

@@ -1,0 +1,230 @@
+"""Agents as Ray actors, under a supervisor, against a model server that counts."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from codetether_ray.actors.cluster import NAMESPACE
+from codetether_ray.actors.services import Services
+from codetether_ray.actors.supervisor import RaySupervisor
+from codetether_ray.core.errors import BudgetSpentError, ClusterError
+from codetether_ray.core.ids import new_run_id
+from codetether_ray.core.spec import AgentSpec, Correlation
+from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
+from tests.ray.desk import Job
+
+_RUN = "tests.ray.desk:run_agents"
+
+
+@contextmanager
+def supervised(services: Services) -> Iterator[RaySupervisor]:
+    supervisor = RaySupervisor.start(new_run_id("swarm"), services)
+    try:
+        yield supervisor
+    finally:
+        supervisor.end()
+
+
+def job(server: ModelServer, root: Path, run_id: str, *names: str, **more: Any) -> Job:
+    root.mkdir(exist_ok=True)
+    correlation = Correlation(run_id=run_id, swarm_id=run_id)
+    spec_changes = more.pop("spec", {})
+    specs = tuple(
+        AgentSpec(
+            path=f"sub/{name}",
+            kind="subagent",
+            name=name,
+            model="local/scripted",
+            root=str(root),
+            correlation=correlation,
+            base_url=server.url,
+            data_dir=str(root / "data"),
+            **{"tools": ("bash", "write_file"), "memory_bytes": 50_000_000, **spec_changes},
+        )
+        for name in names
+    )
+    return Job(data_dir=str(root / "data"), correlation=correlation, specs=specs, **more)
+
+
+async def pid_of(run_id: str, path: str) -> int:
+    """The process of a run's agent, as soon as there is one."""
+    while True:
+        for number in range(1, 20):
+            name = f"{run_id} {path} 0.{number}"
+            try:
+                actor = ray.get_actor(name, namespace=NAMESPACE)
+            except ValueError:
+                continue
+            return int(await actor.pid.remote())
+        await asyncio.sleep(0.05)
+
+
+async def test_agents_run_as_actors_and_their_events_are_journaled(
+    services: Services, tmp_path: Path
+) -> None:
+    def script(asked: ModelCall) -> Reply:
+        if asked.step == 0:
+            return call("write_file", path=f"{asked.model}.txt", content="made")
+        return say("done")
+
+    async with ModelServer(script) as server:
+        with supervised(services) as supervisor:
+            asked = job(server, tmp_path / "root", supervisor.run_id, "a", "b")
+            out = await supervisor.run(_RUN, asked)
+    assert {path: (r.outcome, r.text) for path, r in out["results"].items()} == {
+        "sub/a": ("completed", "done"),
+        "sub/b": ("completed", "done"),
+    }
+    kinds = [kind for agent, kind in out["kinds"] if agent == "sub/a"]
+    assert kinds.count("model.responded") == 2
+    assert kinds[-1] == "turn.finished"
+    assert (tmp_path / "root" / "scripted.txt").read_text() == "made"
+    assert await services.directory().list(supervisor.run_id) == ()
+
+
+async def test_a_killed_agent_goes_on_and_finished_model_calls_are_not_asked_again(
+    services: Services, tmp_path: Path
+) -> None:
+    second_call = asyncio.Event()
+
+    async def script(asked: ModelCall) -> Reply:
+        if asked.step == 0:
+            return call("write_file", path="one.txt", content="1")
+        if not second_call.is_set():
+            second_call.set()
+            return say("never heard", delay_s=60)
+        return say("went on")
+
+    async with ModelServer(script) as server:
+        with supervised(services) as supervisor:
+            run_id = supervisor.run_id
+            asked = job(server, tmp_path / "root", run_id, "a")
+            work = asyncio.create_task(supervisor.run(_RUN, asked))
+            await second_call.wait()
+            os.kill(await pid_of(run_id, "sub/a"), signal.SIGKILL)
+            out = await asyncio.wait_for(work, 60)
+        steps = [request.step for request in server.requests]
+    result = out["results"]["sub/a"]
+    assert (result.outcome, result.text) == ("completed", "went on")
+    assert steps == [0, 1, 1]  # the first is not asked again, the one under way is
+    assert ("sub/a", "agent.restarted") in out["kinds"]
+
+
+async def test_eight_permits_and_eight_agents_that_spawn_to_depth_three_all_finish(
+    services: Services, tmp_path: Path
+) -> None:
+    def script(asked: ModelCall) -> Reply:
+        if "task" in asked.tools and asked.step == 0:
+            return call("task", description="deeper", prompt="go deeper")
+        return say(f"depth done, tools: {len(asked.tools)}")
+
+    async with ModelServer(script) as server:
+        with supervised(services) as supervisor:
+            names = [f"p{n}" for n in range(8)]
+            asked = job(
+                server,
+                tmp_path / "root",
+                supervisor.run_id,
+                *names,
+                max_live=8,
+                spec={"tools": ("task",), "max_depth": 3},
+            )
+            out = await asyncio.wait_for(supervisor.run(_RUN, asked), 300)
+        asked_by_depth = len(server.requests)
+    assert [r.outcome for r in out["results"].values()] == ["completed"] * 8
+    finished = {agent for agent, kind in out["kinds"] if kind == "turn.finished"}
+    deepest = max(finished, key=lambda path: path.count("/"))
+    assert deepest.count("task-") == 3
+    assert len(finished) == 8 * 4
+    assert asked_by_depth == 8 * (3 * 2 + 1)
+
+
+async def test_a_question_reaches_the_driver_and_a_cancelled_run_may_still_answer(
+    services: Services,
+) -> None:
+    heard: list[object] = []
+
+    async def answer(question: object) -> object:
+        heard.append(question)
+        return "yes"
+
+    with supervised(services) as supervisor:
+        options = {"question": {"plan": ["a", "b"]}}
+        work = asyncio.create_task(supervisor.run("tests.ray.desk:ask_and_wait", options))
+        asking = asyncio.create_task(supervisor.questions(answer))
+        while not heard:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+        assert await supervisor.cancel()
+        assert (await work)["answer"] == "yes"
+        await asking
+        assert not await supervisor.cancel()
+    assert heard == [{"plan": ["a", "b"]}]
+
+
+async def test_an_error_of_the_run_reaches_the_driver_as_itself(services: Services) -> None:
+    with supervised(services) as supervisor:
+        with pytest.raises(BudgetSpentError) as raised:
+            await supervisor.run("tests.ray.desk:fail", BudgetSpentError("tokens", 5, 7))
+        assert (raised.value.limit, raised.value.spent) == (5, 7)
+
+
+async def test_agents_end_with_their_supervisor(services: Services, tmp_path: Path) -> None:
+    asked_once = asyncio.Event()
+
+    async def script(asked: ModelCall) -> Reply:
+        asked_once.set()
+        return say("too late", delay_s=60)
+
+    async with ModelServer(script) as server:
+        with supervised(services) as supervisor:
+            run_id = supervisor.run_id
+            asked = job(server, tmp_path / "root", run_id, "a")
+            work = asyncio.create_task(supervisor.run(_RUN, asked))
+            await asked_once.wait()
+            pid = await pid_of(run_id, "sub/a")
+            supervisor.end()
+            with pytest.raises(ClusterError, match="supervisor"):
+                await work
+            await gone(pid)
+
+
+async def gone(pid: int) -> None:
+    """Return when a process has ended; Ray tells it to, and does not wait."""
+    async with asyncio.timeout(15):
+        while is_running(pid):
+            await asyncio.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+async def test_cancelling_the_run_cancels_its_agents(services: Services, tmp_path: Path) -> None:
+    asked_once = asyncio.Event()
+
+    async def script(asked: ModelCall) -> Reply:
+        asked_once.set()
+        return say("too late", delay_s=60)
+
+    async with ModelServer(script) as server:
+        with supervised(services) as supervisor:
+            asked = job(server, tmp_path / "root", supervisor.run_id, "a")
+            work = asyncio.create_task(supervisor.run(_RUN, asked))
+            await asked_once.wait()
+            pid = await pid_of(supervisor.run_id, "sub/a")
+            assert await supervisor.cancel()
+            with pytest.raises(ClusterError, match="cancelled"):
+                await asyncio.wait_for(work, 20)
+            await gone(pid)
