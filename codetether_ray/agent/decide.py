@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from codetether_ray.agent import compaction
 from codetether_ray.agent.answers import NudgeReason, judge
@@ -14,7 +15,8 @@ from codetether_ray.core.messages import ToolResult
 from codetether_ray.core.spec import Outcome
 from codetether_ray.ports.tool import Effect
 
-_AT_ONCE = frozenset({Effect.READ})
+_AT_ONCE = frozenset({Effect.READ, Effect.SPAWN})
+"""Reads change nothing; children work side by side, as the `task` tool tells the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,18 +138,12 @@ def _allowed(pending: Sequence[PendingCall], left: int) -> Iterator[PendingCall]
 def _groups(
     pending: Sequence[PendingCall], effects: Mapping[str, Effect]
 ) -> Iterator[tuple[PendingCall, ...]]:
-    """Neighbours that change nothing together, all others alone; an unknown tool does nothing."""
-    together: list[PendingCall] = []
-    for call in pending:
-        if effects.get(call.call.name, Effect.READ) in _AT_ONCE:
-            together.append(call)
-            continue
-        if together:
-            yield tuple(together)
-            together = []
-        yield (call,)
-    if together:
-        yield tuple(together)
+    """Neighbours that may run at once together, all others alone; an unknown tool only reads."""
+    for effect, calls in groupby(pending, lambda p: effects.get(p.call.name, Effect.READ)):
+        if effect in _AT_ONCE:
+            yield tuple(calls)
+        else:
+            yield from ((call,) for call in calls)
 
 
 def _unfinished(pending: PendingCall, why: str, conversation: Conversation) -> ToolFinished:

@@ -25,6 +25,8 @@ from codetether_ray.core.events import (
 )
 from codetether_ray.core.messages import Message, ToolCall, ToolResult, tool_results, user
 
+__all__ = ["Conversation", "apply", "fold"]
+
 _ROUNDS_KEPT = 6  # as many as the stuck detector looks back on
 _CALIBRATION = (0.5, 4.0)  # beyond it a provider's count means something else
 

@@ -24,6 +24,7 @@ class LocalLedger:
         self._settled = Spend()
         self._reserved = Spend()
         self._open: dict[str, Spend] = {}
+        self._owners: dict[str, str] = {}
         self._names = itertools.count(1)
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -31,8 +32,10 @@ class LocalLedger:
         """Take over what the run had spent before (read from its journal)."""
         self._settled = spent
 
-    async def reserve(self, amount: Spend) -> Reservation:
+    async def reserve(self, amount: Spend, owner: str = "") -> Reservation:
         """Set `amount` aside, waiting for open reservations where that can help.
+
+        `owner` is who may die without settling (see `release`).
 
         Raises:
             BudgetSpentError: it does not fit what is left (`spent` is what has been settled), or
@@ -42,6 +45,7 @@ class LocalLedger:
             await self._change()
         reservation = Reservation(id=str(next(self._names)), amount=amount)
         self._open[reservation.id] = amount
+        self._owners[reservation.id] = owner
         self._reserved += amount
         return reservation
 
@@ -50,12 +54,18 @@ class LocalLedger:
         amount = self._open.pop(reservation.id, None)
         if amount is None:
             return
+        del self._owners[reservation.id]
         self._reserved -= amount
         self._settled += actual
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiting.clear()
+
+    async def release(self, owner: str) -> None:
+        """Give back what a dead agent had set aside; what its last call cost nobody can tell."""
+        for id in [id for id, name in self._owners.items() if name == owner]:
+            await self.settle(Reservation(id=id, amount=self._open[id]), Spend())
 
     async def spent(self) -> Spend:
         """All settled spends."""

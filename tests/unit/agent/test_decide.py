@@ -50,10 +50,10 @@ def test_a_fresh_turn_asks_the_model() -> None:
     assert decide(_OPEN, _LIMITS) == CallModel()
 
 
-def test_neighbouring_reads_run_at_once_and_all_else_alone_and_in_order() -> None:
+def test_neighbouring_reads_or_children_run_at_once_and_all_else_alone_and_in_order() -> None:
     calls = _calls(["read", "read", "write", "write", "read", "shell", "task", "task", "read"])
     found = _ids(decide(_pending(*calls), _LIMITS))
-    assert found == [["0", "1"], ["2"], ["3"], ["4"], ["5"], ["6"], ["7"], ["8"]]
+    assert found == [["0", "1"], ["2"], ["3"], ["4"], ["5"], ["6", "7"], ["8"]]
 
 
 def test_a_tool_that_does_not_exist_stands_in_no_ones_way() -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from codetether_ray.agent.situation import is_same_message, situation_of, with_s
 from codetether_ray.core.messages import Image, Message, Text, assistant, user
 from codetether_ray.core.models import ToolSchema
 from codetether_ray.testing.fakes import make_spec
+from codetether_ray.tools.catalog import ALL_TOOLS, tools_for
+from codetether_ray.tools.toolbox import toolbox
 
 _KINDS = ["main", "subagent", "planner", "resolver", "synthesis"]
 _TOOLS = ("bash", "edit", "grep", "read_file", "task", "todo_write")
@@ -20,6 +23,16 @@ _TOOLS = ("bash", "edit", "grep", "read_file", "task", "todo_write")
 def test_the_prompt_of_every_kind_is_short(kind) -> None:
     prompt = system_prompt(make_spec(kind=kind, tools=_TOOLS))
     assert 200 < len(prompt) / 4 < 1_000
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_prompt_and_tool_schemas_together_stay_under_four_thousand_tokens(kind) -> None:
+    names = tools_for(kind)
+    prompt = system_prompt(make_spec(kind=kind, tools=names))
+    tools = [
+        [schema.name, schema.description, schema.parameters] for schema in toolbox(names).schemas()
+    ]
+    assert (len(prompt) + len(json.dumps(tools))) / 4 < 4_000
 
 
 def test_the_kinds_have_roles_of_their_own() -> None:
@@ -37,6 +50,12 @@ def test_nothing_that_varies_is_in_the_prompt() -> None:
 def test_a_leaf_is_not_told_of_delegating() -> None:
     assert "Delegating" in system_prompt(make_spec(tools=_TOOLS))
     assert "Delegating" not in system_prompt(make_spec(tools=("bash",)))
+
+
+def test_no_rule_names_a_tool_that_the_agent_lacks() -> None:
+    prompt = system_prompt(make_spec(kind="planner", tools=tools_for("planner")))
+    named = {name for name in ALL_TOOLS if f"`{name}`" in prompt}
+    assert named <= set(tools_for("planner"))
 
 
 def test_own_instructions_come_before_the_projects_and_the_nearest_comes_last() -> None:

@@ -46,3 +46,17 @@ async def test_who_gives_up_waiting_holds_nothing_and_stops_nobody() -> None:
     await ledger.settle(first, Spend())
     assert (await waiting[1]).amount.tokens == 40
     await ledger.reserve(Spend(tokens=60))
+
+
+async def test_what_a_dead_agent_had_set_aside_comes_back() -> None:
+    ledger = LocalLedger(Budget(tokens=100), FakeClock())
+    lost = await ledger.reserve(Spend(tokens=80), owner="sub/a")
+    await ledger.reserve(Spend(tokens=10), owner="sub/b")
+    waiting = asyncio.create_task(ledger.reserve(Spend(tokens=60), owner="sub/b"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await ledger.release("sub/a")
+    assert (await waiting).amount.tokens == 60
+    await ledger.settle(lost, Spend(tokens=80))
+    await ledger.release("sub/a")
+    assert await ledger.spent() == Spend()
