@@ -63,11 +63,8 @@ def _totals(result: dict[str, Any]) -> str:
     counts = {k: v for k, v in result["usage"].items() if k in Usage.__dataclass_fields__}
     spent = f"{words.tokens(Usage(**counts))} · {words.dollars(result['cost_usd'])}"
     stats = result["stats"]
-    return (
-        f"total: {stats['subagents_spawned']} sub-agents · {spent} · "
-        f"{words.seconds(stats['execution_time_ms'] / 1000)} "
-        f"(speedup {stats['speedup_factor']:.1f}x)"
-    )
+    took = words.seconds(stats["execution_time_ms"] / 1000)
+    return f"total: {stats['subagents_spawned']} sub-agents · {spent} · {took}"
 
 
 def _next_steps(result: dict[str, Any]) -> list[str]:

@@ -107,6 +107,7 @@ def test_json_is_one_object() -> None:
             "total_tokens": 1520,
             "cache_read_tokens": 0,
             "cache_write_tokens": 0,
+            "reasoning_tokens": 0,
         },
         "cost_usd": 0.25,
     }
