@@ -47,7 +47,7 @@ class WireProvider:
         self._http = http
         self._clock = clock
         self._permits = permits
-        self._url = (base_url or profile.base_url).rstrip("/") + wire.path
+        self._url = _url(base_url or profile.base_url, wire.path)
         self._headers = _headers(profile, secret)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[StreamEvent, None]:
@@ -107,6 +107,12 @@ class WireProvider:
         if response.cost_usd is not None or known is None or known.price is None:
             return response
         return replace(response, cost_usd=known.price.cost_usd(response.usage))
+
+
+def _url(base: str, path: str) -> str:
+    """The address of a call; people write a base with and without the version."""
+    version = "/v1" if path.startswith("/v1/") else ""
+    return base.rstrip("/").removesuffix(version) + path
 
 
 def _headers(profile: Profile, secret: ProviderSecret | None) -> dict[str, str]:

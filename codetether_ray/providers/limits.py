@@ -7,7 +7,7 @@ durations such as `6m0s`; Anthropic's `anthropic-ratelimit-*` with RFC 3339 time
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
@@ -19,6 +19,10 @@ _DURATION_PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])")
 _IN_TEXT = re.compile(
     r"(?:try again|retry|resets?) (?:in|after) ((?:\d+(?:\.\d+)?(?:ms|[dhms]) ?)+)", re.IGNORECASE
 )
+_AT_TEXT = re.compile(
+    r"(?:resets? at|regain access on) (\d{4}-\d\d-\d\d)(?: at)? (\d\d:\d\d(?::\d\d)?)( UTC)?"
+)
+_BEIJING = timezone(timedelta(hours=8))  # Z.AI names hours without saying where
 _EPOCH_S, _EPOCH_MS = 1e9, 1e12
 
 _BUCKETS = (
@@ -68,7 +72,16 @@ def wait_asked(headers: Mapping[str, str], text: str, now: float) -> float | Non
     if known:
         return max(known)
     found = _IN_TEXT.search(text)
-    return _duration(found[1].replace(" ", "")) if found else None
+    return _duration(found[1].replace(" ", "")) if found else _until(text, now)
+
+
+def _until(text: str, now: float) -> float | None:
+    """Seconds until the hour that a text names."""
+    found = _AT_TEXT.search(text)
+    if found is None or not now:
+        return None
+    hour = datetime.fromisoformat(f"{found[1]} {found[2]}")
+    return max(hour.replace(tzinfo=UTC if found[3] else _BEIJING).timestamp() - now, 0.0)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

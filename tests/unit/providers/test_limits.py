@@ -72,6 +72,8 @@ def test_the_empty_bucket_decides_how_long_to_wait() -> None:
         ("Please try again in 20ms.", 0.02),
         ("Rate limited, retry after 3s", 3.0),
         ("Your limit resets in 2h 30m", 9000.0),
+        ("Limit Exhausted. Your limit will reset at 2026-09-21 23:13:20 (id 7)", 3600.0),
+        ("You will regain access on 2026-09-21 at 15:13 UTC.", 3580.0),
         ("Try later", None),
     ],
 )

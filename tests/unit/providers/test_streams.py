@@ -9,8 +9,19 @@ from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.messages import Reasoning, Text, ToolCall
 from codetether_ray.core.models import Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from codetether_ray.core.usage import Usage
+from codetether_ray.ports.secrets import ProviderSecret
+from codetether_ray.providers.http import HttpClient
+from codetether_ray.providers.registry import open_provider, parse_model
 from codetether_ray.testing.model_server import ModelServer, Reply, ToolUse, say, script_of
-from tests.unit.providers.asking import KEY, WIRES, Connect, events_of, request, response_of
+from tests.unit.providers.asking import (
+    KEY,
+    WIRES,
+    Connect,
+    EagerClock,
+    events_of,
+    request,
+    response_of,
+)
 
 ARGUMENTS: JsonObject = {"path": "ø/日本語.txt", "text": 'quote " and \\ and 🐙' * 5}
 FULL = Reply(
@@ -139,3 +150,17 @@ async def test_closing_the_stream_ends_the_call_on_the_wire(wire: str, connect: 
         async with asyncio.timeout(5):
             while server.open_answers:
                 await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("ending", ["", "/", "/v1", "/v1/"])
+async def test_a_base_url_may_end_in_the_version_or_not(
+    ending: str, http: HttpClient, clock: EagerClock
+) -> None:
+    async with ModelServer(script_of(say("ok"))) as server:
+        provider = open_provider(
+            parse_model("anthropic/m"),
+            secret=ProviderSecret(api_key=KEY, base_url=server.root + ending),
+            http=http,
+            clock=clock,
+        )
+        assert (await response_of(provider, request())).message.text == "ok"
