@@ -139,7 +139,8 @@ class Delivery:
         if conflicts:
             raise WorkspaceError(
                 f"the run built on your uncommitted changes in {_some(conflicts)}, so nothing was "
-                f"merged; commit yours, then `git merge {self.name}`"
+                f"merged; `git diff {record.base[:12]} {self.name} | git apply` brings its changes "
+                "into your files, uncommitted"
             )
         parents = (record.head,) if record.head else ()
         return await commit_tree(git, tree, parents, self.message)

@@ -123,6 +123,9 @@ class Git:
             except asyncio.CancelledError:
                 await _finish(work)
                 raise
+            except TimeoutError as error:
+                words = f"git {_verb(args)} took over {timeout_s:g} s and was ended"
+                raise WorkspaceError(words) from error
         words = err.decode(errors="replace")
         if code not in allow:
             raise WorkspaceError(f"git {_verb(args)} failed: {shorten(words) or f'exit {code}'}")
@@ -134,10 +137,7 @@ class Git:
         process = await self._start(command, env, stdin)
         try:
             out, err = await asyncio.wait_for(process.communicate(stdin), timeout_s)
-        except TimeoutError as error:
-            await _end(process)
-            raise WorkspaceError(f"`{' '.join(command)}` took over {timeout_s:g} s") from error
-        except asyncio.CancelledError:
+        except (TimeoutError, asyncio.CancelledError):
             await _end(process)
             raise
         return process.returncode or 0, out, err

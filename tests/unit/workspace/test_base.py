@@ -113,7 +113,7 @@ async def test_an_empty_repository_can_be_worked_in(tmp_path: Path, opened: Open
     tree = await workspace.start("one")
     (tree.path / "first.txt").write_text("1\n")
     await workspace.merge((await workspace.commit(tree, "one")).commit, "one")
-    assert "1 new commit" in (await workspace.deliver()).replace("one new", "1 new")
+    assert "one new commit" in await workspace.deliver()
     assert repo.show("trunk:first.txt") == "1"
     assert repo.status() == []
 
