@@ -49,9 +49,12 @@ def continue_command(summary: "RunSummary") -> str | None:
     """The exact command that goes on with a run; None where it can only be looked at."""
     from codetether_ray.cli.output import resume_command
 
-    if summary.state in ("running", "damaged") or summary.kind != "session":
+    if summary.state in ("running", "damaged"):
         return None
-    return resume_command(summary.id)
+    if summary.kind == "session":
+        return resume_command(summary.id)
+    is_done = summary.outcome in ("success", "completed")
+    return None if is_done else f"codetether swarm --resume {summary.id}"
 
 
 def print_table(rows: "Sequence[JsonObject]") -> None:
@@ -59,7 +62,7 @@ def print_table(rows: "Sequence[JsonObject]") -> None:
     for item in rows:
         age = _age(float(str(item["age_s"]))) if item["updated_at"] else "?"
         state = str(item["state"])
-        if item["outcome"] and item["outcome"] != "completed":
+        if item["outcome"]:
             state = f"{state} ({item['outcome']})"
         title = words.one_line(str(item["title"] or item["detail"] or ""), _TITLE)
         click.echo(f"{item['id']}  {item['kind'] or '?':8} {state:22} {age:>8}  {_cost(item)}")
