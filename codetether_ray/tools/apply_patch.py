@@ -71,12 +71,16 @@ def _update(changes: Changes, patch: FilePatch) -> str:
         target = changes.locate(patch.new_path)
         if target != place and changes.exists(target):
             raise ToolError(f"{target.relative} exists already; nothing can be moved there")
-    file = changes.read(place)
-    text, notes = apply(file.text, patch)
+    if patch.hunks:
+        file = changes.read(place)
+        text, notes = apply(file.text, patch)
+        data = file.with_text(text).encode()
+    else:
+        data = changes.read_bytes(place)
     mode = patch.mode if patch.mode is not None else changes.mode(place)
     if target != place:
         changes.delete(place)
-    changes.write(target, file.with_text(text).encode(), mode=mode)
+    changes.write(target, data, mode=mode)
     what = f"{place.relative} to {target.relative}" if target != place else place.relative
     verb = "moved" if target != place else "updated"
     return f"{verb} {what}" + (f" ({'; '.join(notes)})" if notes else "")

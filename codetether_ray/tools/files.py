@@ -104,13 +104,20 @@ class Changes:
 
     def read(self, found: Place) -> FileText:
         """A file's text, as staged."""
-        staged = self._changes.get(found.names)
-        if staged is None:
+        if found.names not in self._changes:
             return read_text(found)
-        text = decode(staged.after) if staged.after is not None else None
+        text = decode(self.read_bytes(found))
         if text is None:
-            raise ToolError(f"{found.relative} does not exist (it was deleted or moved before)")
+            raise ToolError(f"{found.relative} is a binary file")
         return text
+
+    def read_bytes(self, found: Place) -> bytes:
+        """A file's bytes, as staged."""
+        staged = self._changes.get(found.names)
+        data = read_bytes(found) if staged is None else staged.after
+        if data is None:
+            raise ToolError(f"{found.relative} does not exist (it was deleted or moved before)")
+        return data
 
     def write(self, found: Place, data: bytes, *, mode: int | None = None) -> None:
         """Stage new contents; an existing file keeps its mode unless one is given."""

@@ -4,6 +4,7 @@ Each way is tried only where the one before found nothing, and a text found twic
 between: the lines are named instead.
 """
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from codetether_ray.core.errors import ToolError
 
 Span = tuple[int, int]
 
-_ALIKE = 0.6  # how similar the inside of an anchored block must be
+_ALIKE = 0.7  # how similar the inside of an anchored block must be
 _SLACK = 0.25  # by how much of its lines an anchored block may be longer or shorter
 _MOST_LINES = 20_000  # of a file in which similar text is looked for
 _NUMBERED = re.compile(r" *\d+ \| ?")
@@ -126,18 +127,28 @@ def _reindented(new: str, old: str, found: str) -> str:
     for asked, given in zip(old.split("\n"), found.split("\n"), strict=False):
         if asked.strip():
             steps.setdefault(_indent(asked), _indent(given))
-    base_old = _indent(_first_line(old))
-    base_new = steps.get(base_old, base_old)
-    lines = []
-    for line in new.split("\n"):
-        own = _indent(line)
-        if not line.strip() or own not in steps:
-            rest = own.removeprefix(base_old) if own.startswith(base_old) else own
-            is_inside = bool(line.strip()) and own.startswith(base_old)
-            lines.append(base_new + rest + line[len(own) :] if is_inside else line)
-        else:
-            lines.append(steps[own] + line[len(own) :])
-    return "\n".join(lines)
+    if all(asked == given for asked, given in steps.items()):
+        return new
+    unit = _unit(steps)
+    return "\n".join(_moved(line, steps, unit) for line in new.split("\n"))
+
+
+def _moved(line: str, steps: dict[str, str], unit: tuple[str, str]) -> str:
+    own = _indent(line)
+    known = [step for step in steps if own.startswith(step)]
+    if not line.strip() or not known:
+        return line
+    step = max(known, key=len)
+    return steps[step] + own[len(step) :].replace(*unit) + line[len(own) :]
+
+
+def _unit(steps: dict[str, str]) -> tuple[str, str]:
+    """One level of indentation, as asked and as given."""
+    for outer, inner in itertools.pairwise(sorted(steps, key=len)):
+        asked, given = inner.removeprefix(outer), steps[inner].removeprefix(steps[outer])
+        if asked and given:
+            return asked, given
+    return "    ", "    "
 
 
 def _indent(line: str) -> str:
@@ -152,11 +163,11 @@ def _first_line(text: str) -> str:
 
 
 def _by_words(text: str, old: str, new: str) -> Match | None:
-    """The same words and signs with other white space between them, within lines or across."""
+    """The same words and signs of one line with other white space between them."""
     words = old.split()
-    if len(words) < 2:
+    if len(words) < 2 or "\n" in old.strip():
         return None
-    pattern = re.compile(r"\s+".join(map(re.escape, words)))
+    pattern = re.compile(r"[^\S\n]+".join(map(re.escape, words)))
     spans = [match.span() for match in pattern.finditer(text)]
     if not spans:
         return None
@@ -216,7 +227,7 @@ def _best_end(lines: list[str], begin: int, wanted: list[str], last: str, slack:
 
 def _not_found(text: str, old: str) -> str:
     lines = old.split("\n")
-    if all(_NUMBERED.match(line) for line in lines if line):
+    if old.strip() and all(_NUMBERED.match(line) for line in lines if line):
         return "old_string holds the line numbers of read_file; leave them out"
     nearest = _nearest(text, old)
     if nearest is None:

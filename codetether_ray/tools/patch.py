@@ -10,6 +10,7 @@ Operation = Literal["add", "delete", "update"]
 Sign = Literal[" ", "-", "+"]
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
+_VERSION = re.compile(r"\d+\.\d+")  # below the signature line of git's mails
 _NO_END = "\\ No newline"
 
 
@@ -20,8 +21,8 @@ class Hunk:
     lines: tuple[tuple[Sign, str], ...]
     start: int | None = None
     """The first old line's number, from 1, where the patch gives one."""
-    section: str = ""
-    """A line, before the hunk, that tells where it belongs (`*** Begin Patch` only)."""
+    sections: tuple[str, ...] = ()
+    """Lines before the hunk that tell where it belongs, where it has no line number."""
     at_end: bool = False
     """The hunk's last line is the file's last."""
     old_ends_open: bool = False
@@ -48,8 +49,6 @@ class FilePatch:
     new_path: str = ""
     hunks: tuple[Hunk, ...] = ()
     mode: int | None = None
-    is_numbered: bool = True
-    """Whether it is a unified diff, whose hunks carry line numbers."""
 
 
 def parse(text: str) -> tuple[FilePatch, ...]:
@@ -59,10 +58,11 @@ def parse(text: str) -> tuple[FilePatch, ...]:
         ToolError: it is none, or damaged; the line is named.
     """
     lines = _unwrapped(text.split("\n"))
-    if any(line.rstrip() == "*** Begin Patch" for line in lines[:1]):
+    begins = [at for at, line in enumerate(lines[:5]) if line.rstrip() == "*** Begin Patch"]
+    if begins:
         from codetether_ray.tools.patch_envelope import parse_envelope  # noqa: PLC0415 - one of two
 
-        return parse_envelope(lines)
+        return parse_envelope(lines[begins[0] :])
     patches = _Unified(lines).parse()
     if not patches:
         raise ToolError(
@@ -72,19 +72,23 @@ def parse(text: str) -> tuple[FilePatch, ...]:
 
 
 def _unwrapped(lines: list[str]) -> list[str]:
-    """The lines without blank ones around them and without a code fence."""
-    while lines and not lines[0].strip():
-        lines = lines[1:]
-    while lines and not lines[-1].strip() and (len(lines) < 2 or not lines[-2].strip()):
-        lines = lines[:-1]
-    if lines and lines[0].startswith("```"):
-        while lines and not lines[-1].strip():
-            lines = lines[:-1]
-        if lines[-1].strip() == "```":
-            lines = lines[1:-1]
-    if lines and lines[-1] == "":
-        lines = lines[:-1]
-    return lines
+    """The lines without empty ones around them and without a code fence."""
+    first, last = 0, len(lines)
+    while first < last and not lines[first].strip():
+        first += 1
+    while last > first and not lines[last - 1].rstrip("\r"):
+        last -= 1
+    if last - first > 1 and lines[first].startswith("```") and lines[last - 1].strip() == "```":
+        first, last = first + 1, last - 1
+    return lines[first:last]
+
+
+def section(line: str) -> str:
+    """The text of `@@ text` or `@@ text @@`, without line numbers and dots that say nothing."""
+    text = line[2:].strip().removesuffix("@@").strip()
+    if text.startswith("-") and " +" in text:
+        text = text.partition("@@")[2].strip()
+    return "" if text in ("...", "…") else text
 
 
 class _Unified:
@@ -146,17 +150,20 @@ class _Unified:
 
     def _hunks(self) -> tuple[Hunk, ...]:
         hunks: list[Hunk] = []
-        while match := _HUNK.match(self._peek()):
+        while self._peek().startswith("@@"):
+            header = self._peek()
             self._at += 1
             begin = self._at
-            counts = (_count(match[2]), _count(match[4]))
-            body = self._counted(*counts)
+            match = _HUNK.match(header)
+            body = self._counted(_count(match[2]), _count(match[4])) if match else None
             if body is None:
                 self._at = begin
                 body = self._uncounted()
             if not body:
                 raise ToolError(f"line {begin}: the hunk is empty")
-            hunks.append(_hunk(body, int(match[1])))
+            hunks.append(_hunk(body, header, match))
+            while self._at < len(self._lines) and not self._peek().strip():
+                self._at += 1
         if not hunks:
             raise ToolError(f"line {self._at + 1}: no hunk (@@ -a,b +c,d @@) after the file names")
         return tuple(hunks)
@@ -167,43 +174,56 @@ class _Unified:
         while old > 0 or new > 0 or self._peek().startswith(_NO_END):
             if self._at >= len(self._lines):
                 return None
-            line = self._peek()
-            sign = line[:1] or " "
+            line = _body_line(self._peek())
+            sign = line[0]
             if sign not in " -+\\":
                 return None
             old -= sign in " -"
             new -= sign in " +"
             if old < 0 or new < 0:
                 return None
-            body.append(line or " ")
+            body.append(line)
             self._at += 1
         return body if self._is_boundary() else None
 
     def _is_boundary(self) -> bool:
-        """Whether a hunk may end here."""
-        line = self._peek()
-        is_over = self._at >= len(self._lines) or not line.strip()
-        return is_over or self._begins_file() or not line.startswith((" ", "+", "-", "\\"))
+        """Whether the hunk may end here: no line of a hunk follows."""
+        ahead = 0
+        while self._at + ahead < len(self._lines) and not self._peek(ahead).rstrip("\r"):
+            ahead += 1
+        return self._is_outside(ahead)
+
+    def _is_outside(self, ahead: int = 0) -> bool:
+        """Whether a line cannot belong to a hunk."""
+        line, after = self._peek(ahead), self._peek(ahead + 1)
+        is_file = line.startswith("--- ") and after.startswith("+++ ")
+        is_signature = line.rstrip() == "--" and _VERSION.match(after) is not None
+        return is_file or is_signature or not line.startswith((" ", "+", "-", "\\"))
 
     def _uncounted(self) -> list[str]:
         """The hunk's lines up to what can be none."""
         body: list[str] = []
-        while self._at < len(self._lines) and not self._begins_file():
+        while self._at < len(self._lines):
             line = self._peek()
-            if line and line[0] not in " -+\\":
+            if line.rstrip("\r") and self._is_outside():
                 break
-            body.append(line or " ")
+            body.append(_body_line(line))
             self._at += 1
-        while body and body[-1] == " ":  # blank lines between hunks
+        while body and not body[-1].strip():  # blank lines between hunks
             body.pop()
         return body
+
+
+def _body_line(line: str) -> str:
+    """A line of a hunk; an empty one has lost the space of an empty line of context."""
+    return line if line.rstrip("\r") else f" {line}"
 
 
 def _count(text: str | None) -> int:
     return 1 if text is None else int(text)
 
 
-def _hunk(body: list[str], start: int) -> Hunk:
+def _hunk(body: list[str], header: str, match: re.Match[str] | None) -> Hunk:
     lines: list[tuple[Sign, str]] = []
     old_open = new_open = False
     for line in body:
@@ -213,7 +233,16 @@ def _hunk(body: list[str], start: int) -> Hunk:
             new_open = new_open or sign in " +"
         else:
             lines.append((line[0], line[1:]))  # type: ignore[arg-type]
-    return Hunk(lines=tuple(lines), start=start, old_ends_open=old_open, new_ends_open=new_open)
+    if not lines:
+        raise ToolError(f"the hunk {header!r} has no lines")
+    place = section(header) if match is None else ""
+    return Hunk(
+        lines=tuple(lines),
+        start=int(match[1]) if match else None,
+        sections=(place,) if place else (),
+        old_ends_open=old_open,
+        new_ends_open=new_open,
+    )
 
 
 def _file_patch(old: str, new: str, said: dict[str, str], hunks: tuple[Hunk, ...]) -> FilePatch:

@@ -1,7 +1,7 @@
 """Reads the patches that begin with `*** Begin Patch`."""
 
 from codetether_ray.core.errors import ToolError
-from codetether_ray.tools.patch import FilePatch, Hunk, Sign
+from codetether_ray.tools.patch import FilePatch, Hunk, Sign, section
 
 _ADD, _DELETE = "*** Add File: ", "*** Delete File: "
 _UPDATE, _MOVE = "*** Update File: ", "*** Move to: "
@@ -44,7 +44,7 @@ class _Envelope:
         if line.startswith(_ADD):
             return self._added(_path(line, _ADD))
         if line.startswith(_DELETE):
-            return FilePatch(operation="delete", path=_path(line, _DELETE), is_numbered=False)
+            return FilePatch(operation="delete", path=_path(line, _DELETE))
         if line.startswith(_UPDATE):
             return self._updated(_path(line, _UPDATE))
         raise ToolError(
@@ -61,7 +61,7 @@ class _Envelope:
             lines.append(("+", line[1:]))
             self._at += 1
         hunks = (Hunk(lines=tuple(lines)),) if lines else ()
-        return FilePatch(operation="add", path=path, hunks=hunks, is_numbered=False)
+        return FilePatch(operation="add", path=path, hunks=hunks)
 
     def _updated(self, path: str) -> FilePatch:
         new_path = ""
@@ -83,7 +83,6 @@ class _Envelope:
             path=path,
             new_path=new_path,
             hunks=tuple(hunks),
-            is_numbered=False,
         )
 
     def _is_over(self) -> bool:
@@ -96,10 +95,10 @@ class _Envelope:
         )
 
     def _hunk(self) -> Hunk:
-        section = ""
         begin = self._at
-        if self._lines[self._at].startswith("@@"):
-            section = _section(self._lines[self._at])
+        sections: list[str] = []
+        while not self._is_over() and self._lines[self._at].startswith("@@"):
+            sections += filter(None, (section(self._lines[self._at]),))
             self._at += 1
         lines: list[tuple[Sign, str]] = []
         at_end = False
@@ -116,7 +115,7 @@ class _Envelope:
             lines.pop()  # blank lines before the next file
         if not lines:
             raise ToolError(f"line {begin + 1}: the hunk is empty")
-        return Hunk(lines=tuple(lines), section=section, at_end=at_end)
+        return Hunk(lines=tuple(lines), sections=tuple(sections), at_end=at_end)
 
 
 def _path(line: str, key: str) -> str:
@@ -124,11 +123,3 @@ def _path(line: str, key: str) -> str:
     if not path:
         raise ToolError(f"{key.strip()} needs a path")
     return path
-
-
-def _section(line: str) -> str:
-    """The text of `@@ text` or `@@ text @@`; line numbers, which some models write, are dropped."""
-    text = line[2:].strip().removesuffix("@@").strip()
-    if text.startswith("-") and " +" in text:
-        text = text.partition("@@")[2].strip()
-    return text

@@ -14,6 +14,19 @@ _MOST_FUZZ = 2  # outer context lines that may differ, as in patch(1)
 _LEAST_KEPT = 2  # lines that must still be found then
 
 _Key = Callable[[str], str]
+
+
+def _without_return(line: str) -> str:
+    return line.removesuffix("\r")
+
+
+_KEYS: tuple[tuple[_Key, str], ...] = (
+    (str, ""),
+    (_without_return, ""),
+    (str.rstrip, "spaces at line ends differed"),
+)
+"""How lines are compared, the strictest first, and what to say of it."""
+
 _Lines = tuple[tuple[Sign, str], ...]
 
 
@@ -82,6 +95,8 @@ class _File:
         span = slice(spot.index, spot.index + old_count)
         self._lines[span] = new
         self._ends[span] = ["\n"] * len(new)
+        if new and spot.index:
+            self._ends[spot.index - 1] = "\n"
         if self._ends and touches_end:
             is_told = hunk.old_ends_open or hunk.new_ends_open
             ends_open = hunk.new_ends_open if is_told else ended_open
@@ -96,9 +111,10 @@ class _File:
         index, new = spot.index, []
         pairs = zip(spot.lines, self._walk(spot), strict=True)
         is_exact = all(sign == "+" or line == own for (sign, line), own in pairs)
+        is_exact = is_exact and (self._has_old(spot) or not self._lines)
         for sign, line in spot.lines:
             if sign == "+":
-                new.append(line if is_exact and self._has_old(spot) else self._ended(line))
+                new.append(line if is_exact else self._ended(line))
             else:
                 if sign == " ":
                     new.append(self._lines[index])
@@ -128,19 +144,12 @@ class _File:
             return self._insertion(number, hunk)
         expected = None if hunk.start is None else hunk.start - 1 + self._shift
         after = self._after_section(number, hunk)
-        keys: tuple[tuple[_Key, str], ...] = (
-            (str, ""),
-            (str.rstrip, "spaces at line ends differed"),
-        )
-        for key, note in keys:
-            for fuzz in range(_MOST_FUZZ + 1):
-                lines = _without_outer(hunk.lines, fuzz)
-                if lines is None:
-                    break
-                if fuzz and key is str and self._places(hunk.lines, str.rstrip, hunk):
-                    break  # all of it with other spaces is better than a part
-                dropped = _dropped_before(hunk.lines, lines)
-                wanted = None if expected is None else expected + dropped
+        for fuzz in range(_MOST_FUZZ + 1):
+            lines = _without_outer(hunk.lines, fuzz)
+            if lines is None:
+                break
+            wanted = None if expected is None else expected + _dropped_before(hunk.lines, lines)
+            for key, note in _KEYS:
                 index = self._choose(number, lines, key, wanted, after, hunk, is_fuzzy=fuzz > 0)
                 if index is not None:
                     loose = f"{fuzz} outer context lines differed" if fuzz else note
@@ -149,7 +158,7 @@ class _File:
 
     def _insertion(self, number: int, hunk: Hunk) -> _Spot:
         """A hunk of added lines alone: into an empty file, or (unnumbered) at the end."""
-        if not self._lines or (hunk.start is None and not hunk.section):
+        if not self._lines or (hunk.start is None and not hunk.sections):
             return _Spot(len(self._lines), hunk.lines)
         raise ToolError(
             f"hunk {number} has only added lines, so its place cannot be checked; add context lines"
@@ -185,7 +194,7 @@ class _File:
         if expected in places and not is_fuzzy:
             return expected
         behind = [at for at in places if at >= after]
-        if hunk.section and behind and after > 0:
+        if hunk.sections and behind and after > 0:
             return behind[0]
         shown = ", ".join(str(at + 1) for at in places[:10])
         raise ToolError(
@@ -194,18 +203,18 @@ class _File:
         )
 
     def _after_section(self, number: int, hunk: Hunk) -> int:
-        """The line behind the one that the hunk names; 0 if it names none."""
-        if not hunk.section:
-            return 0
-        wanted = hunk.section.strip()
-        found = [i for i, line in enumerate(self._lines) if line.strip() == wanted]
-        found = found or [i for i, line in enumerate(self._lines) if wanted in line]
-        later = [i for i in found if i >= self._done]
-        if len(later) == 1:
-            return later[0] + 1
-        if not found and not self._places(hunk.lines, str.rstrip, hunk):
-            raise ToolError(f"hunk {number}: no line reads {wanted!r}")
-        return 0
+        """The line behind the ones that the hunk names; 0 if it names none, or not one alone."""
+        after = self._done
+        for wanted in map(str.strip, hunk.sections):
+            found = [i for i, line in enumerate(self._lines) if line.strip() == wanted]
+            found = found or [i for i, line in enumerate(self._lines) if wanted in line]
+            if not found and not self._places(hunk.lines, str.rstrip, hunk):
+                raise ToolError(f"hunk {number}: no line reads {wanted!r}")
+            later = [i for i in found if i >= after]
+            if len(later) != 1:
+                return 0
+            after = later[0] + 1
+        return after if hunk.sections else 0
 
     # -- why not ----------------------------------------------------------------------------------
 

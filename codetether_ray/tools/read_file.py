@@ -23,7 +23,7 @@ _HUGE_LINE = 1_000_000  # bytes read of a line in a large file
 
 
 class ReadFileArgs(Arguments):
-    """Read a text file with line numbers ("   1 | text")."""
+    """Read a text file; each line comes as "number | text"."""
 
     path: str
     offset: int = Field(default=1, ge=1, description="First line, from 1")

@@ -72,8 +72,8 @@ class _Tools:
             raise ToolError(f"{name}: {error.strerror or error}{where}") from error
 
     def _no_such_tool(self, name: str) -> str:
-        near = get_close_matches(name, self._names, 1, 0.5)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        near = _nearest(name, self._names)
+        hint = f" Did you mean {near}?" if near else ""
         return f"There is no tool {name!r}.{hint} You have: {', '.join(self._names) or 'none'}."
 
 
@@ -111,13 +111,26 @@ def _problem(tool: Tool[Any], detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return f"{name} is missing"
     if detail["type"] == "extra_forbidden":
-        near = get_close_matches(place[-1], _names_at(tool.arguments, place[:-1]), 1, 0.5)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        near = _nearest(place[-1], _names_at(tool.arguments, place[:-1]))
+        hint = f" (did you mean {near}?)" if near else ""
         return f"there is no argument {name}{hint}"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     is_shape = detail["msg"].startswith("Input should be ")
     got = f", not {type(detail['input']).__name__}" if is_shape else ""
     return f"{name} must be {message}{got}" if is_shape else f"{name}: {message}".lstrip(": ")
+
+
+def _nearest(word: str, names: Sequence[str]) -> str | None:
+    """The name that `word` begins, or is most like; case and underscores do not count."""
+    plain = {_plain(name): name for name in names}
+    wanted = _plain(word)
+    begun = [name for name in plain if wanted and name.startswith(wanted)]
+    near = begun or get_close_matches(wanted, plain, 1, 0.5)
+    return plain[near[0]] if near else None
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
 
 
 def _names_at(model: type[Any], place: list[str]) -> list[str]:
