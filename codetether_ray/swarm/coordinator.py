@@ -74,6 +74,7 @@ class SwarmCoordinator:
         self._tally = Tally(runtime)
         self._crew = Crew(options)
         self._base = Base(commit="")
+        self._warnings: tuple[str, ...] = ()
         self._execution: Execution | None = None
         self._work: asyncio.Task[SwarmResult] | None = None
         self.result: SwarmResult | None = None
@@ -121,6 +122,7 @@ class SwarmCoordinator:
                 )
             )
         plan = memory.plan or await self._new_plan()
+        self._warnings = plan.warnings
         if not (memory.is_begun or await self._is_approved(plan)):
             return await self._finish(
                 "cancelled", error="the plan was not approved", error_kind="DecisionNeededError"
@@ -197,7 +199,7 @@ class SwarmCoordinator:
             usage=self._tally.usage,
             cost_usd=self._tally.cost_usd,
             elapsed_s=self._watch.now(),
-            notes=(*self._base.notes, note) if note else self._base.notes,
+            notes=tuple(n for n in (*self._base.notes, *self._warnings, note) if n),
             rate_limits=self._rate_limits() if self._rate_limits else {},
         )
         self.result = result = await self._with_branch(result)

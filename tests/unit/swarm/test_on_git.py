@@ -19,13 +19,22 @@ PLAN = plan_of(
 )
 
 
-def _writes(files: dict[str, str], turns: int = 0) -> Behaviour:
+def _adds(name: str, text: str) -> Behaviour:
+    async def behaviour(spec: AgentSpec, _: str) -> TurnResult:
+        with (Path(spec.root) / name).open("a") as file:
+            file.write(text)
+        return completed()
+
+    return behaviour
+
+
+def _writes(files: dict[str, str], turns: int = 0, result: TurnResult | None = None) -> Behaviour:
     async def behaviour(spec: AgentSpec, text: str) -> TurnResult:
         for _ in range(turns):
             await asyncio.sleep(0)
         for name, content in files.items():
             (Path(spec.root) / name).write_text(content)
-        return completed(f"wrote {sorted(files)}")
+        return result or completed(f"wrote {sorted(files)}")
 
     return behaviour
 
@@ -89,3 +98,30 @@ async def test_markers_that_stay_leave_a_branch_and_a_partial_swarm(tmp_path: Pa
     assert (result.outcome, right.merge, right.conflicts) == ("partial", "unmerged", ("f.txt",))
     assert repo.show(f"{right.branch}:f.txt") == "right"
     assert repo.show(f"{result.branch}:f.txt") == "left"
+
+
+async def test_a_resumed_swarm_goes_on_in_the_tree_that_an_unfinished_agent_left(
+    tmp_path: Path,
+) -> None:
+    repo, history = Repo(tmp_path / "project"), MemoryPublisher()
+    repo.commit({"f.txt": "one\n"})
+    first = await _swarm(
+        repo,
+        tmp_path / "data",
+        {
+            "sub/left": _writes({"left": "half"}, result=TurnResult(outcome="budget")),
+            "sub/right": _writes({"right": "1"}),
+        },
+        history,
+    )
+    assert first.outcome == "budget"
+    assert "codetether/swm-deadbeef/left" in first.subtasks[1].error
+    again = await _swarm(
+        repo,
+        tmp_path / "data",
+        {"planner": "not asked", "sub/left": _adds("left", " and whole")},
+        MemoryPublisher(history.recorded),
+    )
+    assert again.outcome == "success", again.error
+    assert repo.show(f"{again.branch}:left") == "half and whole"
+    assert repo.files_at(again.commit) == ["f.txt", "left", "right"]
