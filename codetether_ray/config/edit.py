@@ -37,7 +37,7 @@ def set_in_file(path: Path, key: str, value: object) -> None:
     """
     path = path.resolve()  # a link to a file kept elsewhere stays a link
     try:
-        text = path.read_text("utf-8") if path.exists() else ""
+        text = path.read_bytes().decode() if path.exists() else ""
         new = set_in_text(text, key, value)
         _replace(path, new)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -56,7 +56,9 @@ def set_in_text(text: str, key: str, value: object) -> str:
     """
     parts = tuple(key.split("."))
     wanted = _with(tomllib.loads(text), parts, value)
-    new = _edit(text.splitlines(), parts, literal(value))
+    line_end = "\r\n" if "\r\n" in text else "\n"
+    lines = text.removesuffix(line_end).split(line_end) if text else []
+    new = line_end.join([*_edit(lines, parts, literal(value)), ""])
     try:
         is_right = tomllib.loads(new) == wanted
     except tomllib.TOMLDecodeError:
@@ -75,7 +77,7 @@ def _with(data: Mapping[str, Any], parts: tuple[str, ...], value: object) -> dic
     return {**data, head: _with(below, rest, value) if rest else plain}
 
 
-def _edit(lines: list[str], parts: tuple[str, ...], word: str) -> str:
+def _edit(lines: list[str], parts: tuple[str, ...], word: str) -> list[str]:
     statements, headers = _read(lines)
     same = [s for s in statements if s.path == parts]
     if same:
@@ -90,11 +92,22 @@ def _edit(lines: list[str], parts: tuple[str, ...], word: str) -> str:
     else:
         table = parts[:-1]
         inside = [s.last for s in statements if s.table == table]
-        at = max([headers.get(table, -1), *inside]) + 1
+        above = headers.get(table, _preamble(lines) - 1)
+        at = max([above, *inside]) + 1
         lines.insert(at, f"{parts[-1]} = {word}")
         if not table and at + 1 < len(lines) and _HEADER.fullmatch(lines[at + 1]):
             lines.insert(at + 1, "")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _preamble(lines: list[str]) -> int:
+    """How many lines at the top are a comment that stands by itself."""
+    for number, line in enumerate(lines):
+        if not line.strip():
+            return number
+        if not line.lstrip().startswith("#"):
+            return 0  # the comment speaks of this line
+    return len(lines)
 
 
 def _read(lines: list[str]) -> tuple[list[_Statement], dict[tuple[str, ...], int]]:
@@ -151,8 +164,8 @@ def _replace(path: Path, text: str) -> None:
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with unfinished.open("wb") as file:
+            file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
         unfinished.chmod(mode)
