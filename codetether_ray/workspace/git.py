@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from codetether_ray.core.errors import ParentsConflictError, WorkspaceError
+from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.ports.sandbox import Sandbox
 from codetether_ray.ports.workspace import Base, Commit, MergeOutcome, Tree
 from codetether_ray.workspace.base import find_or_make_base
@@ -124,20 +124,7 @@ class GitWorkspace:
     async def start(self, id: str, parents: tuple[str, ...] = ()) -> Tree:
         """A worktree for agent `id` on its own branch, from the base or the merge of `parents`."""
         here = await self._open()
-        base = await here.trees.known_start(id) or await self._merge_parents(here, parents)
-        return await here.trees.start(id, base)
-
-    async def _merge_parents(self, here: _Opened, parents: tuple[str, ...]) -> str:
-        if not parents:
-            return here.record.base
-        start = parents[0]
-        for parent in parents[1:]:
-            message = "Merge what a subtask depends on"
-            outcome = await merge_commits(here.git, start, parent, message)
-            if outcome.status == "conflict":
-                raise ParentsConflictError(outcome.conflicts)
-            start = outcome.commit
-        return start
+        return await here.trees.start(id, parents or (here.record.base,))
 
     async def commit(self, tree: Tree, message: str) -> Commit:
         """Commit all that is there (ignored files left out) on the tree's branch."""

@@ -35,6 +35,7 @@ class MainBranch:
         self._ref = f"refs/heads/{name}"
         self._base = base
         self._lock = asyncio.Lock()
+        self._known: str | None = None  # where it stood when we saw it last; "" if it was not
 
     async def head(self) -> str:
         """Its commit; the base if nothing was merged."""
@@ -48,10 +49,13 @@ class MainBranch:
         """
         async with self._lock:
             for _ in range(_TRIES):
-                old = await self._commit()
+                old = self._known if self._known is not None else await self._commit()
                 outcome = await merge_commits(self._git, old or self._base, theirs, message)
-                if outcome.status != "merged" or await self._move(outcome.commit, old):
+                if outcome.status == "merged" and await self._move(outcome.commit, old):
                     return outcome
+                if outcome.status != "merged" and old == await self._commit():
+                    return outcome
+                self._known = None
         raise WorkspaceError(f"{self._ref} keeps moving: another process merges into it too")
 
     async def take(self, resolved: MergeOutcome, ours: str, message: str) -> MergeOutcome:
@@ -66,7 +70,10 @@ class MainBranch:
         return await self.merge(resolved.commit, message)
 
     async def _commit(self) -> str:
-        return await resolve(self._git, self._ref)
+        self._known = await resolve(self._git, self._ref)
+        return self._known
 
     async def _move(self, new: str, old: str) -> bool:
-        return await move_ref(self._git, self._ref, new, old)
+        is_moved = await move_ref(self._git, self._ref, new, old)
+        self._known = new if is_moved else None
+        return is_moved

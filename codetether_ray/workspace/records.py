@@ -82,11 +82,12 @@ def read_record(cls: type[T], path: Path) -> T | None:
 
 
 def write_record(path: Path, record: RunRecord | TreeRecord) -> None:
-    """Write atomically and flush."""
+    """Write atomically; a run's record is flushed (a tree's can be made again)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     with draft.open("w", encoding="utf-8") as file:
         json.dump(encode(record), file, ensure_ascii=True)
         file.flush()
-        os.fsync(file.fileno())
+        if isinstance(record, RunRecord):
+            os.fsync(file.fileno())
     draft.replace(path)

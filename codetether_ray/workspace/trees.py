@@ -2,10 +2,11 @@
 
 import asyncio
 
-from codetether_ray.core.errors import WorkspaceError
+from codetether_ray.core.errors import ParentsConflictError, WorkspaceError
 from codetether_ray.ports.workspace import Tree
 from codetether_ray.workspace.commits import move_ref, resolve
 from codetether_ray.workspace.git_command import Git, agent_environment
+from codetether_ray.workspace.merging import merge_commits
 from codetether_ray.workspace.names import branch_of, ref_of, resolver_name, tree_name
 from codetether_ray.workspace.ports import COUNT, PortRanges
 from codetether_ray.workspace.prepare import Preparation
@@ -14,6 +15,8 @@ from codetether_ray.workspace.release import drop_environment, reason_to_keep
 from codetether_ray.workspace.resolving import begin_merge
 from codetether_ray.workspace.status import digest_of, read_status
 from codetether_ray.workspace.worktrees import Place, Worktrees
+
+_DEPENDENCIES = "Merge what a subtask depends on"
 
 
 class Trees:
@@ -39,17 +42,17 @@ class Trees:
         self._file_bytes = file_bytes
         self._starting: dict[str, asyncio.Lock] = {}
 
-    async def known_start(self, id: str) -> str:
-        """The commit that the tree of `id` started from, if it was started before; else ""."""
-        return await resolve(self._git, self._start_ref(tree_name(id)))
+    async def start(self, id: str, parents: tuple[str, ...]) -> Tree:
+        """A prepared worktree for `id` at the merge of `parents`, or the one that is there.
 
-    async def start(self, id: str, base: str) -> Tree:
-        """A prepared worktree for `id` at `base`, or the one that is there."""
+        Raises:
+            ParentsConflictError: they conflict in some files.
+        """
         name = tree_name(id)
         async with self._starting.setdefault(name, asyncio.Lock()):
             found = self._find(name)
             if found is None:
-                await move_ref(self._git, self._start_ref(name), base, "")
+                base = await self._starting_point(name, parents)
                 branch = branch_of(self._slug, name)
                 place = await self._worktrees.add(name, branch, base)
                 found = place, self._note(place, name, branch, base)
@@ -57,6 +60,24 @@ class Trees:
             if not record.is_ready:
                 record = await self._prepare(place, record)
         return self._tree(place, record)
+
+    async def _starting_point(self, name: str, parents: tuple[str, ...]) -> str:
+        """Where a tree starts, kept by a ref; a second attempt starts where the first did."""
+        ref = ref_of(self._slug, "start", name)
+        known = await resolve(self._git, ref) if len(parents) > 1 else ""
+        start = known or await self._merged(parents)
+        if known or await move_ref(self._git, ref, start, ""):
+            return start
+        return await resolve(self._git, ref)
+
+    async def _merged(self, parents: tuple[str, ...]) -> str:
+        start = parents[0]
+        for parent in parents[1:]:
+            outcome = await merge_commits(self._git, start, parent, _DEPENDENCIES)
+            if outcome.status == "conflict":
+                raise ParentsConflictError(outcome.conflicts)
+            start = outcome.commit
+        return start
 
     async def start_merge(self, id: str, ours: str, theirs: str) -> Tree:
         """A worktree at `ours` with `theirs` half merged, or the one that was begun.
@@ -124,9 +145,6 @@ class Trees:
         record = place.record() if place else None
         return None if place is None or record is None else (place, record)
 
-    def _start_ref(self, name: str) -> str:
-        return ref_of(self._slug, "start", name)
-
     def _note(self, place: Place, name: str, branch: str, base: str) -> TreeRecord:
         ports = self._ports.claim(place.root, f"{self._slug}/{name}")
         record = TreeRecord(id=name, branch=branch, base=base, port_base=ports)
@@ -135,6 +153,8 @@ class Trees:
 
     async def _prepare(self, place: Place, record: TreeRecord) -> TreeRecord:
         wanted = self._preparation
+        if not wanted.setup and not wanted.copy:
+            return place.prepared(record, is_ready=True)
         new = await wanted.bring_copies(self._git.work_tree, place.root)
         record = place.prepared(record, copied=(*record.copied, *new))
         residue: dict[str, str] = {}

@@ -15,6 +15,9 @@ from codetether_ray.workspace.records import (
 )
 from codetether_ray.workspace.repository import Repository
 
+_LOCKED = "locked"
+"""The file that `git worktree lock` writes, with the reason in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -94,9 +97,10 @@ class Worktrees:
 
     async def _forget_lost(self, root: Path) -> None:
         """Take away git's entry of a worktree whose directory somebody deleted."""
-        if any(r == root for _, r in admin_directories(self._repository.common_dir)):
-            await self._git.run("worktree", "unlock", str(root), allow=(0, 128))
-            await self._git.run("worktree", "remove", str(root))
+        for git_dir, known in admin_directories(self._repository.common_dir):
+            if known == root:
+                (git_dir / _LOCKED).unlink(missing_ok=True)
+                await self._git.run("worktree", "remove", str(root))
 
     async def remove(self, place: Place) -> None:
         """Take a worktree away, if git finds it clean.
@@ -104,21 +108,14 @@ class Worktrees:
         Raises:
             WorkspaceError: git refuses; the worktree is as it was, and locked again.
         """
+        locked = place.git_dir / _LOCKED
         async with self._lock.held():
-            await self._git.run("worktree", "unlock", str(place.root), allow=(0, 128))
+            locked.unlink(missing_ok=True)
             try:
                 await self._git.run("worktree", "remove", str(place.root))
-            except BaseException:
-                if place.root.exists():
-                    await self._git.run(
-                        "worktree",
-                        "lock",
-                        "--reason",
-                        self._reason,
-                        str(place.root),
-                        allow=(0, 128),
-                    )
-                raise
+            finally:
+                if place.git_dir.exists():
+                    locked.write_text(self._reason)
 
 
 def admin_directories(common_dir: Path) -> Iterator[tuple[Path, Path]]:

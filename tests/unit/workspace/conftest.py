@@ -1,6 +1,9 @@
 """A repository with three files, and a way to open runs in it."""
 
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,14 +11,33 @@ import pytest
 from codetether_ray.workspace.git import GitWorkspace
 from tests.unit.workspace.repos import RUN, Repo
 
+FILES = {"a.txt": "a1\na2\na3\n", "b.txt": "b1\n", "src/c.py": "c = 1\n", ".gitignore": "*.log\n"}
+
+
+MEMORY = Path("/dev/shm")
+
 
 @pytest.fixture
-def repo(tmp_path: Path) -> Repo:
-    made = Repo(tmp_path / "project")
-    made.commit(
-        {"a.txt": "a1\na2\na3\n", "b.txt": "b1\n", "src/c.py": "c = 1\n", ".gitignore": "*.log\n"}
-    )
-    return made
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """In memory where that can be: every commit is flushed, which a disk makes slow."""
+    if not os.access(MEMORY, os.W_OK):
+        yield tmp_path_factory.mktemp("workspace")
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY, prefix="codetether-test-") as place:
+        yield Path(place)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = Repo(tmp_path_factory.mktemp("template") / "project")
+    made.commit(FILES)
+    return made.path
+
+
+@pytest.fixture
+def repo(tmp_path: Path, template: Path) -> Repo:
+    shutil.copytree(template, tmp_path / "project")
+    return Repo.at(tmp_path / "project")
 
 
 @pytest.fixture

@@ -17,6 +17,13 @@ class Repo:
         path.mkdir(parents=True, exist_ok=True)
         self.git("init", "--quiet", "--initial-branch=trunk")
 
+    @classmethod
+    def at(cls, path: Path) -> "Repo":
+        """One that is there."""
+        found = cls.__new__(cls)
+        found.path = path
+        return found
+
     def git(self, *args: str, cwd: Path | None = None) -> str:
         return git(cwd or self.path, *args)
 

@@ -13,6 +13,7 @@ from codetether_ray.workspace.repository import find_repository
 from codetether_ray.workspace.snapshot import Limits, is_matched
 from tests.unit.workspace.repos import RUN, SLUG, Repo, git
 
+pytestmark = pytest.mark.matrix  # each case takes dozens of git commands
 Opened = Callable[..., GitWorkspace]
 
 
@@ -43,28 +44,6 @@ async def test_changed_and_untracked_files_enter_and_ignored_ones_do_not(
     ]
     assert repo.show(f"{base.commit}:a.txt") == "changed"
     assert repo.show(f"{base.commit}:staged.txt") == "and changed again"
-
-
-async def test_a_whole_run_leaves_the_checkout_byte_identical(
-    repo: Repo, workspace: GitWorkspace
-) -> None:
-    repo.write({"a.txt": "changed\n", "new.txt": "new\n", "noise.log": "ignored"})
-    repo.git("add", "a.txt")
-    repo.write({"a.txt": "changed twice\n"})
-    before = repo.fingerprint()
-    await workspace.open()
-    for id in ("one", "two"):
-        tree = await workspace.start(id)
-        (tree.path / "a.txt").write_text(f"{id}\n")
-        done = await workspace.commit(tree, id)
-        if (await workspace.merge(done.commit, id)).status == "conflict":
-            again = await workspace.start_merge(id, done.commit)
-            (again.path / "a.txt").write_text("both\n")
-            await workspace.finish_merge(again, done.commit, id)
-            await workspace.release(again, keep=False)
-        await workspace.release(tree, keep=False)
-    assert "both" in await workspace.patch()
-    assert repo.fingerprint() == before
 
 
 async def test_a_resumed_run_finds_the_base_that_it_had(repo: Repo, opened: Opened) -> None:

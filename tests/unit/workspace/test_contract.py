@@ -39,3 +39,25 @@ class TestCopyWorkspace(WorkspaceContract):
             worktrees_dir=data / "worktrees" / "swm-deadbeef",
             ports_dir=data / "ports",
         )
+
+
+async def test_a_whole_run_leaves_the_checkout_byte_identical(
+    repo: Repo, workspace: GitWorkspace
+) -> None:
+    repo.write({"a.txt": "changed\n", "new.txt": "new\n", "noise.log": "ignored"})
+    repo.git("add", "a.txt")
+    repo.write({"a.txt": "changed twice\n"})
+    before = repo.fingerprint()
+    await workspace.open()
+    for id in ("one", "two"):
+        tree = await workspace.start(id)
+        (tree.path / "a.txt").write_text(f"{id}\n")
+        done = await workspace.commit(tree, id)
+        if (await workspace.merge(done.commit, id)).status == "conflict":
+            again = await workspace.start_merge(id, done.commit)
+            (again.path / "a.txt").write_text("both\n")
+            await workspace.finish_merge(again, done.commit, id)
+            await workspace.release(again, keep=False)
+        await workspace.release(tree, keep=False)
+    assert "both" in await workspace.patch()
+    assert repo.fingerprint() == before

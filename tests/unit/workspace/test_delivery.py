@@ -1,6 +1,7 @@
 """`--merge`: the result comes into the user's checkout whole, or nothing changes."""
 
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.workspace.git import GitWorkspace
 from tests.unit.workspace.repos import SLUG, Repo, write
 
+pytestmark = pytest.mark.matrix  # each case takes dozens of git commands
 Opened = Callable[..., GitWorkspace]
 MAIN = f"codetether/{SLUG}/main"
 
@@ -197,15 +199,15 @@ _TEXTS = st.dictionaries(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(mine=_TEXTS, runs=_TEXTS, is_staged=st.booleans())
 async def test_whatever_both_did_the_files_are_the_sum_or_untouched(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
     mine: dict[str, str],
     runs: dict[str, str],
     is_staged: bool,
 ) -> None:
-    room = tmp_path_factory.mktemp("sum")
+    room = Path(tempfile.mkdtemp(dir=tmp_path))
     repo = Repo(room / "project")
     repo.commit({"a.txt": "a1\na2\na3\n", "b.txt": "b1\n", "src/c.py": "c\n"})
     repo.write(mine)

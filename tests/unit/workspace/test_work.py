@@ -10,6 +10,7 @@ from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.snapshot import Limits
 from tests.unit.workspace.repos import SLUG, Repo, commit_as_agent, git
 
+pytestmark = pytest.mark.matrix  # each case takes dozens of git commands
 Opened = Callable[..., GitWorkspace]
 ONE = f"codetether/{SLUG}/one"
 
