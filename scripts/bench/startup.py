@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from codetether_ray.config.paths import find_paths
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, say
 
 _BIN = Path(sys.executable).parent
@@ -111,18 +112,18 @@ def main() -> None:
 
 
 def _on_cluster(env: dict[str, str], folder: Path, runs: int = 3) -> list[float]:
-    """The same with a Ray head that this script starts and ends."""
-    import ray
+    """The same with a head of this user, which this script starts, announces and ends."""
+    from codetether_ray.actors.cluster import ClusterOptions, join_or_start
 
-    context = ray.init(include_dashboard=False, log_to_driver=False, num_cpus=2)
-    try:
-        joined = {**env, "RAY_ADDRESS": context.address_info["gcs_address"]}
-        token = Path.home() / ".ray" / "auth_token"
-        if token.exists():
-            joined["RAY_AUTH_TOKEN_PATH"] = str(token)
-        return asyncio.run(first_request(runs, joined, folder))
-    finally:
-        ray.shutdown()
+    async def measure() -> list[float]:
+        data_dir = find_paths(env).data
+        cluster = await join_or_start(ClusterOptions(data_dir=data_dir, announce=True))
+        try:
+            return await first_request(runs, env, folder)
+        finally:
+            await cluster.close()
+
+    return asyncio.run(measure())
 
 
 if __name__ == "__main__":

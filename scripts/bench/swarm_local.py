@@ -87,28 +87,32 @@ async def measure(agents: int, url: str) -> tuple[float, float]:
     return statistics.median(r[0] for r in rounds), statistics.median(r[1] for r in rounds)
 
 
+def local_cases(sizes: list[int], url: str) -> None:
+    """Print two lines per size."""
+    for agents in sizes:
+        wall, cpu = asyncio.run(measure(agents, url))
+        case = f"{agents} agents x {TURNS} turns x 200 ms, one process"
+        lines = (
+            ("wall", "s", wall, "ideal", IDEAL_S),
+            ("CPU per model turn", "ms", cpu, "limit", 1.0),
+        )
+        for what, unit, ours, against, value in lines:
+            row = {
+                "bench": "swarm",
+                "case": f"{case}: {what}",
+                "unit": unit,
+                "ours": round(ours, 3),
+                "against": {against: value},
+                "ratio": round(ours / value, 3),
+            }
+            print(json.dumps(row), flush=True)
+
+
 def main() -> None:
-    """Print two lines per case."""
-    sizes = [int(a) for a in sys.argv[1:]] or [10, 50, 100]
+    """Print the cases."""
     server, url = start_model()
     try:
-        for agents in sizes:
-            wall, cpu = asyncio.run(measure(agents, url))
-            case = f"{agents} agents x {TURNS} turns x 200 ms, local runtime"
-            lines = (
-                ("wall", "s", wall, "ideal 0.6 s", IDEAL_S),
-                ("cpu per model turn", "ms", cpu, "limit 1.0 ms", 1.0),
-            )
-            for what, unit, ours, against, value in lines:
-                row = {
-                    "bench": "swarm",
-                    "case": f"{case}: {what}",
-                    "unit": unit,
-                    "ours": round(ours, 3),
-                    "against": {against: value},
-                    "ratio": round(ours / value, 3),
-                }
-                print(json.dumps(row), flush=True)
+        local_cases([int(a) for a in sys.argv[1:]] or [10, 50, 100], url)
     finally:
         server.terminate()
         server.wait()

@@ -1,0 +1,40 @@
+"""CPU and memory of a process and all its descendants, sampled from outside.
+
+    python scripts/bench/process_tree.py PID
+
+prints a JSON line per sample until its standard input closes: seconds of CPU used so far (processes
+that have ended included, as last seen) and PSS in bytes. Not counted: this process itself.
+"""
+
+import json
+import os
+import select
+import sys
+
+import psutil
+
+_PERIOD_S = 0.4
+
+
+def main() -> None:
+    """Sample until standard input closes."""
+    root = psutil.Process(int(sys.argv[1]))
+    cpu: dict[tuple[int, float], float] = {}
+    while True:
+        pss = 0
+        for process in [root, *root.children(recursive=True)]:
+            if process.pid == os.getpid():
+                continue
+            try:
+                times = process.cpu_times()
+                cpu[process.pid, process.create_time()] = times.user + times.system
+                pss += process.memory_full_info().pss
+            except psutil.Error:
+                continue
+        print(json.dumps({"cpu_s": sum(cpu.values()), "pss": pss}), flush=True)
+        if select.select([sys.stdin], [], [], _PERIOD_S)[0]:
+            return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Swarms of agents as Ray actors, and the same loop in one process.
+
+    python scripts/bench/swarm.py [AGENTS …]          # default: 10 50 100
+
+Each agent takes 3 model turns of 200 ms against an HTTP model in another process, with a real tool
+call after the first two; the journal is on. On Ray: wall time over the ideal 0.6 s, CPU per model
+turn and peak memory (PSS) of all processes, Ray's own included, with and without worktrees, each
+against the same cluster idle. A line per case.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from swarm_local import IDEAL_S, TURNS, local_cases, start_model
+
+from codetether_ray.actors.cluster import ClusterOptions, join_or_start
+from codetether_ray.actors.services import start_services
+from codetether_ray.actors.supervisor import RaySupervisor
+from codetether_ray.core.ids import new_run_id
+
+_HERE = Path(__file__).parent
+_SETTLE_S = 3.0
+
+
+class Meter:
+    """Samples this process and its descendants while it is open."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(_HERE / "process_tree.py"), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def stop(self) -> list[dict[str, float]]:
+        """All samples."""
+        out, _ = self._process.communicate()
+        return [json.loads(line) for line in out.splitlines()]
+
+
+async def fan_out(agents: int, url: str, work: Path, *, worktrees: bool) -> dict[str, float]:
+    """One fan-out on a private Ray of its own."""
+    options = {
+        "agents": agents,
+        "url": url,
+        "worktrees": worktrees,
+        "directory": str(work / "repository"),
+        "data_dir": str(work / f"data-{agents}-{worktrees}"),
+    }
+    cluster = await join_or_start(
+        ClusterOptions(data_dir=Path(str(options["data_dir"])), address="local")
+    )
+    try:
+        services = start_services(is_private=True)
+        supervisor = RaySupervisor.start(new_run_id("swarm"), services)
+        await asyncio.sleep(_SETTLE_S)
+        idle = Meter()
+        await asyncio.sleep(1.0)
+        before = idle.stop()[-1]
+        meter = Meter()
+        result: dict[str, Any] = await supervisor.run("swarm_fanout:run", options)
+        samples = meter.stop()
+        supervisor.end()
+    finally:
+        await cluster.close()
+    return {
+        "wall_s": result["wall_s"],
+        "cpu_ms": (samples[-1]["cpu_s"] - before["cpu_s"]) * 1000 / (agents * TURNS),
+        "idle_mb": before["pss"] / 1e6,
+        "peak_mb": max(sample["pss"] for sample in samples) / 1e6,
+    }
+
+
+def ray_cases(sizes: list[int], url: str) -> None:
+    """Print the cases on Ray."""
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        subprocess.run([_HERE.parent / "demo_workspace", work / "repository"], check=True)
+        for agents in sizes:
+            for worktrees in (False, True):
+                found = _apart(agents, url, work, worktrees=worktrees)
+                on = "on" if worktrees else "off"
+                case = f"{agents} agents x {TURNS} turns x 200 ms on Ray, worktrees {on}"
+                beyond = found["peak_mb"] - found["idle_mb"]
+                line(f"{case}: wall", "s", found["wall_s"], "ideal", IDEAL_S)
+                line(f"{case}: CPU per model turn", "ms", found["cpu_ms"], None, None)
+                line(f"{case}: peak PSS", "MB", found["peak_mb"], "idle cluster", found["idle_mb"])
+                line(f"{case}: PSS per agent beyond idle", "MB", beyond / agents, None, None)
+
+
+def _apart(agents: int, url: str, work: Path, *, worktrees: bool) -> dict[str, float]:
+    """`fan_out` in a process of its own, so that one case leaves nothing to the next."""
+    command = [sys.executable, __file__, "--one", str(agents), url, str(work), str(int(worktrees))]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def line(case: str, unit: str, ours: float, name: str | None, value: float | None) -> None:
+    """One case."""
+    row = {
+        "bench": "swarm",
+        "case": case,
+        "unit": unit,
+        "ours": round(ours, 3),
+        "against": {name: round(value, 3)} if name and value else None,
+        "ratio": round(ours / value, 3) if value else None,
+    }
+    print(json.dumps(row), flush=True)
+
+
+def main() -> None:
+    """Print all cases."""
+    if sys.argv[1:2] == ["--one"]:
+        agents, url, work, worktrees = sys.argv[2:]
+        one = fan_out(int(agents), url, Path(work), worktrees=worktrees == "1")
+        print(json.dumps(asyncio.run(one)))
+        return
+    sizes = [int(a) for a in sys.argv[1:]] or [10, 50, 100]
+    server, url = start_model()
+    try:
+        local_cases(sizes, url)
+        ray_cases(sizes, url)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()
