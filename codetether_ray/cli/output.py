@@ -1,8 +1,11 @@
 """What `codetether run` prints: the answer on stdout, everything else on stderr."""
 
+import asyncio
 import json
+import math
 import shlex
 import sys
+import time
 from typing import Literal, Protocol, TextIO
 
 from codetether_ray.bootstrap.session_home import SessionResult
@@ -46,19 +49,55 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
+class Countdown:
+    """A line on a terminal that counts the seconds down until a model call is made again."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = 0.0
+
+    def start(self, delay_s: float) -> None:
+        """Count from here; off a terminal nothing is counted."""
+        if self._stream.isatty():
+            self._until = time.monotonic() + delay_s
+            self._tick()
+
+    def stop(self) -> None:
+        """Clear the line."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def _tick(self) -> None:
+        left = math.ceil(self._until - time.monotonic())
+        self._stream.write(f"\r\x1b[K  again in {max(left, 0)} s")
+        self._stream.flush()
+        self._timer = asyncio.get_running_loop().call_later(1, self._tick)
+
+
 class Notes:
     """Lines on stderr: what the agent does, apart from answering."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._countdown = Countdown(stream)
 
     def write(self, text: str, colour: str = "dim") -> None:
         """One line."""
+        self._countdown.stop()
         self._stream.write(paint(text, colour, self._stream) + "\n")
         self._stream.flush()
 
+    def hush(self) -> None:
+        """Take back what is not a line yet."""
+        self._countdown.stop()
+
     def show(self, record: Record) -> None:
         """The line of an event, where it has one."""
+        self.hush()
         who = "" if record.agent == "main" else f"{record.agent}: "
         match record.event:
             case e.ModelResponded(response=response):
@@ -69,6 +108,7 @@ class Notes:
             case e.Retrying(next_in_s=delay, reason=reason, attempt=attempt):
                 why = words.one_line(reason, 160)
                 self.write(f"{who}retry {attempt} in {words.seconds(delay)}: {why}", "yellow")
+                self._countdown.start(delay)
             case e.Compacted():
                 self.write(f"{who}the conversation was shortened")
             case e.AgentRestarted(reason=reason):
@@ -105,6 +145,7 @@ class TextOutput:
 
     def show(self, record: Record) -> None:
         """Stream the answer's text; say the rest on stderr."""
+        self._notes.hush()
         if self._is_live and record.agent == "main":
             self._stream(record)
         self._notes.show(record)

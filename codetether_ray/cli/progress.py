@@ -22,6 +22,8 @@ class AgentLine:
     doing: str = ""
     stage: int = 0
     last_event: float = 0.0
+    retry_at: float = 0.0
+    """When its model call is made again; 0 where none waits."""
     steps: int = 0
     tool_calls: int = 0
     usage: Usage = field(default_factory=Usage)
@@ -60,6 +62,7 @@ class SwarmView:
             self.started_at = record.time
         if record.agent in self.agents:
             self.agents[record.agent].last_event = record.time
+            self.agents[record.agent].retry_at = 0.0
         return tuple(self._take(record))
 
     def _take(self, record: Record) -> Iterator[str]:
@@ -107,8 +110,8 @@ class SwarmView:
             case e.ToolStarted(call=call):
                 agent.doing = words.tool_call(call, 60)
             case e.Retrying(next_in_s=delay, reason=reason):
-                agent.doing = f"retry in {words.seconds(delay)}: {words.one_line(reason, 60)}"
-                yield f"{agent.name}: {agent.doing}"
+                agent.doing, agent.retry_at = words.one_line(reason, 60), record.time + delay
+                yield f"{agent.name}: retry in {words.seconds(delay)}: {agent.doing}"
             case e.ModelFailed(error=error):
                 yield f"{agent.name}: model call failed: {words.one_line(error, 200)}"
             case e.AgentRestarted(attempt=attempt, reason=reason):
@@ -191,4 +194,5 @@ def _agent_line(agent: AgentLine, now: float, width: int) -> str:
     left = f"  {words.one_line(agent.name, 24):24} {agent.state.replace('_', ' '):10}"
     right = f" {sign:>18} {used:>14}"
     room = max(width - len(left) - len(right), 10)
-    return f"{left}{words.one_line(agent.doing, room):{room}}{right}"
+    wait = f"retry in {words.seconds(agent.retry_at - now)}: " if agent.retry_at else ""
+    return f"{left}{words.one_line(wait + agent.doing, room):{room}}{right}"

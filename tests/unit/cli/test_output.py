@@ -145,3 +145,20 @@ def test_colours_are_for_terminals_without_no_color(monkeypatch: pytest.MonkeyPa
     err = Terminal()
     TextOutput(io.StringIO(), err).finish(ended("x"))
     assert "\x1b[" not in err.getvalue()
+
+
+async def test_a_terminal_counts_down_to_the_next_try_and_the_line_is_cleared() -> None:
+    err = Terminal()
+    output = TextOutput(io.StringIO(), err)
+    output.show(record(e.Retrying(step=0, attempt=1, next_in_s=30, reason="busy")))
+    assert err.getvalue().endswith("\r\x1b[K  again in 30 s")
+    output.show(record(e.TextStreamed(step=0, text="x")))
+    assert err.getvalue().endswith("\r\x1b[K")
+
+
+def test_off_a_terminal_nothing_is_counted() -> None:
+    err = io.StringIO()
+    TextOutput(io.StringIO(), err).show(
+        record(e.Retrying(step=0, attempt=1, next_in_s=30, reason="busy"))
+    )
+    assert err.getvalue() == "retry 1 in 30 s: busy\n"

@@ -95,6 +95,9 @@ def test_a_retry_shows_its_countdown_and_reason() -> None:
     scene.live("sub/a", e.Retrying(step=0, attempt=1, next_in_s=30, reason="busy", status=429))
     assert scene.said[-1] == "a: retry in 30 s: busy"
     assert "retry in 30 s: busy" in scene.view.lines(scene.now)[1]
+    assert "retry in 12 s: busy" in scene.view.lines(scene.now + 18)[1]
+    scene.live("sub/a", e.TextStreamed(step=0, text="x"))
+    assert "retry" not in scene.view.lines(scene.now)[1]
 
 
 def test_live_events_say_nothing_in_the_log_but_keep_the_agent_awake() -> None:
