@@ -203,7 +203,7 @@ class TestCommand:
         assert json.loads(self.invoke("--json"))["cleaned"] == 0
         assert "nothing to remove" in self.invoke()
 
-        @pytest.mark.parametrize("how", ["running", "interrupted", "damaged", None])
+    @pytest.mark.parametrize("how", ["running", "interrupted", "damaged", None])
     def test_it_removes_nothing_of_a_run_that_may_go_on(
         self, state: dict[str, str], repo: Repo, workspace: GitWorkspace, how: str | None
     ) -> None:
