@@ -66,14 +66,14 @@ def _tree(top: Path) -> dict[str, bytes | str]:
     }
 
 
-@pytest.mark.parametrize("path", _WAYS_OUT)
 @pytest.mark.parametrize("tool", _CALLS)
 async def test_a_path_that_leaves_the_workspace_is_refused_and_nothing_is_written(
-    desk: Any, outside: Path, tool: str, path: str
+    desk: Any, outside: Path, tool: str
 ) -> None:
     before = _tree(desk.root.parent)
-    with pytest.raises(ToolError, match="outside the workspace"):
-        await desk.call(tool, **_CALLS[tool](path))
+    for path in _WAYS_OUT:
+        with pytest.raises(ToolError, match="outside the workspace"):
+            await desk.call(tool, **_CALLS[tool](path))
     assert _tree(desk.root.parent) == before
     assert not Path("/etc/x").exists()
 
@@ -90,10 +90,10 @@ async def test_a_patch_cannot_change_or_move_what_is_outside(
     assert _tree(desk.root.parent) == before
 
 
-@pytest.mark.parametrize("pattern", ["/etc/*", "../*", "sub/../../*", "~/*"])
-async def test_a_glob_cannot_leave_either(desk: Any, pattern: str) -> None:
-    with pytest.raises(PathEscapesError):
-        await desk.call("glob", pattern=pattern)
+async def test_a_glob_cannot_leave_either(desk: Any) -> None:
+    for pattern in ("/etc/*", "../*", "sub/../../*", "~/*"):
+        with pytest.raises(PathEscapesError):
+            await desk.call("glob", pattern=pattern)
 
 
 async def test_links_inside_and_a_root_reached_by_a_link_are_fine(desk: Any) -> None:
@@ -111,22 +111,22 @@ async def test_links_inside_and_a_root_reached_by_a_link_are_fine(desk: Any) -> 
     assert (desk.root / "alias").is_symlink()
 
 
-@pytest.mark.parametrize("path", [".git", ".git/config", ".git/hooks/pre-commit", "sub/.GIT/x"])
 @pytest.mark.parametrize("tool", ["write_file", "edit", "apply_patch", "multiedit"])
-async def test_what_belongs_to_git_is_not_written(desk: Any, tool: str, path: str) -> None:
+async def test_what_belongs_to_git_is_not_written(desk: Any, tool: str) -> None:
     desk.write(".git/config", "secret\n")
-    with pytest.raises(ToolError, match="git"):
-        await desk.call(tool, **_CALLS[tool](path))
+    for path in (".git", ".git/config", ".git/hooks/pre-commit", "sub/.GIT/x"):
+        with pytest.raises(ToolError, match="git"):
+            await desk.call(tool, **_CALLS[tool](path))
     assert desk.read(".git/config") == "secret\n"
 
 
-@pytest.mark.parametrize("path", ["", ".", "sub/", "sub/."])
-async def test_a_directory_is_no_file(desk: Any, path: str) -> None:
+async def test_a_directory_is_no_file(desk: Any) -> None:
     desk.write("sub/file", "x")
-    with pytest.raises(ToolError, match="directory"):
-        await desk.call("write_file", path=path, content="x")
-    with pytest.raises(ToolError, match="directory"):
-        await desk.call("read_file", path=path or ".")
+    for path in ("", ".", "sub/", "sub/."):
+        with pytest.raises(ToolError, match="directory"):
+            await desk.call("write_file", path=path, content="x")
+        with pytest.raises(ToolError, match="directory"):
+            await desk.call("read_file", path=path or ".")
 
 
 async def test_links_in_a_circle_and_names_that_are_none_are_refused(desk: Any) -> None:
