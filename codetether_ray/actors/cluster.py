@@ -13,6 +13,7 @@ from codetether_ray.actors import private, processes
 from codetether_ray.actors.chatter import Chatter
 from codetether_ray.actors.head import announce_head, find_head, withdraw_head
 from codetether_ray.actors.orphans import Watch
+from codetether_ray.actors.probe import probe
 from codetether_ray.core.errors import ClusterError
 
 NAMESPACE = "codetether"
@@ -20,6 +21,8 @@ NAMESPACE = "codetether"
 
 _OBJECT_STORE_BYTES = 100_000_000  # messages are small; Ray's minimum is 75 MiB
 _END_PATIENCE_S = 5.0
+_JOIN_PATIENCE_S = 60.0
+"""Ray itself would try for longer, where what answers is no head, or asks for another token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,7 @@ class _Keeper:
         self.info: dict[str, Any] = {}
         self.directory: Path | None = None
         self._watch: Watch | None = None
+        self._is_stuck = False
         self._options = options
         self._notice = notice
         self._loop = loop
@@ -114,11 +118,21 @@ class _Keeper:
         self._thread.start()
 
     async def begun(self) -> None:
-        await asyncio.shield(self._ready)
+        joins = self._options.address not in ("", "local")
+        try:
+            async with asyncio.timeout(_JOIN_PATIENCE_S if joins else None):
+                await asyncio.shield(self._ready)
+        except TimeoutError:
+            self._is_stuck = True
+            raise ClusterError(
+                f"the Ray cluster at {self._options.address} did not let this program in within "
+                f"{_JOIN_PATIENCE_S:.0f} s; is it of this user, with the same token?"
+            ) from None
 
     async def end(self) -> None:
         self._stop.set()
-        await asyncio.to_thread(self._thread.join)
+        if not self._is_stuck:  # such a thread ends with the process
+            await asyncio.to_thread(self._thread.join)
 
     def _keep(self) -> None:
         chatter: Chatter | None = None
@@ -211,6 +225,7 @@ def _to_join(
             "(RAY_ADDRESS=HOST:6379), or run this on a node of the cluster"
         )
     if address and address != "local":
+        probe(address)
         return address, {"RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1"}
     head = None if address == "local" else find_head(options.data_dir)
     if head is None or options.announce:
@@ -289,11 +304,7 @@ def _worded(error: Exception, address: str) -> ClusterError:
         return ClusterError(
             f"the cluster at {address} runs other versions ({details}); use the same Ray and Python"
         )
-    if address:
-        line = text.splitlines()[0] if text else type(error).__name__
-        return ClusterError(
-            f"no Ray cluster answers at {address} ({line}); without RAY_ADDRESS a private one is "
-            "started"
-        )
     line = text.splitlines()[0] if text else type(error).__name__
+    if address:
+        return ClusterError(f"the Ray cluster at {address} cannot be joined: {line}")
     return ClusterError(f"Ray could not be started: {line}")

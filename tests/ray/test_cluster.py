@@ -1,0 +1,158 @@
+"""Clusters as processes see them: started, joined, left, and what remains."""
+
+import http.server
+import json
+import os
+import signal
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codetether_ray.actors import processes
+from codetether_ray.actors.chatter import to_act_on
+from codetether_ray.actors.head import announce_head, find_head, state_path, withdraw_head
+from codetether_ray.actors.probe import probe
+from codetether_ray.core.errors import ClusterError
+
+_ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def driver(mode: str, data_dir: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+    data_dir.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.ray.driver", mode, str(data_dir), *more],
+        cwd=_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def told(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.communicate()[1]
+    return dict(json.loads(line))
+
+
+def run(mode: str, data_dir: Path, *more: str) -> tuple[dict[str, Any], str]:
+    """What a driver told, and what was on its stderr."""
+    with driver(mode, data_dir, *more) as process:
+        out, err = process.communicate(timeout=280)
+        assert process.returncode == 0, err
+        (line,) = out.splitlines()  # nothing but what the driver itself printed
+        return dict(json.loads(line)), err
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(100, marks=pytest.mark.matrix)])
+def test_making_and_losing_actors_prints_nothing(count: int, data_dir: Path) -> None:
+    out, err = run(f"many{count}", data_dir, "local")
+    assert out == {"actors": count}
+    assert err == ""
+    assert "Started a local Ray instance" in (data_dir / "ray.log").read_text()
+
+
+@pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM])
+def test_a_driver_that_dies_leaves_no_process_and_no_directory(
+    death: signal.Signals, data_dir: Path
+) -> None:
+    with driver("linger", data_dir, "local") as process:
+        out = told(process)
+        left = [p for pid in out["pids"] if (p := processes.find(pid)) is not None]
+        assert len(left) >= 6  # two servers, two agents, two workers
+        process.send_signal(death)
+        deadline = time.monotonic() + 20
+        while any(p.is_alive for p in left) or Path(out["directory"]).exists():
+            assert time.monotonic() < deadline, [p for p in left if p.is_alive]
+            time.sleep(0.1)
+
+
+def test_a_head_that_this_user_started_is_joined_by_his_other_commands(data_dir: Path) -> None:
+    with driver("hold", data_dir) as holder:
+        told(holder)
+        head = find_head(data_dir)
+        assert head is not None
+        assert head.fits
+        (first, err), (second, _) = run("meet", data_dir), run("meet", data_dir)
+        assert (first["private"], err) == (False, "")
+        assert first["epoch"] == second["epoch"]
+        old = state_path(data_dir).read_text()
+        state_path(data_dir).write_text(json.dumps({**asdict(head), "ray": "1.0.0"}))
+        with driver("meet", data_dir) as other:
+            assert "has Ray 1.0.0" in told(other)["notice"]
+            assert told(other)["private"] is True
+        state_path(data_dir).write_text(old)
+        holder.communicate(timeout=30)
+    assert find_head(data_dir) is None
+    assert not state_path(data_dir).exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("ray://127.0.0.1:10001", "Ray Client address"),
+        ("127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),
+    ],
+)
+def test_an_address_that_cannot_be_joined_is_told_in_one_sentence(
+    address: str, sentence: str, data_dir: Path
+) -> None:
+    out, err = run("meet", data_dir, address)
+    assert sentence in out["error"]
+    assert "\n" not in out["error"]
+    assert err == ""
+
+
+def test_something_else_than_a_head_at_an_address_is_told_apart() -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(ClusterError, match="no Ray head"):
+            probe(f"127.0.0.1:{server.server_address[1]}")
+    probe("auto")
+
+
+def test_a_strangers_or_dead_head_is_not_joined(data_dir: Path) -> None:
+    head = announce_head(data_dir, address="10.0.0.1:6379", token=data_dir / "token")
+    assert find_head(data_dir) == head
+    for change in ({"uid": os.getuid() + 1}, {"started": "1"}, {"pid": 2**22 + 1}):
+        state_path(data_dir).write_text(json.dumps({**asdict(head), **change}))
+        assert find_head(data_dir) is None
+    state_path(data_dir).write_text("{not json")
+    assert find_head(data_dir) is None
+    announce_head(data_dir, address="10.0.0.1:6379", token=data_dir / "token")
+    assert oct(state_path(data_dir).stat().st_mode & 0o777) == "0o600"
+    withdraw_head(data_dir)
+    assert not state_path(data_dir).exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("12 Workers (tasks / actors) killed due to memory pressure (OOM), 0 Workers", "memory"),
+        ("/tmp/ct/session is over 95% full, available space: 1 GB", "disk"),
+        ("OSError: [Errno 24] Too many open files", "ulimit"),
+        ("WARNING: 16 PYTHON worker processes have been started on node: 3f", ""),
+        ("FutureWarning: Tip: In future versions of Ray", ""),
+    ],
+)
+def test_only_what_a_person_must_act_on_is_translated(line: str, words: str) -> None:
+    sentences = to_act_on(line)
+    assert len(sentences) == bool(words)
+    assert all(words in sentence for sentence in sentences)
