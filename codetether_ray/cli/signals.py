@@ -6,6 +6,8 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+import click
+
 from codetether_ray.cli import exit_codes
 
 T = TypeVar("T")
@@ -25,13 +27,22 @@ class Stopper(Generic[T]):
         self._task: asyncio.Task[T] | None = None
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await `work`, which may be cancelled meanwhile."""
+        """Await `work`, which may be cancelled meanwhile and still give a result.
+
+        Raises:
+            click.exceptions.Exit: it was cancelled and has none: nothing had begun yet.
+        """
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(work)
         self.watch()
         alarm = loop.call_later(self._max_time_s, self._time_is_over) if self._max_time_s else None
         try:
             return await self._task
+        except asyncio.CancelledError:
+            if not self.reason:
+                raise
+            self._say("stopped before anything had begun")
+            raise click.exceptions.Exit(self.exit_code(exit_codes.INTERRUPTED)) from None
         finally:
             if alarm is not None:
                 alarm.cancel()
