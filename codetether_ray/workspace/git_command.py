@@ -8,6 +8,7 @@ made under an identity of our own, so none needs to be configured.
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ IDENTITY: Mapping[str, str] = {
 OLDEST = (2, 38)
 """The first version with `git merge-tree --write-tree`."""
 
-_GRACE_S = 10.0
+_GRACE_S, _INSIST_S = 10.0, 3.0
 _PASSED = (
     "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "LD_LIBRARY_PATH",
     "GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM",
@@ -188,9 +189,11 @@ class Git:
         return env
 
 
-def agent_environment() -> dict[str, str]:
-    """Variables that make an agent's own git behave: an identity, no prompts, no hooks."""
-    settings = (_NO_HOOKS, "commit.gpgSign=false", "gc.auto=0", "maintenance.auto=false")
+def agent_environment(*, hooks: bool) -> dict[str, str]:
+    """Variables that make an agent's own git behave: an identity, no prompts, no gc."""
+    settings: tuple[str, ...] = ("commit.gpgSign=false", "gc.auto=0", "maintenance.auto=false")
+    if not hooks:
+        settings += (_NO_HOOKS,)
     env = dict(IDENTITY)
     env |= {
         "GIT_TERMINAL_PROMPT": "0",
@@ -246,12 +249,10 @@ async def _finish(work: asyncio.Task[tuple[int, bytes, bytes]]) -> None:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ask it to end (git then removes its lock files), insist after 3 s, and wait."""
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        await asyncio.wait_for(process.communicate(), 3.0)
-    except TimeoutError:
+    """Ask it and its children to end (git then removes its locks), insist after 3 s, and wait."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+            os.killpg(process.pid, number)  # it leads a session of its own
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.communicate(), _INSIST_S)
+            return

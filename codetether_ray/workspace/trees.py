@@ -168,7 +168,7 @@ class Trees:
     def _environment(self, place: Place, record: TreeRecord) -> dict[str, str]:
         ports = str(record.port_base)
         return {
-            **agent_environment(),
+            **agent_environment(hooks=self._git.hooks),
             "GIT_CEILING_DIRECTORIES": str(place.root.parent),
             "CODETETHER_WORKTREE": record.id,
             "CODETETHER_PORT_BASE": ports,
