@@ -3,8 +3,10 @@
 An event's `tag` is its kind in the journal and on the bus.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
@@ -314,6 +316,15 @@ DURABLE: Mapping[str, type] = MappingProxyType({c.tag: c for c in DurableEvent._
 LIVE: Mapping[str, type] = MappingProxyType({c.tag: c for c in LiveEvent.__args__})
 
 
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+@lru_cache(maxsize=4096)
+def correlation_members(correlation: Correlation) -> str:
+    """The members of a correlation as JSON text, each followed by a comma."""
+    return _dumps(encode_object(correlation))[1:-1] + ","
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One event as the journal holds it and the bus carries it.
@@ -329,6 +340,29 @@ class Record:
     """Seconds since the epoch."""
     seq: int = -1
     agent_seq: int = -1
+    payload: str = field(default="", compare=False, repr=False)
+    """The event's JSON text, kept by whoever made it first; empty where nobody has."""
+
+    def payload_text(self) -> str:
+        """The event's JSON text, without its `type`.
+
+        Raises:
+            TypeError, ValueError: it has no JSON form (NaN is none).
+        """
+        if self.payload:
+            return self.payload
+        members = encode_object(self.event)
+        del members["type"]
+        return _dumps(members)
+
+    def to_text(self) -> str:
+        """`to_json`'s object as JSON text."""
+        return (
+            f'{{{correlation_members(self.correlation)}"seq":{self.seq},'
+            f'"agent_seq":{self.agent_seq},"time":{round(self.time, 6)!r},'
+            f'"agent":{_dumps(self.agent)},"kind":"{self.event.tag}",'
+            f'"payload":{self.payload_text()}}}'
+        )
 
     def to_json(self) -> JsonObject:
         """The record's JSON: `kind` and `payload` hold the event."""

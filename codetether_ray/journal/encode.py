@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from codetether_ray.core.codec import JsonObject, JsonValue, encode_object
+from codetether_ray.core.codec import JsonObject, JsonValue
 from codetether_ray.core.errors import JournalError
-from codetether_ray.core.events import Record
+from codetether_ray.core.events import Record, correlation_members
 from codetether_ray.core.spec import Correlation
 from codetether_ray.journal.blobs import INLINE_BYTES, Blob, load_blob, make_blob
 
@@ -17,45 +16,51 @@ _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", 
 _loads = json.JSONDecoder().decode
 
 
-def members(record: Record) -> tuple[str, Blob | None]:
-    """The members of a record's line but `seq`, and the blob where its payload is too big.
+def members(record: Record) -> tuple[str, Record, Blob | None]:
+    """The members of a record's line but `seq`, the record with its payload's text, and the blob.
 
-    The same members as `Record.to_json`, in the same order, without building the object.
+    The same members as `Record.to_json`, in the same order, without building the object. There
+    is a blob where the payload is too big for a line.
 
     Raises:
         JournalError: the event has no JSON form (NaN is none).
         UnicodeEncodeError: a text holds a lone surrogate.
     """
-    event = record.event
+    tag = record.event.tag
     try:
-        payload = encode_object(event)
-        del payload["type"]
-        text = _dumps(payload)
+        text = record.payload_text()
     except (TypeError, ValueError) as error:
-        raise JournalError(f"an event {event.tag} cannot be written as JSON: {error}") from error
+        raise JournalError(f"an event {tag} cannot be written as JSON: {error}") from error
     blob = None
     body = f'"payload":{text}'
     if len(text) * 4 > INLINE_BYTES and len(data := text.encode()) > INLINE_BYTES:
         blob = make_blob(data)
         body = f'"blob":{{"sha256":"{blob.digest}","bytes":{len(data)}}}'
-    return (
-        f'{_correlation(record.correlation)}"agent_seq":{record.agent_seq},'
-        f'"time":{round(record.time, 6)!r},"agent":{_dumps(record.agent)},'
-        f'"kind":"{event.tag}",{body}'
-    ), blob
+    line = (
+        f'{correlation_members(record.correlation)}"agent_seq":{record.agent_seq},'
+        f'"time":{round(record.time, 6)!r},"agent":{_dumps(record.agent)},"kind":"{tag}",{body}'
+    )
+    return line, _with_payload(record, text), blob
+
+
+def _with_payload(record: Record, text: str) -> Record:
+    return Record(
+        correlation=record.correlation,
+        agent=record.agent,
+        event=record.event,
+        time=record.time,
+        seq=record.seq,
+        agent_seq=record.agent_seq,
+        payload=text,
+    )
 
 
 def control_members(kind: str, correlation: Correlation, now: float, payload: JsonObject) -> str:
     """The members of a control line."""
     return (
-        f'{_correlation(correlation)}"time":{round(now, 6)!r},"agent":"","kind":"{kind}",'
+        f'{correlation_members(correlation)}"time":{round(now, 6)!r},"agent":"","kind":"{kind}",'
         f'"payload":{_dumps(payload)}'
     )
-
-
-@lru_cache(maxsize=4096)
-def _correlation(correlation: Correlation) -> str:
-    return _dumps(encode_object(correlation))[1:-1] + ","
 
 
 def without_surrogates(record: Record) -> Record:

@@ -111,11 +111,10 @@ class Stream:
     def _put(self, state: _State, chunk: Chunk, record: Record) -> None:
         place = state.position
         try:
-            text, blob = members(record)
+            text, record, blob = members(record)
             line = lines.frame(place, self._generation, text)
         except UnicodeEncodeError:
-            record = without_surrogates(record)
-            text, blob = members(record)
+            text, record, blob = members(without_surrogates(record))
             line = lines.frame(place, self._generation, text)
         if blob is not None:
             chunk.blobs.append(blob)

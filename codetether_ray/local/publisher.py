@@ -1,7 +1,6 @@
 """One agent's voice inside the process that holds the run's journal."""
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -126,7 +125,7 @@ class LocalPublisher:
     def _envelopes(self, records: Sequence[Record]) -> list[Envelope]:
         envelopes = []
         for record in records:
-            payload = json.dumps(record.to_json(), ensure_ascii=False).encode("utf-8", "replace")
+            payload = record.to_text().encode("utf-8", "replace")
             names = self._topics
             if self._swarm and record.event.tag.startswith("swarm."):
                 names = (*names, self._swarm)

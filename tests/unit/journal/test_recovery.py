@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from codetether_ray.core.errors import JournalCorruptError, JournalError
 from codetether_ray.core.events import Record, ToolFinished
 from codetether_ray.core.messages import ToolResult
 from codetether_ray.journal.disk import RealDisk
-from codetether_ray.journal.encode import restore
+from codetether_ray.journal.encode import members, restore
+from codetether_ray.journal.lines import after, frame
 from codetether_ray.journal.mark import write_mark
 from codetether_ray.journal.reader import read_records
 from codetether_ray.journal.recovery import Recovered, recover
@@ -55,6 +57,10 @@ def test_at_every_truncation_offset_the_whole_lines_survive_and_the_rest_is_cut(
             assert _records(written) == kept
             again = _recover(written)
             assert (again.position, again.adopted) == (taken.position, {})
+        assert (
+            b"".join(s.path.read_bytes() for s in list_segments(written.directory))
+            == (written.data[: taken.position.off])
+        )
         cut = written.data[taken.position.off : length]
         torn = [p.read_bytes() for p in written.directory.glob("torn-*")]
         assert torn == ([cut] if cut else [])
@@ -142,6 +148,20 @@ def test_bytes_of_a_fenced_writer_behind_a_seal_are_not_read(tmp_path: Path) -> 
     with segment.path.open("ab") as file:
         file.write(b'{"v":1,"from":"a zombie"}\n')
     assert list(read_records(tmp_path, RUN)) == written.records
+
+
+def test_a_line_of_an_older_generation_behind_a_newer_is_named(tmp_path: Path) -> None:
+    written = _run(tmp_path)
+    at = written.marks[-1]
+    for generation, text in ((2, "taker"), (1, "zombie")):
+        members_text, _, _ = members(replace(note("a", text), agent_seq=9))
+        line = frame(at, generation, members_text)
+        at = after(at, line, is_control=False)
+        with written.segment.open("ab") as file:
+            file.write(line)
+    write_mark(RealDisk(), written.directory, at, 0)
+    with pytest.raises(JournalCorruptError, match="generation 1 is older"):
+        list(read_records(tmp_path, RUN))
 
 
 def test_a_lost_blob_is_named(tmp_path: Path) -> None:
