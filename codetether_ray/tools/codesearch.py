@@ -39,9 +39,8 @@ async def codesearch(args: CodesearchArgs, ctx: ToolContext) -> str:
     """Matches with context: those in definitions first, each by path and line."""
     pattern = compiled(args.pattern, ignore_case=not args.case_sensitive)
     folds = bool(pattern.flags & re.IGNORECASE)
-    files = await list_files(ctx, args.path, literals(pattern), ignore_case=folds)
     wanted = glob_pattern(args.file_pattern).fullmatch if args.file_pattern else _is_code
-    files = [path for path in files if wanted(path)]
+    files = await list_files(ctx, args.path, literals(pattern), ignore_case=folds, wanted=wanted)
     result = await scan(
         ctx.sandbox, ctx.root, files, pattern, limit=_READ, context=args.context_lines
     )

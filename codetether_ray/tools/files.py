@@ -9,10 +9,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from codetether_ray.core.errors import ToolError
+from codetether_ray.core.masking import PLACEHOLDER
 from codetether_ray.tools.paths import Place, open_file, parent, place, writable_place
 from codetether_ray.tools.text import FileText, decode
 
 MOST_BYTES = 20_000_000  # of a file that is edited or searched
+_MASK = PLACEHOLDER.encode()
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -120,10 +122,20 @@ class Changes:
         return data
 
     def write(self, found: Place, data: bytes, *, mode: int | None = None) -> None:
-        """Stage new contents; an existing file keeps its mode unless one is given."""
-        self._change(found).after = data
+        """Stage new contents; an existing file keeps its mode unless one is given.
+
+        Raises:
+            ToolError: a secret would be lost, because the model saw a placeholder in its place.
+        """
+        change = self._change(found)
+        if _MASK in data and change.before is not None and _MASK not in change.before:
+            raise ToolError(
+                f"{PLACEHOLDER} stands for a secret in {found.relative} that you were not shown; "
+                "writing it would destroy the secret. Change other lines only, with edit"
+            )
+        change.after = data
         if mode is not None:
-            self._change(found).mode = mode
+            change.mode = mode
 
     def delete(self, found: Place) -> None:
         """Stage a deletion."""

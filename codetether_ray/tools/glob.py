@@ -1,7 +1,5 @@
 """The tool `glob`: files by the shape of their names."""
 
-import asyncio
-
 from pydantic import Field
 
 from codetether_ray.core.errors import PathEscapesError
@@ -25,10 +23,9 @@ async def glob(args: GlobArgs, ctx: ToolContext) -> str:
     if ".." in args.pattern.split("/") or args.pattern.startswith(("/", "~")):
         raise PathEscapesError(args.pattern)
     pattern = glob_pattern(args.pattern)
-    files = await list_files(ctx, args.path)
     below = existing(ctx.root, args.path)
     skip = len(below.relative) + 1 if below.names and below.path.is_dir() else 0
-    found = await asyncio.to_thread(lambda: [f for f in files if pattern.fullmatch(f[skip:])])
+    found = await list_files(ctx, args.path, wanted=lambda path: pattern.fullmatch(path, skip))
     shown = found[: args.limit]
     if len(found) > len(shown):
         shown.append(f"[{len(found)} files match; the first {args.limit} are shown]")

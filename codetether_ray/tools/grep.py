@@ -1,6 +1,5 @@
 """The tool `grep`: lines that match."""
 
-import asyncio
 import re
 
 from pydantic import Field
@@ -27,10 +26,13 @@ async def grep(args: GrepArgs, ctx: ToolContext) -> str:
     """`path:line: text` for each match, by path and line."""
     pattern = compiled(args.pattern, literal=args.literal, ignore_case=args.ignore_case)
     ignores_case = bool(pattern.flags & re.IGNORECASE)
-    files = await list_files(ctx, args.path, literals(pattern), ignore_case=ignores_case)
-    if args.include:
-        included = glob_pattern(args.include)
-        files = await asyncio.to_thread(lambda: [f for f in files if included.fullmatch(f)])
+    files = await list_files(
+        ctx,
+        args.path,
+        literals(pattern),
+        ignore_case=ignores_case,
+        wanted=glob_pattern(args.include or "**").fullmatch,
+    )
     result = await scan(ctx.sandbox, ctx.root, files, pattern, limit=args.limit)
     lines = [f"{one.path}:{one.number}: {one.line}" for one in result.found]
     return "\n".join([*lines, *left_out(result, args.limit)]) or "no matches"

@@ -7,7 +7,8 @@ here in both cases, so the results are the same, and in the same order (by path)
 
 import asyncio
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from codetether_ray.ports.tool import ToolContext
 from codetether_ray.tools.files import existing
 from codetether_ray.tools.ignore import ALWAYS, IgnoreRules, git_top
 from codetether_ray.tools.paths import Place
+
+Wanted = Callable[[str], object]
+"""Says of a path relative to the root whether it is looked for."""
 
 _RG_FLAGS = (
     "--no-config --no-messages --hidden --no-ignore-dot --no-ignore-global --no-ignore-parent "
@@ -36,13 +40,22 @@ class Start:
     from_top: str
     """The start, relative to the directory where the rules begin."""
 
-    def files(self, paths: Sequence[str]) -> list[str]:
-        """Of paths relative to the start: those that are not ignored, relative to the root."""
+    def files(self, paths: Sequence[str], wanted: Wanted) -> list[str]:
+        """Of paths relative to the start: those that are wanted and seen, relative to the root."""
         prefix = f"{self.from_top}/" if self.from_top else ""
-        shown = "/".join(self.place.names)
-        shown = f"{shown}/" if shown else ""
-        seen = [path for path in paths if not self.rules.hides(self.from_top, prefix + path)]
-        return sorted(shown + path for path in seen if _is_plain(self.place.path / path))
+        shown = self.shown
+        return sorted(
+            shown + path
+            for path in paths
+            if wanted(shown + path)
+            and not self.rules.hides(self.from_top, prefix + path)
+            and _is_plain(f"{self.place.path}/{path}")
+        )
+
+    @property
+    def shown(self) -> str:
+        """What comes before a path relative to the start, to make it relative to the root."""
+        return "".join(f"{name}/" for name in self.place.names)
 
 
 def start_at(root: Path, path: str) -> Start:
@@ -85,14 +98,22 @@ def _below(top: Path, path: Path) -> str:
     return "" if path == top else path.relative_to(top).as_posix()
 
 
-def _is_plain(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
+def _is_plain(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 async def list_files(
-    ctx: ToolContext, path: str, literals: Sequence[str] = (), *, ignore_case: bool = False
+    ctx: ToolContext,
+    path: str,
+    literals: Sequence[str] = (),
+    *,
+    ignore_case: bool = False,
+    wanted: Wanted = lambda path: True,
 ) -> list[str]:
-    """Files at or below `path`, relative to the root, sorted.
+    """Files at or below `path` that are `wanted`, relative to the root, sorted.
 
     With `literals`, files without any of these texts may be left out.
 
@@ -101,12 +122,12 @@ async def list_files(
     """
     start = start_at(ctx.root, path)
     if start.place.path.is_file():
-        return [start.place.relative]
+        return [start.place.relative] if wanted(start.place.relative) else []
     if ctx.search_program is not None:
         found = await _by_program(ctx, start, literals, ignore_case=ignore_case)
         if found is not None:
-            return await asyncio.to_thread(start.files, found)
-    return await asyncio.to_thread(_by_walk, start)
+            return await asyncio.to_thread(start.files, found, wanted)
+    return await asyncio.to_thread(_by_walk, start, wanted)
 
 
 async def _by_program(
@@ -134,7 +155,7 @@ async def _by_program(
     return [name.removeprefix("./") for name in done.output.split("\0") if name]
 
 
-def _by_walk(start: Start) -> list[str]:
+def _by_walk(start: Start, wanted: Wanted) -> list[str]:
     found: list[str] = []
     top = str(start.place.path)
     ahead = [""]
@@ -155,8 +176,7 @@ def _by_walk(start: Start) -> list[str]:
                 continue
             path = f"{directory}/{entry.name}" if directory else entry.name
             (ahead if is_directory else found).append(path)
-    shown = "/".join(start.place.names)
-    return sorted(f"{shown}/{path}" if shown else path for path in found)
+    return sorted(start.shown + path for path in found if wanted(start.shown + path))
 
 
 def _is_text(name: str) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from codetether_ray.core.errors import ToolError
+from codetether_ray.core.masking import PLACEHOLDER
 
 Span = tuple[int, int]
 
@@ -229,6 +230,8 @@ def _not_found(text: str, old: str) -> str:
     lines = old.split("\n")
     if old.strip() and all(_NUMBERED.match(line) for line in lines if line):
         return "old_string holds the line numbers of read_file; leave them out"
+    if PLACEHOLDER in old and PLACEHOLDER not in text:
+        return f"{PLACEHOLDER} stands for a secret that you were not shown; match other lines"
     nearest = _nearest(text, old)
     if nearest is None:
         return "old_string is not in the file; read the file again"

@@ -6,6 +6,7 @@ standard library.
 """
 
 import asyncio
+import codecs
 import json
 import re
 import sys
@@ -25,6 +26,7 @@ from codetether_ray.tools.text import decode
 _LONGEST_LINE = 5_000  # characters of a line that are searched
 _SHOWN = 300  # characters of a line that are shown
 _TIME_S = 20.0
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _RESULT_BYTES = 20_000_000
 
 
@@ -128,13 +130,13 @@ def scan_files(
         if time.monotonic() > deadline:
             result.out_of_time = True
             break
-        lines = _lines(root, path, result)
+        lines = _lines(root, path, result, search)
         if lines is not None and not search.scan(path, lines, result):
             break
     return result
 
 
-def _lines(root: Path, path: str, result: Scan) -> list[str] | None:
+def _lines(root: Path, path: str, result: Scan, search: "_Search") -> list[str] | None:
     names = tuple(name for name in path.split("/") if name != ".")
     try:
         data = read_bytes(Place(root, names), MOST_BYTES + 1)
@@ -142,6 +144,8 @@ def _lines(root: Path, path: str, result: Scan) -> list[str] | None:
         return None
     if len(data) > MOST_BYTES:
         result.large.append(path)
+        return None
+    if not search.may_be_in(data):
         return None
     text = decode(data)
     if text is None or text.encoding.startswith("utf-32"):
@@ -158,6 +162,12 @@ class _Search:
     limit: int
     context: int
     safe: int
+
+    def may_be_in(self, data: bytes) -> bool:
+        """Whether a file's bytes may hold a match: it saves decoding most files."""
+        if not self.literals or self.pattern.flags & re.IGNORECASE or data[:2] in _WIDE:
+            return True
+        return any(text.encode() in data for text in self.literals)
 
     def scan(self, path: str, lines: list[str], result: Scan) -> bool:
         """Add the matches of one file; False when the limit is passed."""

@@ -172,6 +172,37 @@ async def test_the_whole_tree_ends_when_the_agents_process_is_killed(tmp_path: P
     assert not _wait_for_end(tree)
 
 
+_FORKING_AGENT = """
+import asyncio, os, sys, time
+from pathlib import Path
+from codetether_ray.sandbox.local import LocalSandbox
+
+async def main():
+    running = asyncio.ensure_future(LocalSandbox().run(sys.argv[1], cwd=Path(sys.argv[2])))
+    await asyncio.sleep(0.2)
+    if os.fork() == 0:  # holds every descriptor of the agent, as multiprocessing does
+        time.sleep(30)
+        os._exit(0)
+    await running
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.matrix
+async def test_the_tree_ends_with_the_agent_though_a_fork_of_it_lives_on(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", _FORKING_AGENT, _FAMILY + "sleep 300", str(tmp_path)]
+    agent = subprocess.Popen(words, start_new_session=True)
+    try:
+        await _until_there(tmp_path)
+        await asyncio.sleep(0.5)
+        agent.send_signal(signal.SIGKILL)
+        agent.wait()
+        assert not _wait_for_end(_pids(tmp_path))
+    finally:
+        os.killpg(agent.pid, signal.SIGKILL)
+
+
 async def test_when_the_reaper_is_killed_the_command_does_not_go_on(
     sandbox: LocalSandbox, tmp_path: Path
 ) -> None:

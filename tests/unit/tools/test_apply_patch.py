@@ -50,7 +50,7 @@ async def _refusal(desk: Any, patch: str) -> str:
 # -- round trips ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(_texts, _texts, st.integers(1, 3))
 def test_a_diff_of_two_texts_makes_one_into_the_other(
     before: str, after: str, context: int
@@ -60,7 +60,7 @@ def test_a_diff_of_two_texts_makes_one_into_the_other(
         assert patched(before, patch) == after
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(_lines, _lines, st.integers(1, 3))
 def test_a_file_of_crlf_lines_stays_so_under_a_patch_of_plain_lines(
     before: list[str], after: list[str], context: int
@@ -72,7 +72,7 @@ def test_a_file_of_crlf_lines_stays_so_under_a_patch_of_plain_lines(
         assert result == plain[1].replace("\n", "\r\n")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(_lines, _lines, st.lists(st.sampled_from(["new 1", "new 2"]), max_size=4))
 def test_a_patch_for_a_file_that_has_moved_on_is_right_or_refused(
     before: list[str], after: list[str], above: list[str]
@@ -89,7 +89,7 @@ def test_a_patch_for_a_file_that_has_moved_on_is_right_or_refused(
     assert result == "".join(f"{line}\n" for line in [*above, *after])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(_lines, _lines, st.integers(1, 3))
 def test_a_patch_without_line_numbers_is_right_or_refused(
     before: list[str], after: list[str], context: int
@@ -108,7 +108,7 @@ def test_a_patch_without_line_numbers_is_right_or_refused(
     assert result == plain[1]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(_texts, _texts, st.integers(-2, 3), st.integers(-2, 3))
 def test_wrong_counts_in_a_header_are_right_or_refused(
     before: str, after: str, old: int, new: int

@@ -11,7 +11,9 @@ from codetether_ray.core.errors import ToolError
 from codetether_ray.tools import files
 from codetether_ray.tools.text import FileText, Unified, decode
 
-_many = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+_many = settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 
 
 async def _edit(desk: Any, before: str, old: str, new: str, **more: Any) -> str:
@@ -239,6 +241,18 @@ def test_a_text_is_written_back_as_it_was_read(data: bytes) -> None:
         assert text.encode() == data
         assert text.with_text(text.text) == text
         assert isinstance(text, FileText)
+
+
+async def test_a_secret_that_the_model_saw_masked_is_not_overwritten(desk: Any) -> None:
+    before = "KEY=sk-ant-api03-abcdefgh12345678\nDEBUG=0\n"
+    assert "stands for a secret" in await _refusal(
+        desk, before, "KEY=[masked]", "KEY=[masked]\nX=1"
+    )
+    assert "stands for a secret" in await _refusal(desk, before, "DEBUG=0", "KEY=[masked]")
+    with pytest.raises(ToolError, match="destroy the secret"):
+        await desk.call("write_file", path="f", content="KEY=[masked]\nDEBUG=1\n")
+    assert desk.read("f") == before
+    assert await _edit(desk, "a = '[masked]'\n", "a =", "b =") == "b = '[masked]'\n"
 
 
 # -- multiedit ------------------------------------------------------------------------------------
