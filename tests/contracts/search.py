@@ -20,7 +20,7 @@ from codetether_ray.tools.catalog import READ_TOOLS
 from codetether_ray.tools.toolbox import toolbox
 
 _few = settings(
-    max_examples=10,
+    max_examples=6,
     deadline=None,
     # each example starts from an empty directory, and each side is a class of its own
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
