@@ -39,8 +39,8 @@ def sessions(as_json: bool, everywhere: bool) -> int:
         return exit_codes.SUCCESS
     print_table(rows)
     if not rows:
-        hint = "" if everywhere else "; `codetether sessions --all` lists those of others"
-        click.echo(f"no sessions of this directory yet{hint}", err=True)
+        here = "no sessions of this directory yet; `codetether sessions --all` lists the others"
+        click.echo("no sessions yet" if everywhere else here, err=True)
     return exit_codes.SUCCESS
 
 

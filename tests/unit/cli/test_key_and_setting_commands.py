@@ -1,6 +1,11 @@
+import contextlib
+import fcntl
 import io
 import json
+import os
+import subprocess
 import sys
+import termios
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -44,6 +49,31 @@ def test_a_key_goes_from_stdin_into_the_store_and_out_again(
     output = capsys.readouterr()
     assert _KEY not in json.dumps(shown) + output.out + output.err
     assert find_leaks(_KEY, [Path.home(), cwd]) == []
+
+
+def test_on_a_terminal_the_key_is_asked_for_and_not_echoed(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "codetether_ray", "auth", "set", "openai"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd())},
+    )
+    os.close(theirs)
+    shown = b""
+    while b"(hidden)" not in shown:
+        shown += os.read(ours, 1024)
+    os.write(ours, f"{_KEY}\n".encode())
+    with contextlib.suppress(OSError):  # the terminal closes with its last user
+        while piece := os.read(ours, 1024):
+            shown += piece
+    os.close(ours)
+    assert child.wait() == 0
+    assert _KEY.encode() not in shown
+    assert b"the key of openai is in" in shown
 
 
 def test_a_new_key_keeps_the_rest_of_the_record(
