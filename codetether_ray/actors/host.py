@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError
 
-from codetether_ray.actors.agent import KINDS, AgentActor, Links
+from codetether_ray.actors.agent import KINDS, Links
 from codetether_ray.actors.calls import reason, translated
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.nodes import cluster_capacity
@@ -117,6 +117,3 @@ class RayProcess:
         finally:
             with suppress(RayError):
                 ray.kill(self.actor)
-
-
-__all__ = ["AgentActor", "RayHost", "RayProcess"]

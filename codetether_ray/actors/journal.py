@@ -5,16 +5,25 @@ from dataclasses import replace
 from typing import Any
 
 from codetether_ray.actors.calls import ask
+from codetether_ray.actors.outbox import Outbox
+from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import Record
 
 _SUPERVISOR = "the run's supervisor"
+_RECORD_BYTES = 2_000
+"""What a record is taken to weigh: a guess, which decides how many ride one call."""
+
+Numbers = list[tuple[int, int]]
+"""`seq` and `agent_seq` of each record: they come back, not the records, which may be large."""
 
 
 class RayJournal:
-    """The journal port on a supervisor. Numbers come back, not the records: they may be large."""
+    """The journal port on a supervisor: appends of one process reach it in order."""
 
     def __init__(self, supervisor: Any) -> None:
         self._supervisor = supervisor
+        self._outbox: Outbox[tuple[Record, ...], Numbers] = Outbox(self._append)
+        self._is_closed = False
 
     async def append(self, records: Sequence[Record]) -> tuple[Record, ...]:
         """Return the numbered records once they are durable.
@@ -23,14 +32,22 @@ class RayJournal:
             JournalError: nothing of this call is promised.
             ClusterError: the supervisor is gone; nor is it then.
         """
+        if self._is_closed:
+            raise JournalError("the journal is closed")
         if not records:
             return ()
         sent = tuple(records)
-        numbers = await ask(self._supervisor.append.remote(sent), _SUPERVISOR)
+        numbers = await self._outbox.post(sent, _RECORD_BYTES * len(sent))
         return tuple(
             replace(record, seq=seq, agent_seq=agent_seq)
             for record, (seq, agent_seq) in zip(sent, numbers, strict=True)
         )
+
+    async def _append(self, batches: Sequence[tuple[Record, ...]]) -> Sequence[Numbers | Exception]:
+        answers: list[Numbers | Exception] = await ask(
+            self._supervisor.append.remote(batches), _SUPERVISOR
+        )
+        return answers
 
     async def read(self, agent: str | None = None) -> tuple[Record, ...]:
         """All durable records, or those of one agent, in order of `seq`."""
@@ -38,4 +55,6 @@ class RayJournal:
         return found
 
     async def close(self) -> None:
-        """Nothing: the supervisor holds the run."""
+        """Wait for what is under way and take nothing more; the supervisor holds the run."""
+        self._is_closed = True
+        await self._outbox.flush()

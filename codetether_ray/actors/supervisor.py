@@ -17,9 +17,10 @@ from codetether_ray.actors.calls import ask
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.directory import RayDirectory
 from codetether_ray.actors.host import RayHost
+from codetether_ray.actors.journal import Numbers
 from codetether_ray.actors.limiter import RayLimiter
 from codetether_ray.actors.services import Services
-from codetether_ray.core.errors import ClusterError
+from codetether_ray.core.errors import ClusterError, JournalError
 from codetether_ray.core.events import Record
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.core.usage import Budget, Spend
@@ -131,10 +132,18 @@ class Supervisor:
 
     # -- for the agents ---------------------------------------------------------------------------
 
-    async def append(self, records: Sequence[Record]) -> list[tuple[int, int]]:
-        """Journal records; their numbers."""
-        kept = await self._served.journal.append(records)
-        return [(record.seq, record.agent_seq) for record in kept]
+    async def append(self, batches: Sequence[Sequence[Record]]) -> list[Numbers | JournalError]:
+        """Journal batches in order, all in one flush; of each its numbers, or why not."""
+        append = self._served.journal.append
+        answers: list[Numbers | JournalError] = []
+        for kept in await asyncio.gather(*map(append, batches), return_exceptions=True):
+            if isinstance(kept, JournalError):
+                answers.append(kept)
+            elif isinstance(kept, BaseException):
+                raise kept
+            else:
+                answers.append([(record.seq, record.agent_seq) for record in kept])
+        return answers
 
     async def read(self, agent: str | None) -> tuple[Record, ...]:
         """See `Journal`."""

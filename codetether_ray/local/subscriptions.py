@@ -109,6 +109,7 @@ class Subscriptions:
         self._wait_s = wait_s
         self._all: list[Subscription] = []
         self._routes: dict[str, tuple[Subscription, ...]] = {}
+        self._patterns: list[str] | None = None
         self._epoch = ""
         self._poll: asyncio.Task[Batch] | None = None
         self._loop: asyncio.Task[None] | None = None
@@ -157,6 +158,7 @@ class Subscriptions:
 
     def _changed(self) -> None:
         self._routes.clear()
+        self._patterns = None
         if self._poll is not None:
             self._poll.cancel()
 
@@ -171,7 +173,9 @@ class Subscriptions:
 
     async def _once(self) -> None:
         await asyncio.sleep(0)  # a burst of changes makes one poll
-        patterns = sorted({p for s in self._all for p in s.interest.patterns})
+        if self._patterns is None:
+            self._patterns = sorted({p for s in self._all for p in s.interest.patterns})
+        patterns = self._patterns
         if not patterns:
             return
         start = Cursor(epoch=self._epoch, offset=min(s.next_offset for s in self._all))

@@ -1,6 +1,6 @@
 """The twins of what a run's supervisor holds keep the same promises as the originals."""
 
-import itertools
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,10 @@ from codetether_ray.core.usage import Budget
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.publisher import LocalPublisher
 from codetether_ray.ports.tool import SharedResult
+from tests.contracts.journal import RUN, JournalContract, Start
 from tests.contracts.ledger import LedgerContract
 from tests.contracts.publisher import PublisherContract
 from tests.ray.desk import Desk
-
-_ids = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +33,21 @@ async def fresh(desk: Any, data_dir: Path, budget: Budget = Budget()) -> str:  #
     run_id = new_run_id("swarm")
     await desk.fresh.remote(str(data_dir), run_id, budget)
     return run_id
+
+
+class TestRayJournal(JournalContract):
+    @pytest.fixture
+    async def start(self, desk: Any, data_dir: Path) -> AsyncIterator[Start]:
+        opened: list[RayJournal] = []
+
+        async def start() -> RayJournal:
+            await desk.fresh.remote(str(data_dir), RUN, Budget())
+            opened.append(RayJournal(desk))
+            return opened[-1]
+
+        yield start
+        for journal in opened:
+            await journal.close()
 
 
 class TestRayLedger(LedgerContract):
