@@ -35,12 +35,14 @@ class RunRecord:
 class MergeRecord:
     """A merge that a resolver works on.
 
-    `allowed` gives for each file and each marker line of its conflicts how often that line may
-    still stand in the resolved file (0, unless the file's own content has such lines).
+    `label` is the name of `theirs` in the markers. `allowed` gives for each file and each marker
+    line of its conflicts how often that line may still stand in the resolved file (0, unless the
+    file's own content has such lines).
     """
 
     ours: str
     theirs: str
+    label: str = ""
     conflicts: tuple[str, ...] = ()
     allowed: dict[str, dict[str, int]] = field(default_factory=dict)
 

@@ -9,6 +9,8 @@ from codetether_ray.workspace.records import TreeRecord
 from codetether_ray.workspace.status import read_status
 from codetether_ray.workspace.work import look
 
+_SUBMODULE = " 160000 "
+
 
 async def reason_to_keep(git: Git, record: TreeRecord, file_bytes: int) -> str | None:
     """What a worktree holds that is nowhere else; None if nothing."""
@@ -21,7 +23,17 @@ async def reason_to_keep(git: Git, record: TreeRecord, file_bytes: int) -> str |
         return f"it is not on its branch {record.branch} any more"
     if git.git_dir is not None and (git.git_dir / "MERGE_HEAD").exists():
         return "a merge in it is not finished"
+    if await _has_own_submodule_commits(git, record):
+        return "it may hold commits of a submodule that are nowhere else"
     return None
+
+
+async def _has_own_submodule_commits(git: Git, record: TreeRecord) -> bool:
+    """Whether a submodule that was filled here was moved to another commit."""
+    if git.git_dir is None or not (git.git_dir / "modules").is_dir():
+        return False
+    changed = await git.text("diff-tree", "-r", record.base, f"refs/heads/{record.branch}")
+    return any(_SUBMODULE in line for line in changed.splitlines())
 
 
 async def drop_environment(git: Git, record: TreeRecord) -> None:

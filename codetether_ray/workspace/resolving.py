@@ -12,6 +12,7 @@ from codetether_ray.workspace.commits import (
 from codetether_ray.workspace.git_command import Git, shown
 from codetether_ray.workspace.markers import allowed_markers, left_markers
 from codetether_ray.workspace.records import MergeRecord, TreeRecord
+from codetether_ray.workspace.status import read_status
 from codetether_ray.workspace.work import look, stage
 
 
@@ -31,7 +32,7 @@ async def begin_merge(git: Git, ours: str, theirs: str, label: str) -> MergeReco
             markers = allowed_markers(place.read_bytes(), label)
             if markers:
                 allowed[path] = markers
-    return MergeRecord(ours=ours, theirs=theirs, conflicts=conflicts, allowed=allowed)
+    return MergeRecord(ours=ours, theirs=theirs, label=label, conflicts=conflicts, allowed=allowed)
 
 
 async def end_merge(
@@ -43,6 +44,7 @@ async def end_merge(
     they are.
     """
     if not await _is_still_merging(git, merge):
+        await _lay_out_again(git, merge)
         return MergeOutcome(status="conflict", conflicts=shown(merge.conflicts))
     left = tuple(path for path, allowed in merge.allowed.items() if _has_left(git, path, allowed))
     if left:
@@ -56,6 +58,13 @@ async def end_merge(
         raise WorkspaceError(f"{record.branch} moved while its merge was committed; try again")
     await git.run("symbolic-ref", "HEAD", ref)
     return MergeOutcome(status="merged", commit=commit)
+
+
+async def _lay_out_again(git: Git, merge: MergeRecord) -> None:
+    """Give the next attempt its markers back, if the aborted one left nothing of its own."""
+    status = await read_status(git)
+    if not status.changes and status.head == merge.ours:
+        await begin_merge(git, merge.ours, merge.theirs, merge.label or merge.theirs)
 
 
 async def _is_still_merging(git: Git, merge: MergeRecord) -> bool:

@@ -52,11 +52,12 @@ class Status:
     changes: tuple[Change, ...]
 
 
-async def read_status(git: Git, *, index: Path | None = None) -> Status:
-    """Ask git, every untracked file by name."""
+async def read_status(git: Git, *, index: Path | None = None, submodules: bool = True) -> Status:
+    """Ask git, every untracked file by name, and (`submodules`) what changed inside those."""
+    ignored = "none" if submodules else "all"
     out = await git.run(
         "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--no-renames",
-        "--ignore-submodules=none", index=index,
+        f"--ignore-submodules={ignored}", index=index,
     )  # fmt: skip
     return parse_status(out.parts)
 

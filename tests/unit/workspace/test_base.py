@@ -11,7 +11,7 @@ from codetether_ray.workspace import open_workspace
 from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.repository import find_repository
 from codetether_ray.workspace.snapshot import Limits, is_matched
-from tests.unit.workspace.repos import RUN, SLUG, Repo, git
+from tests.unit.workspace.repos import RUN, SLUG, Repo, commit_as_agent, git
 
 pytestmark = pytest.mark.matrix  # each case takes dozens of git commands
 Opened = Callable[..., GitWorkspace]
@@ -140,6 +140,24 @@ async def test_submodules_stay_empty_and_their_commit_stays(
     assert done.files == ("a.txt",)
     assert repo.git("rev-parse", f"{done.commit}:lib") == pinned
     assert await workspace.release(tree, keep=False) is None
+
+
+async def test_commits_inside_a_submodule_keep_their_worktree(
+    repo: Repo, tmp_path: Path, workspace: GitWorkspace
+) -> None:
+    Repo(tmp_path / "lib").commit({"lib.py": "x = 1\n"})
+    allow = ("-c", "protocol.file.allow=always")
+    repo.git(*allow, "submodule", "--quiet", "add", str(tmp_path / "lib"), "lib")
+    repo.commit({}, "with submodule")
+    filled, changed = await workspace.start("filled"), await workspace.start("changed")
+    for tree in (filled, changed):
+        git(tree.path, *allow, "submodule", "--quiet", "update", "--init")
+    (changed.path / "lib/lib.py").write_text("x = 2\n")
+    commit_as_agent(changed.path / "lib")
+    assert (await workspace.commit(changed, "moved")).files == ("lib",)
+    assert await workspace.release(filled, keep=False) is None
+    assert "submodule" in (await workspace.release(changed, keep=False) or "")
+    assert (changed.path / "lib/lib.py").read_text() == "x = 2\n"
 
 
 async def test_lfs_pointers_and_an_unfinished_merge_are_said(

@@ -125,6 +125,21 @@ async def test_an_aborted_merge_is_no_resolution(
     outcome = await workspace.finish_merge(tree, theirs(repo), "m")
     assert (outcome.status, outcome.conflicts) == ("conflict", ("b.txt",))
     assert "more" not in repo.files_at(MAIN)
+    assert "<<<<<<<" in (tree.path / "b.txt").read_text()  # for the next attempt
+    (tree.path / "b.txt").write_text("both\n")
+    assert (await workspace.finish_merge(tree, theirs(repo), "m")).status == "merged"
+    assert "more" in repo.files_at(MAIN)
+
+
+async def test_what_a_resolver_wrote_after_aborting_is_not_thrown_away(
+    repo: Repo, workspace: GitWorkspace
+) -> None:
+    tree = await conflict(workspace, {"b.txt": "left\n"}, {"b.txt": "right\n"})
+    git(tree.path, "merge", "--abort")
+    (tree.path / "b.txt").write_text("by hand\n")
+    assert (await workspace.finish_merge(tree, theirs(repo), "m")).status == "conflict"
+    assert (tree.path / "b.txt").read_text() == "by hand\n"
+    assert "b.txt" in (await workspace.release(tree, keep=False) or "")
 
 
 async def test_a_deleted_and_changed_file_is_taken_as_the_resolver_leaves_it(

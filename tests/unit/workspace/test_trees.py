@@ -67,6 +67,24 @@ async def test_a_tree_whose_directory_was_deleted_comes_back_with_its_commits(
     assert again.base == tree.base
 
 
+async def test_what_is_written_at_the_last_moment_is_kept(
+    repo: Repo, workspace: GitWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = await workspace.start("one")
+    rename = Path.rename
+
+    def write_then_rename(path: Path, target: Path) -> Path:
+        if path == tree.path:
+            (path / "late.txt").write_text("late")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", write_then_rename)
+    assert "at this very moment" in (await workspace.release(tree, keep=False) or "")
+    assert (tree.path / "late.txt").read_text() == "late"
+    assert "locked" in repo.git("worktree", "list", "--porcelain")
+    assert "late.txt" in (await workspace.release(tree, keep=False) or "")
+
+
 async def test_a_retry_starts_where_the_first_attempt_did(
     repo: Repo, workspace: GitWorkspace
 ) -> None:
