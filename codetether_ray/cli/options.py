@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -12,6 +12,34 @@ from codetether_ray.core.errors import UsageError
 from codetether_ray.core.usage import Budget
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Quantity(click.ParamType[float]):
+    """A duration in seconds (`90`, `5m`, `2h`) or a size in bytes (`500MB`), as in the settings."""
+
+    def __init__(self, name: Literal["duration", "size"], *, is_zero_allowed: bool = False) -> None:
+        self.name = name
+        self._is_zero_allowed = is_zero_allowed
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read the text of an argument."""
+        from codetether_ray.config.kinds import DURATION, SIZE
+
+        kind = DURATION if self.name == "duration" else SIZE
+        try:
+            amount = kind.parse(value)
+        except ValueError as error:
+            self.fail(f"{value!r} {error}", param, ctx)
+        if not isinstance(amount, (int, float)) or (amount == 0 and not self._is_zero_allowed):
+            self.fail(f"{value!r} must be more than nothing", param, ctx)
+        return amount
+
+
+SPAN = Quantity("duration")
+SPAN_OR_ZERO = Quantity("duration", is_zero_allowed=True)
+SIZE = Quantity("size")
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 _COUNT = click.IntRange(min=1)
 
@@ -28,19 +56,22 @@ def limits(function: F) -> F:
                 "--max-tokens", type=_COUNT, metavar="N", help="Use at most this many tokens."
             ),
             click.option(
-                "--max-time", type=_POSITIVE, metavar="S", help="End after S seconds, with 124."
+                "--max-time",
+                type=SPAN,
+                metavar="TIME",
+                help="End after this time, with exit code 124.",
             ),
             click.option(
                 "--retry-for",
-                type=click.FloatRange(min=0),
-                metavar="S",
+                type=SPAN_OR_ZERO,
+                metavar="TIME",
                 help="How long one model call is repeated while the provider is busy.  "
                 "[default: agent.retry_for, 300]",
             ),
             click.option(
                 "--wait-quota",
-                type=click.FloatRange(min=0),
-                metavar="S",
+                type=SPAN_OR_ZERO,
+                metavar="TIME",
                 help="How long to wait for a spent quota to come back, then go on.  "
                 "[default: agent.wait_quota, 0]",
             ),

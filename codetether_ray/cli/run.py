@@ -7,10 +7,19 @@ from typing import Any
 import click
 
 from codetether_ray.cli import exit_codes, options
+from codetether_ray.cli.examples import examples
 from codetether_ray.cli.output import Format, open_output, say
 
 
-@click.command("run")
+@click.command(
+    "run",
+    epilog=examples(
+        'codetether run "why does test_parser fail?"',
+        "codetether run - --model anthropic/claude-haiku-5-5 < task.md",
+        'codetether run --continue "now fix it"',
+        'codetether run "sum up the changes" --output-schema schema.json --format json',
+    ),
+)
 @click.argument("message")
 @options.limits
 @click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the newest session here.")
@@ -53,9 +62,9 @@ from codetether_ray.cli.output import Format, open_output, say
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="S",
-    help="Seconds that the agent may work, waiting for children not counted.",
+    type=options.SPAN,
+    metavar="TIME",
+    help="How long the agent may work, waiting for children not counted.",
 )
 @click.option("--ray", "on_ray", is_flag=True, help="Run the agent on a Ray cluster.")
 def command(message: str, form: Format, **given: Any) -> int:

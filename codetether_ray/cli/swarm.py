@@ -8,13 +8,21 @@ from typing import Any, Literal
 import click
 
 from codetether_ray.cli import exit_codes, options
+from codetether_ray.cli.examples import examples
 
 Format = Literal["text", "json", "stream-json"]
 _STRATEGIES = ("auto", "domain", "data", "stage", "none")
 _COUNT = click.IntRange(min=1)
 
 
-@click.command("swarm")
+@click.command(
+    "swarm",
+    epilog=examples(
+        'codetether swarm "port the tests to pytest"',
+        'codetether swarm --plan --budget 5 "add type hints, module by module"',
+        "codetether swarm --resume swm_00mws4k4xr_686d8be8 --max-tokens 2000000",
+    ),
+)
 @click.argument("task", default="")
 @click.option(
     "-s",
@@ -36,9 +44,9 @@ _COUNT = click.IntRange(min=1)
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="S",
-    help="Seconds that one sub-agent may work.  [default: swarm.timeout, 300]",
+    type=options.SPAN,
+    metavar="TIME",
+    help="How long one sub-agent may work.  [default: swarm.timeout, 300]",
 )
 @click.option(
     "--max-depth",
@@ -49,9 +57,9 @@ _COUNT = click.IntRange(min=1)
 @click.option(
     "--memory-per-agent",
     "memory",
-    type=_COUNT,
-    metavar="MB",
-    help="Memory set aside for one agent with its tools.  [default: swarm.memory, 200]",
+    type=options.SIZE,
+    metavar="SIZE",
+    help="Memory set aside for one agent with its tools.  [default: swarm.memory, 200MB]",
 )
 @click.option("--parallel", type=_COUNT, metavar="N", help="Agents that may live at once.")
 @options.limits
@@ -71,14 +79,9 @@ _COUNT = click.IntRange(min=1)
 @click.option("--dashboard", is_flag=True, help="Start Ray's dashboard as well.")
 @click.option("--local", "is_local", is_flag=True, help="Run all agents in this process, no Ray.")
 def command(task: str, form: Format, as_json: bool, **given: Any) -> int:
-    r"""Split TASK among agents, each in a git worktree, and merge their work into one branch.
+    """Split TASK among agents, each in a git worktree, and merge their work into one branch.
 
     TASK `-` is read from stdin. Your branch and files stay as they are, unless --merge is given.
-
-    \b
-    Examples:
-      codetether swarm "port the tests to pytest"
-      codetether swarm --plan --budget 5 "add type hints, module by module"
     """
     if not given["resume"]:
         task = options.given_text(task)
@@ -123,7 +126,7 @@ def _wish(task: str, given: dict[str, Any]) -> Any:
         max_steps=given["max_steps"],
         max_depth=given["max_depth"],
         timeout_s=given["timeout"],
-        memory_bytes=given["memory"] * 1_000_000 if given["memory"] else None,
+        memory_bytes=given["memory"],
         parallel=given["parallel"],
         retry_for_s=given["retry_for"],
         wait_quota_s=given["wait_quota"],
