@@ -46,7 +46,11 @@ class RayBus:
     ) -> "RayBus":
         """Make the actor; `options` are Ray's (name, namespace, lifetime, get_if_exists …)."""
         remote = ray.remote(LocalBus).options(
-            num_cpus=0, max_concurrency=_CONCURRENCY, max_restarts=-1, max_task_retries=0, **options
+            num_cpus=0,
+            max_concurrency=_CONCURRENCY,
+            max_restarts=-1,
+            max_task_retries=-1,
+            **options,
         )
         return cls(remote.remote(capacity, max_parked_polls=max_parked_polls))
 

@@ -81,21 +81,27 @@ async def test_messages_larger_than_a_call_arrive_whole(roomy: Any) -> None:
     assert seen == sizes
 
 
-async def test_a_bus_that_died_is_told_of_and_a_restarted_one_has_a_new_epoch(
-    cluster: Cluster,
-) -> None:
+async def test_a_restarted_bus_has_a_new_epoch_and_readers_go_on(cluster: Cluster) -> None:
     bus = RayBus.start()
+    subscription = await bus.subscribe(["task.*"])
     before = await bus.cursor()
     ray.kill(bus.actor, no_restart=False)
-    while True:
-        try:
-            after = await bus.cursor()
-            break
-        except ClusterError:
-            await asyncio.sleep(0.1)
-    assert after.epoch != before.epoch
+    async with asyncio.timeout(60):
+        while (after := await bus.cursor()).epoch == before.epoch:  # it is told to die, not awaited
+            await asyncio.sleep(0.05)
+        await bus.publish([message("task.a", "again")])
+        assert (await anext(subscription)).payload == b"again"
     batch = await bus.poll(["t"], Cursor(epoch=before.epoch, offset=99), wait_s=0)
     assert batch.cursor.epoch == after.epoch
+    await bus.aclose()
     ray.kill(bus.actor)
+
+
+async def test_a_bus_that_is_gone_is_told_of(cluster: Cluster) -> None:
+    bus = RayBus.start()
+    subscription = await bus.subscribe(["task.*"])
+    ray.kill(bus.actor)
+    with pytest.raises(ClusterError, match="bus actor"):
+        await anext(subscription)
     with pytest.raises(ClusterError, match="bus actor"):
         await bus.publish([message("t")])
