@@ -16,6 +16,8 @@ VARIABLES = {
     "CODETETHER_DEFAULT_MODEL": "default_model",
     "CODETETHER_LOCAL_BASE_URL": "providers.local.base_url",
 }
+_MODEL = frozenset({"default_provider", "default_model"})
+"""What the environment says of these counts only where no file names a model."""
 PROJECT_FILES = ("codetether.toml", ".codetether/config.toml")
 
 
@@ -52,14 +54,17 @@ def _up_to_root(cwd: Path) -> list[Path]:
 def read_layers(cwd: Path, env: Mapping[str, str]) -> tuple[Layer, ...]:
     """The user's file, the project's files and the environment, weakest first.
 
+    The model is the exception: files win over `CODETETHER_DEFAULT_MODEL`.
+
     Raises:
         ConfigError: a file or a variable is wrong.
     """
     user_file = find_paths(env).config
     layers = [read_file(user_file, is_project=False)] if user_file.is_file() else []
     layers += [read_file(path, is_project=True) for path in project_files(cwd)]
+    has_model = any(_MODEL & layer.values.keys() for layer in layers)
     for variable, key in VARIABLES.items():
-        if env.get(variable):
+        if env.get(variable) and not (has_model and key in _MODEL):
             value = check_value(variable, key, _read(key, env[variable]))
             layers.append(Layer(origin=variable, values={key: value}))
     return tuple(layers)

@@ -65,9 +65,17 @@ def test_nearer_files_win_and_the_environment_wins_over_all(
     assert settings.swarm.max_subagents == 7
     assert _origin(settings, "swarm.max_steps") == str(user_file)
     assert _origin(settings, "default_model") == str(project / "a" / "codetether.toml")
-    settings = load(project / "a", CODETETHER_DEFAULT_MODEL="a/env")
+
+
+def test_the_environments_model_counts_where_no_file_names_one(
+    load: Load, user_file: Path, project: Path
+) -> None:
+    settings = load(project, CODETETHER_DEFAULT_MODEL="a/env")
     assert settings.default_model == "a/env"
     assert _origin(settings, "default_model") == "CODETETHER_DEFAULT_MODEL"
+    user_file.write_text('default_provider = "zai"\n')
+    settings = load(project, CODETETHER_DEFAULT_MODEL="a/env")
+    assert (settings.default_model, settings.default_provider) == (None, "zai")
 
 
 def test_files_above_the_git_root_are_not_read(load: Load, project: Path) -> None:
