@@ -577,6 +577,26 @@ async def test_a_prompt_that_the_provider_finds_too_long_is_summed_up_once_and_s
     assert result.usage.prompt_tokens == 500
 
 
+async def test_one_summary_is_made_before_the_provider_is_asked_again() -> None:
+    asked = []
+
+    async def big(arguments, ctx):
+        return "y" * 3_000
+
+    def script(request):
+        asked.append(request)
+        if len(asked) == 20:
+            return ContextOverflowError("p", "too long")
+        if len(asked) == 22:
+            return "done"
+        return says(call(str(request.step), "read", n=request.step)) if request.tools else "short"
+
+    scene = Scene(script, tools={"read": (Effect.READ, big)}, usage=Usage(prompt_tokens=0))
+    assert (await scene.turn(user("the task"))).is_success
+    assert [e.stage for e in scene.of(Compacted)] == ["summary"]
+    assert len(scene.provider.requests[-1].messages) > 3
+
+
 async def test_a_prompt_that_cannot_be_shortened_fails() -> None:
     scene = Scene(lambda _: ContextOverflowError("p", "too long"))
     result = await scene.turn(user("the task"))
