@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError, RayError
 from codetether_ray.actors.agent import KINDS, Links
 from codetether_ray.actors.calls import reason, translated
 from codetether_ray.actors.cluster import NAMESPACE
-from codetether_ray.actors.nodes import cluster_capacity
+from codetether_ray.actors.nodes import cluster_capacity, on_this_node
 from codetether_ray.core.errors import AgentLostError
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, TurnResult
@@ -29,9 +29,14 @@ class RayHost:
     and a reservation of Ray's cannot be. Leaves reserve what they were admitted with.
     """
 
-    def __init__(self, wiring: str, links: Links) -> None:
+    def __init__(self, wiring: str, links: Links, *, stays: bool = False) -> None:
+        """Wire agents by the function that `wiring` names.
+
+        `stays`: all agents live on this node, as those must whose files are here alone.
+        """
         self._wiring = wiring
         self._links = links
+        self._stays = stays
         self._counter = itertools.count(1)
         self._started: set[RayProcess] = set()
 
@@ -50,7 +55,7 @@ class RayHost:
                     max_restarts=0,
                     max_task_retries=0,
                     max_concurrency=_CALLS_AT_ONCE,
-                    scheduling_strategy="SPREAD",
+                    scheduling_strategy=on_this_node() if self._stays else "SPREAD",
                 )
                 .remote(spec, self._wiring, self._links)
             )
@@ -61,8 +66,8 @@ class RayHost:
         return process
 
     async def capacity(self) -> Capacity:
-        """All nodes together."""
-        return await asyncio.to_thread(cluster_capacity)
+        """All nodes together, or this one if agents stay on it."""
+        return await asyncio.to_thread(cluster_capacity, here_alone=self._stays)
 
     async def close(self) -> None:
         """End what was started."""

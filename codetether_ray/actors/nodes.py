@@ -1,19 +1,25 @@
 """What the nodes of a cluster have, and have free."""
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from codetether_ray.local.capacity import machine_capacity
 from codetether_ray.ports.host import Capacity
 
 
-def cluster_capacity() -> Capacity:
-    """All living nodes together, as far as Ray may use them.
+def on_this_node() -> NodeAffinitySchedulingStrategy:
+    """Where an actor goes that needs this node's files."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def cluster_capacity(*, here_alone: bool = False) -> Capacity:
+    """All living nodes together (or this one), as far as Ray may use them.
 
     Free memory is seen on this process's node; of another node, what Ray has not reserved there
     is believed to be free. Blocks for a call or two of the cluster's control service.
     """
     here = ray.get_runtime_context().get_node_id()
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = [n for n in ray.nodes() if n["Alive"] and (n["NodeID"] == here or not here_alone)]
     totals = {node["NodeID"]: _memory(node["Resources"]) for node in nodes}
     others = {node: total for node, total in totals.items() if node != here}
     local = machine_capacity()

@@ -19,6 +19,7 @@ from codetether_ray.actors.directory import RayDirectory
 from codetether_ray.actors.host import RayHost
 from codetether_ray.actors.journal import Numbers
 from codetether_ray.actors.limiter import RayLimiter
+from codetether_ray.actors.nodes import on_this_node
 from codetether_ray.actors.services import Services
 from codetether_ray.core.errors import ClusterError, JournalError
 from codetether_ray.core.events import Record
@@ -55,9 +56,12 @@ class World:
         self._services = services
         self._supervisor = supervisor
 
-    def host(self, wiring: str) -> RayHost:
-        """A host whose agents are wired by the function that `wiring` (`module:function`) names."""
-        return RayHost(wiring, Links(self._supervisor, self._services))
+    def host(self, wiring: str, *, stays: bool = False) -> RayHost:
+        """A host whose agents are wired by the function that `wiring` (`module:function`) names.
+
+        `stays`: they live on this node, where the run's files are.
+        """
+        return RayHost(wiring, Links(self._supervisor, self._services), stays=stays)
 
     def serve(self, served: Served) -> None:
         """Let agents reach the run's state; before the first agent starts."""
@@ -214,7 +218,7 @@ class RaySupervisor:
 
     @classmethod
     def start(cls, run_id: str, services: Services) -> "RaySupervisor":
-        """Make the actor. It ends with this process."""
+        """Make the actor, on this node, where the run's files are. It ends with this process."""
         actor = (
             ray.remote(Supervisor)
             .options(
@@ -224,6 +228,7 @@ class RaySupervisor:
                 max_restarts=0,
                 max_task_retries=0,
                 max_concurrency=_CALLS_AT_ONCE,
+                scheduling_strategy=on_this_node(),
             )
             .remote(run_id, services)
         )

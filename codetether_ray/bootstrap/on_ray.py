@@ -115,7 +115,7 @@ async def _home(world: World, terms: HomeTerms) -> RunHome:
     journal = await open_journal(terms)
     ledger = open_ledger(terms, clock)
     voices = Voices(journal, world.bus, terms.correlation, clock)
-    host = world.host(WIRING)
+    host = world.host(WIRING, stays=True)  # its trees are on this node alone
     runtime = HostedRuntime(
         host,
         Admission(host.capacity, clock, max_live=terms.max_live),
