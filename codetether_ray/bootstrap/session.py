@@ -56,6 +56,7 @@ async def run_session(
     settings = load_settings(wish.directory, os.environ)
     data_dir = settings.paths.data
     request = await _request(wish, settings)
+    _tell(wish, request, notice)
     with driving(data_dir, request.session_id):
         if wish.on_ray or _is_cluster_there(data_dir):
             result = await _on_ray(request, show, notice)
@@ -64,6 +65,14 @@ async def run_session(
     if wish.record is not None:
         await asyncio.to_thread(save_tape, data_dir, request.session_id, wish.record)
     return result
+
+
+def _tell(wish: SessionWish, request: SessionRequest, notice: Callable[[str], None]) -> None:
+    """Say what the user may not expect of the session that was found."""
+    if wish.continue_newest and not request.resumed:
+        notice("there is no session in this directory yet; a new one begins")
+    if Path(request.directory) != wish.directory.resolve():
+        notice(f"the session works in {request.directory}")
 
 
 def save_tape(data_dir: Path, run_id: str, path: Path) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import signal
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +87,22 @@ async def test_another_session_in_the_same_directory_is_left_alone(program: Prog
     assert "first" not in str(server.requests[-1].body["messages"])
 
 
+async def test_a_session_that_is_continued_elsewhere_says_where_it_works(
+    program: Program, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    async with ModelServer(script_of(say("one"), say("two"), say("three"))) as server:
+        first = await ask(program, server, "first", "--format", "json")
+        other = replace(program, project=elsewhere)
+        session = first.json["session_id"]
+        second = await ask(other, server, "second", "--session", session)
+        third = await ask(other, server, "third", "--continue", "--format", "json")
+    assert f"the session works in {program.project}" in second.err
+    assert "a new one begins" in third.err
+    assert third.json["session_id"] != session
+
+
 async def test_stdin_files_and_the_output_file(program: Program) -> None:
     (program.project / "note.md").write_text("# remember\n")
     (program.project / "dot.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -145,7 +163,7 @@ async def test_an_interrupt_ends_cleanly_and_prints_how_to_go_on(
 
 async def test_the_end_of_max_time_is_124(program: Program) -> None:
     async with ModelServer(_slow) as server:
-        ended = await ask(program, server, "hello", "--max-time", "3")
+        ended = await ask(program, server, "hello", "--max-time", "6")
     assert ended.code == 124
     assert "--max-time" in ended.err
     assert "codetether run --session" in ended.err

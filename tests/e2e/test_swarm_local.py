@@ -223,7 +223,7 @@ async def test_cancel_ends_a_run_that_another_process_drives(program: Program) -
 async def test_max_time_ends_a_swarm_with_124(program: Program) -> None:
     slow = SwarmModel(steps={"beta": [say("late", delay_s=60)]})
     async with ModelServer(slow) as server:
-        ended = await swarm(program, server, TASK, "--json", "--max-time", "4")
+        ended = await swarm(program, server, TASK, "--json", "--max-time", "6s")
     assert (ended.code, ended.json["outcome"]) == (124, "cancelled")
 
 
