@@ -241,11 +241,15 @@ def _to_join(
 
 def _init(arguments: dict[str, Any], *, lean: bool) -> dict[str, Any]:
     import ray  # noqa: PLC0415 - takes a second, and must see the environment
-    from ray._raylet import Config  # type: ignore[attr-defined]  # noqa: PLC0415
+    from ray._raylet import (  # type: ignore[attr-defined]  # noqa: PLC0415
+        AuthenticationTokenLoader,
+        Config,
+    )
 
     if ray.is_initialized():
         raise ClusterError("this process is connected to a Ray cluster already")
     Config.initialize("")  # reads the environment again if Ray had been imported before
+    AuthenticationTokenLoader.instance().reset_cache()  # an earlier Ray had another token
     arguments = {
         **arguments,
         "namespace": NAMESPACE,
@@ -305,6 +309,6 @@ def _worded(error: Exception, address: str) -> ClusterError:
             f"the cluster at {address} runs other versions ({details}); use the same Ray and Python"
         )
     line = text.splitlines()[0] if text else type(error).__name__
-    if address:
+    if address not in ("", "local"):
         return ClusterError(f"the Ray cluster at {address} cannot be joined: {line}")
     return ClusterError(f"Ray could not be started: {line}")

@@ -67,6 +67,17 @@ async def meet(cluster: Cluster) -> None:
     tell(private=cluster.is_private, epoch=cursor.epoch)
 
 
+async def twice(cluster: Cluster) -> None:
+    """End the Ray that was started, and start another one in the same process."""
+    await cluster.close()
+    again = await join_or_start(cluster._keeper._options)
+    try:
+        pids = await asyncio.gather(*(a.pid.remote() for a in make(1)))
+        tell(actors=len(pids), is_another=again.address != cluster.address)
+    finally:
+        await again.close()
+
+
 async def hold(cluster: Cluster) -> None:
     """Hold a head for others until the end of stdin."""
     tell(address=cluster.address)
@@ -90,7 +101,8 @@ async def main(mode: str, data_dir: str, address: str = "") -> None:
         if mode.startswith("many"):
             await many(cluster, int(mode.removeprefix("many")))
         else:
-            await {"linger": linger, "meet": meet, "hold": hold}[mode](cluster)
+            modes = {"linger": linger, "meet": meet, "hold": hold, "twice": twice}
+            await modes[mode](cluster)
     finally:
         await cluster.close()
 

@@ -69,6 +69,12 @@ def test_making_and_losing_actors_prints_nothing(count: int, data_dir: Path) -> 
     assert "Started a local Ray instance" in (data_dir / "ray.log").read_text()
 
 
+def test_a_process_may_start_one_ray_after_another(data_dir: Path) -> None:
+    out, err = run("twice", data_dir, "local")
+    assert out == {"actors": 1, "is_another": True}
+    assert err == ""
+
+
 @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM])
 def test_a_driver_that_dies_leaves_no_process_and_no_directory(
     death: signal.Signals, data_dir: Path
