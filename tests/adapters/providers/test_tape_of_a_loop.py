@@ -14,8 +14,8 @@ from codetether_ray.core.models import ModelInfo, ModelRequest
 from codetether_ray.core.usage import Usage
 from codetether_ray.providers.tape import Tape, TapeProvider, load, tape_from_records
 from codetether_ray.testing.fakes import make_spec
+from tests.adapters.providers.asking import EagerClock
 from tests.unit.agent.scenes import Scene, call, says
-from tests.unit.providers.asking import EagerClock
 
 INFO = ModelInfo(id="m", provider="x", context_window=4_000, max_output_tokens=500)
 SPEC = make_spec(model="x/m", max_output_tokens=500)

@@ -11,7 +11,7 @@ from codetether_ray.workspace import open_workspace
 from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.repository import find_repository
 from codetether_ray.workspace.snapshot import Limits, is_matched
-from tests.unit.workspace.repos import RUN, SLUG, Repo, commit_as_agent, git
+from tests.adapters.workspace.repos import RUN, SLUG, Repo, commit_as_agent, git
 
 pytestmark = pytest.mark.matrix  # each case takes dozens of git commands
 Opened = Callable[..., GitWorkspace]

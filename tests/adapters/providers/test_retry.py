@@ -17,7 +17,7 @@ from codetether_ray.core.models import (
 )
 from codetether_ray.providers.retry import Retrying
 from codetether_ray.testing.clock import FakeClock
-from tests.unit.providers.asking import EagerClock, request
+from tests.adapters.providers.asking import EagerClock, request
 
 
 class Moody:

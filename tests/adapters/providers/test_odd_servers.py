@@ -20,7 +20,7 @@ from codetether_ray.core.usage import Usage
 from codetether_ray.providers.failures import failure, failure_in_body
 from codetether_ray.providers.openai import OpenAIAssembler
 from codetether_ray.providers.sse import SseEvent
-from tests.unit.providers.asking import request
+from tests.adapters.providers.asking import request
 
 
 def _assembled(*chunks: dict[str, Any] | str) -> ModelResponse:

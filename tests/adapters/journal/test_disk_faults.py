@@ -9,8 +9,8 @@ from codetether_ray.core.errors import JournalError
 from codetether_ray.journal.reader import read_records
 from codetether_ray.journal.segments import list_segments, run_directory
 from codetether_ray.local.journal import LocalJournal
+from tests.adapters.journal.disks import ScriptedDisk
 from tests.contracts.journal import RUN, note, record
-from tests.unit.journal.disks import ScriptedDisk
 
 
 async def test_a_full_disk_fails_the_append_and_everything_after_it(tmp_path: Path) -> None:

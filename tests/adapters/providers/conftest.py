@@ -10,7 +10,7 @@ from codetether_ray.ports.secrets import ProviderSecret
 from codetether_ray.providers.http import Clocks, HttpClient
 from codetether_ray.providers.registry import open_provider, parse_model
 from codetether_ray.testing.model_server import ModelServer
-from tests.unit.providers.asking import KEY, Connect, EagerClock
+from tests.adapters.providers.asking import KEY, Connect, EagerClock
 
 
 @pytest.fixture

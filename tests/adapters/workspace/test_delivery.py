@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.workspace.git import GitWorkspace
-from tests.unit.workspace.repos import SLUG, Repo, write
+from tests.adapters.workspace.repos import SLUG, Repo, write
 
 pytestmark = pytest.mark.matrix  # each case takes dozens of git commands
 Opened = Callable[..., GitWorkspace]

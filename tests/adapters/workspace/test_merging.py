@@ -8,7 +8,7 @@ import pytest
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.ports.workspace import Commit, Tree
 from codetether_ray.workspace.git import GitWorkspace
-from tests.unit.workspace.repos import SLUG, Repo, commit_as_agent, git, write
+from tests.adapters.workspace.repos import SLUG, Repo, commit_as_agent, git, write
 
 pytestmark = pytest.mark.matrix  # each case takes dozens of git commands
 Opened = Callable[..., GitWorkspace]

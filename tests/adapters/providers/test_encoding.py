@@ -23,7 +23,7 @@ from codetether_ray.providers.openai import OpenAIWire
 from codetether_ray.providers.profiles import PROFILES
 from codetether_ray.testing.model_check import complaint
 from codetether_ray.testing.model_server import ModelServer, Reply, say, script_of
-from tests.unit.providers.asking import READ, WIRES, Connect, request, response_of
+from tests.adapters.providers.asking import READ, WIRES, Connect, request, response_of
 
 CALLS = (
     ToolCall(id="c1", name="read_file", arguments='{"path": "a"}'),

@@ -6,8 +6,8 @@ import pytest
 from codetether_ray.ports.workspace import Workspace
 from codetether_ray.workspace.copy import CopyWorkspace
 from codetether_ray.workspace.git import GitWorkspace
+from tests.adapters.workspace.repos import RUN, Repo, write
 from tests.contracts.workspace import FILES, WorkspaceContract
-from tests.unit.workspace.repos import RUN, Repo, write
 
 
 class TestGitWorkspace(WorkspaceContract):

@@ -12,7 +12,7 @@ from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.ports.sandbox import Completed
 from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.ports import COUNT, FIRST, LAST, PortRanges
-from tests.unit.workspace.repos import RUN, SLUG, Repo, git
+from tests.adapters.workspace.repos import RUN, SLUG, Repo, git
 
 pytestmark = pytest.mark.matrix  # each case takes dozens of git commands
 Opened = Callable[..., GitWorkspace]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from codetether_ray.workspace.git import GitWorkspace
-from tests.unit.workspace.repos import RUN, Repo
+from tests.adapters.workspace.repos import RUN, Repo
 
 FILES = {"a.txt": "a1\na2\na3\n", "b.txt": "b1\n", "src/c.py": "c = 1\n", ".gitignore": "*.log\n"}
 

@@ -11,7 +11,7 @@ from codetether_ray.workspace.git_command import Git, agent_environment, shorten
 from codetether_ray.workspace.locks import RepositoryLock
 from codetether_ray.workspace.names import run_slug, split_branch
 from codetether_ray.workspace.status import parse_status
-from tests.unit.workspace.repos import Repo
+from tests.adapters.workspace.repos import Repo
 
 
 async def test_variables_of_an_outer_git_do_not_lead_elsewhere(

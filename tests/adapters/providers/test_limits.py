@@ -7,7 +7,7 @@ from codetether_ray.providers.limits import feedback, retry_after, wait_asked
 from codetether_ray.providers.permits import Permits
 from codetether_ray.testing.clock import FakeClock
 from codetether_ray.testing.model_server import ModelServer, Reply, fail, say, script_of
-from tests.unit.providers.asking import Connect, EagerClock, request, response_of
+from tests.adapters.providers.asking import Connect, EagerClock, request, response_of
 
 NOW = 1_790_000_000.0  # 2026-09-21T14:13:20Z
 

@@ -15,8 +15,8 @@ from codetether_ray.journal.encode import members
 from codetether_ray.journal.lines import LineError, Position
 from codetether_ray.journal.reader import read_records
 from codetether_ray.journal.segments import run_directory
+from tests.adapters.journal.streams import new_stream, small_run
 from tests.contracts.journal import RUN, WHERE, note, record
-from tests.unit.journal.streams import new_stream, small_run
 
 _GOLDEN = Path(__file__).with_name("golden-v1.jsonl")
 

@@ -24,7 +24,7 @@ from codetether_ray.testing.model_server import (
     script_of,
     spoil,
 )
-from tests.unit.providers.asking import (
+from tests.adapters.providers.asking import (
     WIRES,
     Connect,
     EagerClock,

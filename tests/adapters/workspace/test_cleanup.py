@@ -12,7 +12,7 @@ from codetether_ray.workspace import open_workspace
 from codetether_ray.workspace.cleanup import Cleanup, clean, clean_copies
 from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.repository import find_repository
-from tests.unit.workspace.repos import RUN, SLUG, Repo
+from tests.adapters.workspace.repos import RUN, SLUG, Repo
 
 pytestmark = pytest.mark.matrix  # each case takes dozens of git commands
 Opened = Callable[..., GitWorkspace]

@@ -13,7 +13,7 @@ from codetether_ray.ports.secrets import ProviderSecret
 from codetether_ray.providers.http import HttpClient
 from codetether_ray.providers.registry import open_provider, parse_model
 from codetether_ray.testing.model_server import ModelServer, Reply, ToolUse, say, script_of
-from tests.unit.providers.asking import (
+from tests.adapters.providers.asking import (
     KEY,
     WIRES,
     Connect,

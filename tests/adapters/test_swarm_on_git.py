@@ -10,8 +10,8 @@ from codetether_ray.swarm.result import SwarmResult
 from codetether_ray.testing.clock import FakeClock
 from codetether_ray.testing.fakes import MemoryPublisher, make_spec
 from codetether_ray.workspace.open import open_workspace
+from tests.adapters.workspace.repos import Repo
 from tests.unit.swarm.world import Behaviour, ScriptedRuntime, completed, plan_of
-from tests.unit.workspace.repos import Repo
 
 RUN = "swm_0mabc12345_deadbeef"
 PLAN = plan_of(

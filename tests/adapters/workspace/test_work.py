@@ -8,7 +8,7 @@ import pytest
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.snapshot import Limits
-from tests.unit.workspace.repos import SLUG, Repo, commit_as_agent, git
+from tests.adapters.workspace.repos import SLUG, Repo, commit_as_agent, git
 
 pytestmark = pytest.mark.matrix  # each case takes dozens of git commands
 Opened = Callable[..., GitWorkspace]

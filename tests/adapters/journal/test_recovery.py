@@ -17,9 +17,9 @@ from codetether_ray.journal.recovery import Recovered, recover
 from codetether_ray.journal.scan import RunScan
 from codetether_ray.journal.segments import list_segments, sealed_name
 from codetether_ray.local.journal import LocalJournal
+from tests.adapters.journal.disks import QuickDisk
+from tests.adapters.journal.streams import Written, small_run
 from tests.contracts.journal import RUN, note, record
-from tests.unit.journal.disks import QuickDisk
-from tests.unit.journal.streams import Written, small_run
 
 
 def _run(data_dir: Path) -> Written:

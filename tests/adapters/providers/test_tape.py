@@ -47,7 +47,7 @@ from codetether_ray.providers.registry import open_provider
 from codetether_ray.providers.tape import NORMALISERS, Tape, TapeProvider, load, tape_from_records
 from codetether_ray.testing.clock import FakeClock
 from codetether_ray.testing.fakes import make_spec
-from tests.unit.providers.asking import READ, EagerClock, events_of, request
+from tests.adapters.providers.asking import READ, EagerClock, events_of, request
 
 CALL = ToolCall(id="c1", name="read_file", arguments='{"path": "a.py"}')
 SAID = "1 passed in 0.02s at /tmp/run-1/a.py (object at 0x7f01, commit a6382c9)"
