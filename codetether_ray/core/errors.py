@@ -142,6 +142,19 @@ class MalformedResponseError(ModelError):
     is_retryable = True
 
 
+class TapeError(CodetetherError):
+    """A tape cannot be read: where, and why."""
+
+    exit_code = 2
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(path, detail)
+        self.path, self.detail = path, detail
+
+    def __str__(self) -> str:
+        return f"cannot replay the tape {self.path}: {self.detail}"
+
+
 class TapeDepartureError(CodetetherError):
     """A replayed run asked for something else than was recorded."""
 
