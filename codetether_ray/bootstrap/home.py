@@ -20,6 +20,7 @@ from codetether_ray.local.runtime import HostedRuntime
 from codetether_ray.local.shares import LocalShares
 from codetether_ray.ports.bus import Bus
 from codetether_ray.ports.clock import Clock
+from codetether_ray.ports.host import AgentHost
 from codetether_ray.ports.journal import Journal
 
 RUN_AGENT = "run"
@@ -64,6 +65,8 @@ class HomeTerms:
     budget: Budget
     max_live: int | None = None
     """How many agents may live at once, whatever fits."""
+    max_memory_bytes: int | None = None
+    """What all agents together may take, whatever there is."""
     spent: Spend | None = None
     """What earlier tries of this run have spent."""
 
@@ -112,7 +115,7 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
     host = LocalHost(links, build_parts)
     runtime = HostedRuntime(
         host,
-        Admission(host.capacity, clock, max_live=terms.max_live),
+        open_admission(host, terms, clock),
         ledger,
         voices.of_agent,
         clock,
@@ -125,6 +128,13 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
         runtime=runtime,
         voices=voices,
         clock=clock,
+    )
+
+
+def open_admission(host: AgentHost, terms: HomeTerms, clock: Clock) -> Admission:
+    """Who may start, by what there is and what the terms allow."""
+    return Admission(
+        host.capacity, clock, max_live=terms.max_live, max_memory_bytes=terms.max_memory_bytes
     )
 
 

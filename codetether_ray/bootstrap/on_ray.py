@@ -11,10 +11,16 @@ from codetether_ray.actors.services import start_services
 from codetether_ray.actors.supervisor import RaySupervisor, Served, World
 from codetether_ray.bootstrap.agents import WIRING
 from codetether_ray.bootstrap.follow import Follower, Show
-from codetether_ray.bootstrap.home import HomeTerms, RunHome, Voices, open_journal, open_ledger
+from codetether_ray.bootstrap.home import (
+    HomeTerms,
+    RunHome,
+    Voices,
+    open_admission,
+    open_journal,
+    open_ledger,
+)
 from codetether_ray.bootstrap.session_home import SessionRequest, SessionResult, session_in_home
 from codetether_ray.core.codec import JsonObject
-from codetether_ray.local.admission import Admission
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.runtime import HostedRuntime
 from codetether_ray.local.shares import LocalShares
@@ -33,6 +39,7 @@ async def drive(
     ask: Callable[[Any], Awaitable[Any]],
     notice: Callable[[str], None],
     dashboard: bool = False,
+    memory_bytes: int | None = None,
 ) -> Any:
     """Do a run in a supervisor, and follow it; cancelled, wait for the run's own last word.
 
@@ -45,6 +52,7 @@ async def drive(
             address=os.environ.get("RAY_ADDRESS", ""),
             log_path=data_dir / "logs" / f"{run_id}.ray.log",
             dashboard=dashboard,
+            memory_bytes=memory_bytes,
         ),
         notice,
     )
@@ -118,7 +126,7 @@ async def _home(world: World, terms: HomeTerms) -> RunHome:
     host = world.host(WIRING, stays=True)  # its trees are on this node alone
     runtime = HostedRuntime(
         host,
-        Admission(host.capacity, clock, max_live=terms.max_live),
+        open_admission(host, terms, clock),
         ledger,
         voices.of_agent,
         clock,

@@ -29,6 +29,15 @@ from codetether_ray.swarm.plan import Plan
 Decide = Callable[[Plan, Estimate], Awaitable[bool]]
 """Asks somebody whether a plan shall be carried out."""
 
+_MAY_CHANGE = (
+    "max_steps",
+    "timeout_s",
+    "total_memory_bytes",
+    "parallel",
+    "retry_for_s",
+    "wait_quota_s",
+)
+"""Terms that a resumed swarm may be given anew."""
 _AGENTS_PER_SUBTASK = 10
 """A tree may hold this many agents for each sub-agent that the plan may have."""
 
@@ -48,6 +57,7 @@ class SwarmWish:
     max_depth: int | None = None
     timeout_s: float | None = None
     memory_bytes: int | None = None
+    total_memory_bytes: int | None = None
     parallel: int | None = None
     retry_for_s: float | None = None
     wait_quota_s: float | None = None
@@ -119,6 +129,7 @@ async def _on_ray(
         ask=ask,
         notice=notice,
         dashboard=dashboard,
+        memory_bytes=request.total_memory_bytes,
     )
     return answer
 
@@ -160,6 +171,7 @@ def _new(wish: SwarmWish, settings: Settings, model: ChosenModel) -> SwarmReques
         max_depth=swarm.max_depth if wish.max_depth is None else wish.max_depth,
         timeout_s=wish.timeout_s or swarm.timeout_s,
         memory_bytes=wish.memory_bytes or swarm.memory_bytes,
+        total_memory_bytes=wish.total_memory_bytes or swarm.total_memory_bytes,
         parallel=wish.parallel,
         retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
         wait_quota_s=agent.wait_quota_s if wish.wait_quota_s is None else wish.wait_quota_s,
@@ -173,11 +185,7 @@ def _new(wish: SwarmWish, settings: Settings, model: ChosenModel) -> SwarmReques
 
 
 def _resumed(old: SwarmRequest, wish: SwarmWish, model: ChosenModel) -> SwarmRequest:
-    given = {
-        name: value
-        for name in ("max_steps", "timeout_s", "parallel", "retry_for_s", "wait_quota_s")
-        if (value := getattr(wish, name)) is not None
-    }
+    given = {name: value for name in _MAY_CHANGE if (value := getattr(wish, name)) is not None}
     return replace(
         old,
         **given,

@@ -64,6 +64,7 @@ def home_terms(request: SwarmRequest) -> HomeTerms:
         data_dir=data_dir,
         budget=request.budget,
         max_live=request.parallel,
+        max_memory_bytes=request.total_memory_bytes,
         spent=spent,
     )
 

@@ -30,6 +30,8 @@ class SwarmRequest:
     max_depth: int = 3
     timeout_s: float = 300.0
     memory_bytes: int = 200_000_000
+    total_memory_bytes: int | None = None
+    """What all agents together may take; None: what there is."""
     parallel: int | None = None
     """How many agents may live at once, whatever fits."""
     retry_for_s: float = 300.0

@@ -61,6 +61,14 @@ _COUNT = click.IntRange(min=1)
     metavar="SIZE",
     help="Memory set aside for one agent with its tools.  [default: swarm.memory, 200MB]",
 )
+@click.option(
+    "--memory",
+    "total_memory",
+    type=options.SIZE,
+    metavar="SIZE",
+    help="Memory that all agents together may take; the rest of them wait.  "
+    "[default: swarm.total_memory, what there is]",
+)
 @click.option("--parallel", type=_COUNT, metavar="N", help="Agents that may live at once.")
 @options.limits
 @click.option("--plan", "show_plan", is_flag=True, help="Show the plan and ask before it begins.")
@@ -127,6 +135,7 @@ def _wish(task: str, given: dict[str, Any]) -> Any:
         max_depth=given["max_depth"],
         timeout_s=given["timeout"],
         memory_bytes=given["memory"],
+        total_memory_bytes=given["total_memory"],
         parallel=given["parallel"],
         retry_for_s=given["retry_for"],
         wait_quota_s=given["wait_quota"],

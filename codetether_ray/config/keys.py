@@ -91,6 +91,12 @@ _TABLE = (
         default=200_000_000,
         help="Memory set aside for one sub-agent with its tools.",
     ),
+    Key(
+        name="swarm.total_memory",
+        kind=SIZE,
+        default=None,
+        help="Memory that all agents of a swarm together may take; unset: what there is.",
+    ),
     Key(name="agent.max_steps", kind=whole(1), default=50, help="Steps of one turn."),
     Key(name="agent.max_tool_calls", kind=whole(1), default=500, help="Tool calls of one turn."),
     Key(

@@ -32,6 +32,8 @@ class SwarmSettings:
     max_depth: int = 3
     timeout_s: float = 300.0
     memory_bytes: int = 200_000_000
+    total_memory_bytes: int | None = None
+    """None: what there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +163,7 @@ def _swarm(values: Mapping[str, Value]) -> SwarmSettings:
         max_depth=cast("int", values["swarm.max_depth"]),
         timeout_s=cast("float", values["swarm.timeout"]),
         memory_bytes=cast("int", values["swarm.memory"]),
+        total_memory_bytes=cast("int | None", values["swarm.total_memory"]),
     )
 
 

@@ -62,11 +62,14 @@ class Admission:
         clock: Clock,
         *,
         max_live: int | None = None,
+        max_memory_bytes: int | None = None,
         floor_bytes: int = _FLOOR_BYTES,
     ) -> None:
+        """Ask `capacity` what there is; hand out no more than the limits, where they are given."""
         self._look = capacity
         self._clock = clock
         self._max_live = max_live
+        self._max_memory = max_memory_bytes
         self._floor = floor_bytes
         self._order = itertools.count()
         self._queue: list[tuple[int, int, int, _Waiter]] = []
@@ -206,7 +209,7 @@ class Admission:
         await asyncio.shield(self._looking)
 
     async def _look_now(self) -> None:
-        self._seen = await self._look()
+        self._seen = (await self._look()).within(self._max_memory)
         self._seen_at = self._clock.monotonic()
         self._memory_when_seen = self._memory
 

@@ -1,6 +1,6 @@
 """Where one agent's process lives. The runtime decides who may start; a host starts it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from codetether_ray.core.messages import Message
@@ -18,6 +18,16 @@ class Capacity:
     memory_bytes: int
     free_memory_bytes: int
     largest_memory_bytes: int
+
+    def within(self, memory_bytes: int | None) -> "Capacity":
+        """The same where agents may take no more than `memory_bytes` together (None: all)."""
+        if memory_bytes is None:
+            return self
+        return replace(
+            self,
+            memory_bytes=min(self.memory_bytes, memory_bytes),
+            largest_memory_bytes=min(self.largest_memory_bytes, memory_bytes),
+        )
 
 
 class AgentProcess(Protocol):

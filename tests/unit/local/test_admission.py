@@ -51,6 +51,18 @@ async def _hold(admission: Admission, need: Need, peak: list[int], turns: int = 
     permit.release()
 
 
+async def test_what_all_may_take_is_a_limit_of_its_own_and_of_what_one_may_ask_for() -> None:
+    admission = Admission(Machine(), FakeClock(), max_memory_bytes=5 * GB)
+    peak: list[int] = []
+    await asyncio.gather(*(_hold(admission, Need(memory_bytes=2 * GB), peak) for _ in range(9)))
+    assert (len(peak), max(peak)) == (9, 2)
+    with pytest.raises(InfeasibleError):
+        await admission.acquire(Need(memory_bytes=6 * GB))
+    small = Admission(Machine(_memory(1, 2 * GB)), FakeClock(), max_memory_bytes=5 * GB)
+    with pytest.raises(InfeasibleError):  # what may be taken need not be there
+        await small.acquire(Need(memory_bytes=3 * GB))
+
+
 async def test_with_memory_for_eight_at_most_eight_of_two_hundred_live_and_all_finish() -> None:
     admission = _admission(Machine(_memory(8, 2 * GB)))
     peak: list[int] = []
