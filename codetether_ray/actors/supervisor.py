@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import ray
+from ray.exceptions import RayActorError, RayError
 
 from codetether_ray.actors.agent import Links
 from codetether_ray.actors.bus import RayBus
-from codetether_ray.actors.calls import ask
+from codetether_ray.actors.calls import ask, reason, translated
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.directory import RayDirectory
 from codetether_ray.actors.host import RayHost
@@ -21,7 +22,7 @@ from codetether_ray.actors.journal import Numbers
 from codetether_ray.actors.limiter import RayLimiter
 from codetether_ray.actors.nodes import on_this_node
 from codetether_ray.actors.services import Services
-from codetether_ray.core.errors import ClusterError, JournalError
+from codetether_ray.core.errors import ClusterError, JournalError, RunLostError
 from codetether_ray.core.events import Record
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.core.usage import Budget, Spend
@@ -239,9 +240,15 @@ class RaySupervisor:
 
         Raises:
             CodetetherError: what the run raised.
-            ClusterError: the supervisor died, or the run was cancelled and gave no result.
+            RunLostError: the supervisor died.
+            ClusterError: the run was cancelled and gave no result.
         """
-        return await ask(self.actor.run.remote(function, options), f"the supervisor of {self}")
+        try:
+            return await self.actor.run.remote(function, options)
+        except RayActorError as error:
+            raise RunLostError(self.run_id, reason(error)) from error
+        except RayError as error:
+            raise translated(error, f"the supervisor of {self}") from error
 
     async def cancel(self) -> bool:
         """Cancel the run; `run` answers when it has ended. False if it was over."""

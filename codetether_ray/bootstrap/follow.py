@@ -16,10 +16,20 @@ _PATTERNS = ("agent.*.events",)  # every event of every agent, the run's own inc
 _POLL_S = 20.0
 
 
-class Follower:
-    """Shows every event that is published between `start` and `finish`, once and in order."""
+def _ignore(notice: str) -> None:
+    """Nobody wants notices."""
 
-    def __init__(self, bus: Bus, run_id: str, show: Show) -> None:
+
+class Follower:
+    """Shows every event that is published between `start` and `finish`, once and in order.
+
+    `notice` is told, in a sentence, when the bus has dropped what was not shown yet.
+    """
+
+    def __init__(
+        self, bus: Bus, run_id: str, show: Show, notice: Callable[[str], None] = _ignore
+    ) -> None:
+        self._notice = notice
         self._bus = bus
         self._run_id = run_id
         self._show = show
@@ -49,9 +59,18 @@ class Follower:
     def _take(self, batch: Batch) -> bool:
         """Show a batch; whether there may be more now."""
         is_progress = bool(batch.envelopes) or batch.cursor != self._cursor
+        self._tell_lost(batch)
         self._cursor = batch.cursor
         for envelope in batch.envelopes:
             data = json.loads(envelope.payload)
             if data.get("run_id") == self._run_id:
                 self._show(Record.from_json(data))
         return is_progress and batch.lag > 0
+
+    def _tell_lost(self, batch: Batch) -> None:
+        if batch.cursor.epoch != self._cursor.epoch:
+            self._notice("the bus was started anew; some events are in the journal alone")
+        elif batch.lost:
+            self._notice(
+                f"{batch.lost} events came faster than they could be shown; they are in the journal"
+            )

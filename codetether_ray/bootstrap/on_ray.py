@@ -21,6 +21,7 @@ from codetether_ray.bootstrap.home import (
 )
 from codetether_ray.bootstrap.session_home import SessionRequest, SessionResult, session_in_home
 from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.errors import RunLostError
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.runtime import HostedRuntime
 from codetether_ray.local.shares import LocalShares
@@ -40,10 +41,14 @@ async def drive(
     notice: Callable[[str], None],
     dashboard: bool = False,
     memory_bytes: int | None = None,
+    go_on: str = "",
 ) -> Any:
     """Do a run in a supervisor, and follow it; cancelled, wait for the run's own last word.
 
+    `go_on` is the command that goes on with the run, should its supervisor die.
+
     Raises:
+        RunLostError: its supervisor died.
         CodetetherError: no cluster, or what the run raised.
     """
     cluster = await join_or_start(
@@ -61,10 +66,12 @@ async def drive(
             notice(f"Ray's dashboard: {cluster.dashboard_url}")
         services = start_services(is_private=cluster.is_private)
         bus = services.bus()
-        follower = Follower(bus, run_id, show)
+        follower = Follower(bus, run_id, show, notice)
         try:
             await follower.start()
             return await _supervised(RaySupervisor.start(run_id, services), function, options, ask)
+        except RunLostError as lost:
+            raise RunLostError(lost.run_id, lost.reason, go_on) from lost
         finally:
             await follower.finish()
             await bus.aclose()

@@ -113,6 +113,7 @@ async def _on_ray(
         show=show,
         ask=ask,
         notice=notice,
+        go_on=f'codetether run --session {request.session_id} "go on"',
     )
     return answer
 

@@ -130,6 +130,7 @@ async def _on_ray(
         notice=notice,
         dashboard=dashboard,
         memory_bytes=request.total_memory_bytes,
+        go_on=f"codetether swarm --resume {request.swarm_id}",
     )
     return answer
 

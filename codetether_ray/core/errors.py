@@ -230,6 +230,21 @@ class ClusterError(CodetetherError):
     """Ray could not be started or joined; the sentence says what to do."""
 
 
+class RunLostError(ClusterError):
+    """The process that a run lived in died; its journal has what was finished."""
+
+    def __init__(self, run_id: str, reason: str, go_on: str = "") -> None:
+        super().__init__(run_id, reason, go_on)
+        self.run_id, self.reason, self.go_on = run_id, reason, go_on
+
+    def __str__(self) -> str:
+        how = f"; go on with: {self.go_on}" if self.go_on else ""
+        return (
+            f"the supervisor of {self.run_id} is gone ({self.reason}) and its agents with it; "
+            f"finished work is kept{how}"
+        )
+
+
 class UnfinishedAnswerError(CodetetherError):
     """A model ended again and again without an answer: cut, empty, filtered."""
 

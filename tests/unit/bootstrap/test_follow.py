@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 
 from codetether_ray.bootstrap.follow import Follower
 from codetether_ray.core.events import Record, Warned
 from codetether_ray.core.spec import Correlation
 from codetether_ray.core.topics import topic
 from codetether_ray.local.bus import LocalBus
-from codetether_ray.ports.bus import Envelope
+from codetether_ray.ports.bus import Batch, Cursor, Envelope
 
 
 def said(text: str, *, run_id: str = "mine", agent: str = "main") -> Envelope:
@@ -60,3 +61,45 @@ async def test_more_than_one_batch_is_drained_at_the_end() -> None:
 
 async def test_finishing_what_never_started_does_nothing() -> None:
     await Follower(LocalBus(), "mine", Seen()).finish()
+
+
+async def test_events_that_the_bus_dropped_are_told_of() -> None:
+    bus, seen, told = LocalBus(capacity=8), Seen(), []
+    follower = Follower(bus, "mine", seen, told.append)
+    await follower.start()
+    await bus.publish([said(str(number)) for number in range(20)])
+    await follower.finish()
+    assert seen.texts == [str(number) for number in range(12, 20)]
+    assert len(told) == 1
+    assert told[0].startswith("12 events")
+
+
+async def test_a_bus_that_began_anew_is_told_of_and_followed() -> None:
+    first, second = LocalBus(), LocalBus()
+    bus, seen, told = Replaced(first), Seen(), []
+    follower = Follower(bus, "mine", seen, told.append)
+    await follower.start()
+    await second.publish([said("after")])
+    bus.now = second
+    await follower.finish()
+    assert seen.texts == ["after"]
+    assert len(told) == 1
+    assert "anew" in told[0]
+
+
+class Replaced:
+    """A bus whose log is lost on the way."""
+
+    def __init__(self, now: LocalBus) -> None:
+        self.now = now
+
+    async def cursor(self) -> Cursor:
+        return await self.now.cursor()
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> int:
+        return await self.now.publish(envelopes)
+
+    async def poll(
+        self, patterns: Sequence[str], cursor: Cursor, *, limit: int = 1000, wait_s: float = 20.0
+    ) -> Batch:
+        return await self.now.poll(patterns, cursor, limit=limit, wait_s=wait_s)
