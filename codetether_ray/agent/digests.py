@@ -1,18 +1,16 @@
 """Digests that tell two prompts apart: of the stable prefix, and chained over the messages."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 
-from codetether_ray.core.codec import encode
+from codetether_ray.core.jsontext import json_text
 from codetether_ray.core.messages import Message
 from codetether_ray.core.models import ToolSchema
 
 
 def prefix_digest(system: str, tools: Sequence[ToolSchema]) -> str:
     """SHA-256 of the system prompt and the tools, in hexadecimal."""
-    prefix = [system, [[t.name, t.description, t.parameters] for t in tools]]
-    return hashlib.sha256(_bytes(prefix)).hexdigest()
+    return hashlib.sha256(_bytes([system, list(tools)])).hexdigest()
 
 
 class MessageChain:
@@ -33,11 +31,11 @@ class MessageChain:
         del self._messages[known:], self._digests[known:]
         last = self._digests[-1] if self._digests else self._prefix
         for message in messages[known:]:
-            last = hashlib.sha256(last.encode() + _bytes(encode(message))).hexdigest()
+            last = hashlib.sha256(last.encode() + _bytes(message)).hexdigest()
             self._messages.append(message)
             self._digests.append(last)
         return last
 
 
 def _bytes(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return json_text(value).encode("utf-8", "surrogatepass")

@@ -1,6 +1,5 @@
 """How many tokens a text may come to: four characters each, before calibration."""
 
-import json
 from collections.abc import Iterable
 
 from codetether_ray.core.messages import File, Image, Message, Part, Reasoning, ToolCall, ToolResult
@@ -28,11 +27,7 @@ def of_messages(messages: Iterable[Message]) -> int:
 
 def of_prefix(system: str, tools: Iterable[ToolSchema]) -> int:
     """Tokens of a system prompt and tool schemas."""
-    schemas = sum(
-        of_text(tool.name + tool.description) + of_text(json.dumps(tool.parameters))
-        for tool in tools
-    )
-    return of_text(system) + schemas
+    return of_text(system) + sum(of_text(tool.json_text) for tool in tools)
 
 
 def _of_part(part: Part) -> int:

@@ -17,7 +17,8 @@ JsonObject = dict[str, JsonValue]
 T = TypeVar("T")
 
 
-def _default(field: Field[Any]) -> object:
+def default_of(field: Field[Any]) -> object:
+    """A field's default, made anew where it has a factory; MISSING if it has none."""
     if field.default is not MISSING:
         return field.default
     return field.default_factory() if field.default_factory is not MISSING else MISSING
@@ -54,7 +55,7 @@ def _encoder(kind: Any) -> Callable[[Any], JsonValue]:
 def _object_encoder(kind: Any) -> Callable[[Any], JsonValue]:
     tag = getattr(kind, "tag", None)
     head: JsonObject = {} if tag is None else {"type": tag}
-    layout = tuple((f.name, _default(f)) for f in fields(kind))
+    layout = tuple((f.name, default_of(f)) for f in fields(kind))
     scalars = _SCALARS
 
     def write(value: Any) -> JsonValue:
@@ -118,7 +119,7 @@ def _union(members: tuple[Any, ...]) -> Callable[[Any], Any]:
 def _object(cls: Any) -> Callable[[Any], Any]:
     hints = typing.get_type_hints(cls, localns={"JsonValue": Any})
     readers = {f.name: _decoder(hints[f.name]) for f in fields(cls)}
-    required = {f.name for f in fields(cls) if _default(f) is MISSING}
+    required = {f.name for f in fields(cls) if default_of(f) is MISSING}
 
     def read(data: Any) -> Any:
         missing = required - data.keys()

@@ -3,7 +3,6 @@
 An event's `tag` is its kind in the journal and on the bus.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from codetether_ray.core.codec import JsonObject, decode, encode_object
+from codetether_ray.core.jsontext import json_text, untagged_text
 from codetether_ray.core.messages import Message, ToolCall, ToolResult
 from codetether_ray.core.models import ModelResponse, ToolSchema
 from codetether_ray.core.spec import AgentSpec, Correlation, TurnResult
@@ -316,13 +316,10 @@ DURABLE: Mapping[str, type] = MappingProxyType({c.tag: c for c in DurableEvent._
 LIVE: Mapping[str, type] = MappingProxyType({c.tag: c for c in LiveEvent.__args__})
 
 
-_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-
-
 @lru_cache(maxsize=4096)
 def correlation_members(correlation: Correlation) -> str:
     """The members of a correlation as JSON text, each followed by a comma."""
-    return _dumps(encode_object(correlation))[1:-1] + ","
+    return json_text(correlation)[1:-1] + ","
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,16 +348,14 @@ class Record:
         """
         if self.payload:
             return self.payload
-        members = encode_object(self.event)
-        del members["type"]
-        return _dumps(members)
+        return untagged_text(self.event)
 
     def to_text(self) -> str:
         """`to_json`'s object as JSON text."""
         return (
             f'{{{correlation_members(self.correlation)}"seq":{self.seq},'
             f'"agent_seq":{self.agent_seq},"time":{round(self.time, 6)!r},'
-            f'"agent":{_dumps(self.agent)},"kind":"{self.event.tag}",'
+            f'"agent":{json_text(self.agent)},"kind":"{self.event.tag}",'
             f'"payload":{self.payload_text()}}}'
         )
 

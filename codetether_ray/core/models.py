@@ -1,9 +1,11 @@
 """What is asked of a model and what it answers."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.jsontext import object_text
 from codetether_ray.core.messages import Message
 from codetether_ray.core.usage import Price, Usage
 
@@ -21,13 +23,18 @@ class ModelRef:
         return f"{self.provider}/{self.model}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ToolSchema:
     """A tool as the model sees it. `parameters` is a JSON Schema of an object."""
 
     name: str
     description: str
     parameters: JsonObject
+
+    @cached_property
+    def json_text(self) -> str:
+        """Its JSON text, made once: it stands in the journal of every agent."""
+        return object_text(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

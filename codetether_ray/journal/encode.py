@@ -8,11 +8,11 @@ from typing import Any, cast
 from codetether_ray.core.codec import JsonObject, JsonValue
 from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import Record, correlation_members
+from codetether_ray.core.jsontext import json_text
 from codetether_ray.core.spec import Correlation
 from codetether_ray.journal.blobs import INLINE_BYTES, Blob, load_blob, make_blob
 
 _FRAMING = frozenset({"v", "gen", "off", "prev", "crc"})
-_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _loads = json.JSONDecoder().decode
 
 
@@ -38,7 +38,7 @@ def members(record: Record) -> tuple[str, Record, Blob | None]:
         body = f'"blob":{{"sha256":"{blob.digest}","bytes":{len(data)}}}'
     line = (
         f'{correlation_members(record.correlation)}"agent_seq":{record.agent_seq},'
-        f'"time":{round(record.time, 6)!r},"agent":{_dumps(record.agent)},"kind":"{tag}",{body}'
+        f'"time":{round(record.time, 6)!r},"agent":{json_text(record.agent)},"kind":"{tag}",{body}'
     )
     return line, _with_payload(record, text), blob
 
@@ -59,7 +59,7 @@ def control_members(kind: str, correlation: Correlation, now: float, payload: Js
     """The members of a control line."""
     return (
         f'{correlation_members(correlation)}"time":{round(now, 6)!r},"agent":"","kind":"{kind}",'
-        f'"payload":{_dumps(payload)}'
+        f'"payload":{json_text(payload)}'
     )
 
 
