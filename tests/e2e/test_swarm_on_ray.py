@@ -1,9 +1,7 @@
 """`codetether swarm` on a private Ray. Each start takes seconds, so each test is a long scene."""
 
 import asyncio
-import os
 import re
-import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 from codetether_ray.testing.leaks import find_leaks
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.e2e.program import Program
+from tests.e2e.ray_scene import kill, processes_of, ray_directories
 from tests.e2e.swarm_scene import (
     TASK,
     SwarmModel,
@@ -32,27 +31,6 @@ KEY = "sk-proj-Zq7marked4secret9value2never8seen"
 def program(program: Program) -> Program:
     make_repository(program.project)
     return program
-
-
-def processes_of(program: Program) -> dict[int, str]:
-    """Every live process that was started, however indirectly, by this program: its title."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            env = (path / "environ").read_bytes()
-            title = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if f"HOME={program.home}".encode() in env.split(b"\0") and title:
-            found[int(path.name)] = title
-    return found
-
-
-def ray_directories(program: Program) -> list[Path]:
-    """Session directories of Rays that this program's processes own."""
-    pids = {str(pid) for pid in processes_of(program)}
-    owners = Path("/tmp").glob(f"ct-{os.getuid()}-*/owner")
-    return [path.parent for path in owners if path.read_text().split()[0] in pids]
 
 
 class LeakHunter:
@@ -90,9 +68,7 @@ async def test_a_swarm_on_ray_survives_a_killed_agent_and_leaks_and_leaves_nothi
 
     async def script(request: ModelCall) -> Reply:
         if model.who(request) == "beta" and request.step == 2 and not killed:
-            killed.extend(p for p, t in processes_of(program).items() if "ray::SubAgent" in t)
-            for pid in killed:
-                os.kill(pid, signal.SIGKILL)
+            killed.extend(kill(program, "SubAgent"))
             await asyncio.sleep(1)
         return await hunter(request)
 
