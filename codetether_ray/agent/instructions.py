@@ -12,15 +12,24 @@ def find_instructions(root: Path) -> tuple[tuple[str, str], ...]:
     Paths are relative to the git root. Outside a git repository only `root` itself is looked at.
     A file longer than 8,000 bytes is cut and says so; one that cannot be read is left out.
     """
-    root = root.resolve()
-    top = next((d for d in (root, *root.parents) if (d / ".git").exists()), root)
-    folders = [d for d in (root, *root.parents) if d.is_relative_to(top)]
+    folders = _folders(root.resolve())
     found = []
     for folder in reversed(folders):
-        text = _read(folder / _NAME)
+        path = folder / _NAME
+        text = _read(path)
         if text:
-            found.append(((folder / _NAME).relative_to(top).as_posix(), text))
+            found.append((path.relative_to(folders[-1]).as_posix(), text))
     return tuple(found)
+
+
+def _folders(root: Path) -> list[Path]:
+    """`root` and what is above it, up to the git root."""
+    folders = []
+    for folder in (root, *root.parents):
+        folders.append(folder)
+        if (folder / ".git").exists():
+            return folders
+    return [root]
 
 
 def _read(path: Path) -> str:

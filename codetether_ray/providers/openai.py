@@ -85,7 +85,7 @@ class OpenAIWire:
             fields["response_format"] = _response_format(request.output_schema)
         body = [dump(fields)[:-1], b',"messages":[', b",".join(messages), b"]"]
         if request.tools:
-            body += [b',"tools":[', b",".join(self._tool(tool) for tool in request.tools), b"]"]
+            body += [b',"tools":[', *self._tools(request.tools), b"]"]
         return b"".join((*body, b"}"))
 
     def assembler(self, request: ModelRequest, body_bytes: int) -> "OpenAIAssembler":
@@ -101,8 +101,8 @@ class OpenAIWire:
             return _encode_system(text + schema_instruction(schema))
         return self._memo.get(text, "system", lambda: (_encode_system(text),))[0]
 
-    def _tool(self, tool: ToolSchema) -> bytes:
-        return self._memo.get(tool, "tool", lambda: (_encode_tool(tool),))[0]
+    def _tools(self, tools: tuple[ToolSchema, ...]) -> Pieces:
+        return self._memo.get(tools, "tools", lambda: (b",".join(map(_encode_tool, tools)),))
 
     def _message(self, message: Message, origin: str) -> Iterator[bytes]:
         if message.role == "tool":
