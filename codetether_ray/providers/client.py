@@ -85,7 +85,7 @@ class WireProvider:
         self, response: HttpResponse, assembler: Assembler
     ) -> AsyncGenerator[StreamEvent, None]:
         parser = SseParser()
-        async for chunk in response.chunks():
+        while chunk := await response.read():
             try:
                 found = parser.feed(chunk)
             except ValueError as error:

@@ -6,7 +6,7 @@ so that who only names providers does not load it.
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -59,23 +59,25 @@ class HttpResponse:
         """The media type, without parameters."""
         return self._response.content_type
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes.
+    async def read(self) -> bytes:
+        """The next piece of the body, as it comes; empty at its end.
 
         Raises:
             ConnectionLostError: it broke off, or a clock ran out.
         """
         content = self._response.content
-        while not content.at_eof():
+        chunk = b""
+        while not chunk and not content.at_eof():
             with _worded(self._provider):
                 chunk = content.read_nowait() or await self._deadlines.bound(content.readany())
-            if chunk:
-                self._deadlines.has_begun = True
-                yield chunk
+        self._deadlines.has_begun |= bool(chunk)
+        return chunk
 
     async def drain(self, wait_s: float = 0.5) -> None:
         """Read to the end, if it comes soon, so that the connection can serve again."""
         content = self._response.content
+        if content.is_eof():
+            return
         try:
             with _worded(self._provider):
                 async with asyncio.timeout(wait_s):
@@ -87,10 +89,8 @@ class HttpResponse:
     async def body(self, limit: int = 1_000_000) -> bytes:
         """The body, up to about `limit` bytes."""
         found = bytearray()
-        async for chunk in self.chunks():
+        while len(found) <= limit and (chunk := await self.read()):
             found += chunk
-            if len(found) > limit:
-                break
         return bytes(found)
 
 

@@ -212,7 +212,7 @@ async def _once(http: HttpClient, server: ModelServer) -> None:
     headers = {"Content-Type": "application/json"}
     body = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"x"}]}'
     async with http.post("local", server.url + "/chat/completions", headers, body) as response:
-        async for _ in response.chunks():
+        while await response.read():
             pass
 
 
