@@ -13,7 +13,8 @@ from codetether_ray.ports.bus import Bus, Envelope
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.journal import Journal
 
-_FLUSH_AFTER_S = 0.05  # live events wait this long for company
+_LIVE_AFTER_S = 0.05  # live events wait this long for company
+_KEPT_AFTER_S = 0.01  # and durable ones this long: an answer, its tools and what follows go at once
 _MAX_WAITING = 2_000  # records a slow bus may leave waiting before live ones are dropped
 _MAX_TEXT = 8_000  # characters that one coalesced piece may grow to
 
@@ -58,7 +59,7 @@ class LocalPublisher:
         kept = await self._journal.append([self._record(event) for event in events])
         if self._bus is not None:
             self._waiting.extend(kept)
-            self._flush_in(0.0)
+            self._flush_in(_KEPT_AFTER_S)
 
     def emit(self, event: Event) -> None:
         """Publish a live event soon, batched; dropped if the bus cannot follow."""
@@ -71,8 +72,7 @@ class LocalPublisher:
         if len(self._waiting) >= _MAX_WAITING:
             return
         self._waiting.append(self._record(event))
-        if self._timer is None:
-            self._flush_in(_FLUSH_AFTER_S)
+        self._flush_in(_LIVE_AFTER_S)
 
     async def history(self) -> Sequence[Event]:
         """This agent's durable events so far."""
@@ -97,11 +97,14 @@ class LocalPublisher:
         )
 
     def _flush_in(self, seconds: float) -> None:
+        """Flush then, or sooner if that was asked for."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
         if self._timer is not None:
-            if seconds > 0:
+            if self._timer.when() <= due:
                 return
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._on_time)
+        self._timer = loop.call_at(due, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = None
