@@ -50,19 +50,19 @@ def place(root: Path, path: str) -> Place:
         raise ToolError("a path cannot hold a NUL character")
     if path == "~" or path.startswith("~/"):
         raise PathEscapesError(path)
-    real_root = Path(os.path.realpath(root))
+    real_root = os.path.realpath(root)
     try:
-        real = Path(os.path.realpath(real_root / path))
+        real = os.path.realpath(os.path.join(real_root, path))  # noqa: PTH118 - for every call
     except OSError as error:  # too long, or symlinks in a circle
         raise ToolError(f"{path}: {error.strerror}") from error
     if real == real_root:
-        return Place(real_root, ())
-    if real_root not in real.parents:
+        return Place(Path(real_root), ())
+    below = real_root.rstrip("/") + "/"
+    if not real.startswith(below):
         raise PathEscapesError(path)
-    found = Place(real_root, real.relative_to(real_root).parts)
-    if real.is_symlink():  # realpath gave up: links in a circle
+    if os.path.islink(real):  # noqa: PTH114 - realpath gave up: links in a circle
         raise ToolError(f"{path} is a symbolic link that leads nowhere")
-    return found
+    return Place(Path(real_root), tuple(real[len(below) :].split("/")))
 
 
 def writable_place(root: Path, path: str) -> Place:
