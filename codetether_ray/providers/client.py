@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 
 from codetether_ray.core.errors import (
@@ -9,6 +10,7 @@ from codetether_ray.core.errors import (
     ConnectionLostError,
     MalformedResponseError,
 )
+from codetether_ray.core.masking import Masker
 from codetether_ray.core.models import (
     Finished,
     ModelInfo,
@@ -28,7 +30,10 @@ from codetether_ray.providers.wire import Assembler, WireFormat
 
 
 class WireProvider:
-    """Asks once and streams the answer. `providers.retry.Retrying` asks again where that helps."""
+    """Asks once and streams the answer. `providers.retry.Retrying` asks again where that helps.
+
+    Keeps true: no error holds the key, whatever the server says back.
+    """
 
     def __init__(
         self,
@@ -49,9 +54,18 @@ class WireProvider:
         self._permits = permits
         self._url = _url(base_url or profile.base_url, wire.path)
         self._headers = _headers(profile, secret)
+        self._secret = secret
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[StreamEvent, None]:
         """Ask, and yield what comes; the last event is `Finished`."""
+        try:
+            async with aclosing(self._stream(request)) as events:
+                async for event in events:
+                    yield event
+        except CodetetherError as error:
+            raise _masked(error, self._secret) from None  # its cause quotes the same bytes
+
+    async def _stream(self, request: ModelRequest) -> AsyncGenerator[StreamEvent, None]:
         body = self._wire.encode(request)
         assembler = self._wire.assembler(request, len(body))
         headers = self._headers
@@ -128,6 +142,13 @@ def _headers(profile: Profile, secret: ProviderSecret | None) -> dict[str, str]:
     if secret.organization:
         headers["OpenAI-Organization"] = secret.organization
     return {**headers, **secret.headers}
+
+
+def _masked(error: CodetetherError, secret: ProviderSecret | None) -> CodetetherError:
+    """The same error without the key; servers quote what they refuse."""
+    known = (secret.api_key, *secret.headers.values(), *secret.extra.values()) if secret else ()
+    mask = Masker(value for value in known if value)
+    return type(error)(*(mask(a) if isinstance(a, str) else a for a in error.args))
 
 
 def _error_under_200(provider: str, body: bytes) -> CodetetherError:

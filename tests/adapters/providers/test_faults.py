@@ -25,6 +25,7 @@ from codetether_ray.testing.model_server import (
     spoil,
 )
 from tests.adapters.providers.asking import (
+    KEY,
     WIRES,
     Connect,
     EagerClock,
@@ -221,3 +222,28 @@ async def test_a_page_of_html_is_no_answer(connect: Connect) -> None:
     async with ModelServer(script_of(Reply(fault=page), ANSWER)) as server:
         events = await events_of(connect("local", server), request())
     assert retries(events)[0].status == 502
+
+
+QUOTING: dict[str, Reply] = {
+    "a 401": fail(401, f"invalid key {KEY}"),
+    "a 400": fail(400, f"cannot read {KEY}"),
+    "a 429": fail(429, f"too many calls of {KEY}", retry_after_s=90),
+    "an error body": spoil(ANSWER, "error_body", message=f"no {KEY}"),
+    "an error event": spoil(ANSWER, "error_event", message=f"no {KEY}", after=4),
+}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("quoting", QUOTING)
+async def test_no_error_repeats_the_key_that_a_server_quotes(
+    wire: str, quoting: str, connect: Connect
+) -> None:
+    async with ModelServer(lambda _: QUOTING[quoting]) as server:
+        provider = connect(wire, server, retry_for_s=10)
+        told: list[object] = []
+        with pytest.raises(CodetetherError) as raised:
+            async for event in provider.stream(request()):
+                told.append(event)
+    said = f"{told} {raised.value} {raised.value.args} {raised.value.__cause__}"
+    assert KEY not in said
+    assert "[masked]" in said
