@@ -146,7 +146,8 @@ async def _request(wish: SwarmWish, settings: Settings) -> SwarmRequest:
         old = _recorded(data_dir, wish.resume)
         model = await choose(wish.model or old.model, settings, store, wish.directory)
         check_budget(model, wish.budget)
-        return _resumed(old, wish, model)
+        now = await asyncio.to_thread(load_settings, Path(old.directory), os.environ)
+        return _resumed(old, wish, model, now)
     if not wish.task.strip():
         raise UsageError("nothing was asked: the task is empty")
     model = await choose(wish.model, settings, store, wish.directory)
@@ -185,7 +186,11 @@ def _new(wish: SwarmWish, settings: Settings, model: ChosenModel) -> SwarmReques
     )
 
 
-def _resumed(old: SwarmRequest, wish: SwarmWish, model: ChosenModel) -> SwarmRequest:
+def _resumed(
+    old: SwarmRequest, wish: SwarmWish, model: ChosenModel, settings: Settings
+) -> SwarmRequest:
+    """The old request, on the terms of today: a setup command may have been put right since."""
+    workspace = settings.workspace
     given = {name: value for name in _MAY_CHANGE if (value := getattr(wish, name)) is not None}
     return replace(
         old,
@@ -194,6 +199,9 @@ def _resumed(old: SwarmRequest, wish: SwarmWish, model: ChosenModel) -> SwarmReq
         base_url=model.base_url,
         price=model.price,
         budget=replace(wish.budget, agents=old.budget.agents),
+        setup=workspace.setup,
+        copy=workspace.copy,
+        hooks=workspace.hooks,
         deliver=wish.deliver or old.deliver,
         ask_above=wish.ask_above,
         resumed=True,

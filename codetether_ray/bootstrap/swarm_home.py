@@ -12,7 +12,7 @@ from codetether_ray.bootstrap.swarm_request import SwarmRequest
 from codetether_ray.core.codec import JsonObject, decode, encode
 from codetether_ray.core.errors import CodetetherError, WorkspaceError
 from codetether_ray.core.events import RunFinished, RunStarted
-from codetether_ray.core.usage import Spend
+from codetether_ray.core.usage import Spend, Usage
 from codetether_ray.journal.listing import spending
 from codetether_ray.ports.workspace import Workspace
 from codetether_ray.sandbox.local import LocalSandbox
@@ -136,6 +136,10 @@ def _coordinator(
             return True
         return await ask(Question(plan=plan, cost=cost).to_json())
 
+    async def spent() -> tuple[Usage, float | None]:
+        found = await asyncio.to_thread(spending, Path(request.data_dir), request.swarm_id)
+        return found.usage, found.cost_usd
+
     return SwarmCoordinator(
         request.options(),
         home.runtime,
@@ -144,6 +148,7 @@ def _coordinator(
         home.clock,
         approve=approve,
         price=request.price,
+        spent=spent,
     )
 
 
@@ -171,5 +176,5 @@ def _to_json(result: SwarmResult) -> JsonObject:
 async def _patch(request: SwarmRequest, workspace: Workspace) -> Path:
     path = Path(request.data_dir) / "patches" / f"{request.swarm_id}.patch"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(await workspace.patch(), encoding="utf-8")
+    path.write_bytes((await workspace.patch()).encode("utf-8", "surrogateescape"))
     return path

@@ -6,7 +6,7 @@ from codetether_ray.core.codec import JsonObject, decode, encode_object
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.core.usage import Budget, Price
 from codetether_ray.swarm.options import STRATEGIES, Strategy, SwarmOptions
-from codetether_ray.tools.catalog import TOOLS_BY_KIND
+from codetether_ray.tools.catalog import TOOLS_BY_KIND, tools_for
 
 ASK_ABOVE = 20
 """A plan of more sub-agents than this needs somebody's word."""
@@ -70,6 +70,7 @@ class SwarmRequest:
 
     def options(self) -> SwarmOptions:
         """The same in the coordinator's words."""
+        is_leaf = self.max_depth <= 1  # a sub-agent is at depth 1
         template = AgentSpec(
             path="swarm",
             kind="subagent",
@@ -90,7 +91,7 @@ class SwarmRequest:
         return SwarmOptions(
             task=self.task,
             template=template,
-            tools=TOOLS_BY_KIND,
+            tools={kind: tools_for(kind, is_leaf=is_leaf) for kind in TOOLS_BY_KIND},
             strategy=_strategy(self.strategy),
             max_subagents=self.max_subagents,
         )

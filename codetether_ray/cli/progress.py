@@ -10,6 +10,9 @@ from codetether_ray.core.usage import Usage
 
 _SILENT_AFTER_S = 60.0
 """An agent that gave no sign for so long is marked."""
+_WIDE, _MEDIUM = 90, 60
+"""Columns from which an agent's line has all its parts, or some of them."""
+_LEAST_DOING = 8
 _FINISHED = ("completed", "failed", "blocked", "cancelled", "timed_out")
 
 
@@ -72,7 +75,7 @@ class SwarmView:
                 yield f"planning ({strategy}){f'; {note}' if note else ''}"
             case e.PlanMade(subtasks=subtasks, warnings=warnings):
                 self.phase = "working"
-                yield f"plan of {len(subtasks)} subtasks"
+                yield f"plan of {words.plural(len(subtasks), 'subtask')}"
                 yield from (f"warning: {text}" for text in warnings)
             case e.SubtaskChanged() as event:
                 yield self._move(event, record.time)
@@ -186,13 +189,24 @@ def _merged(status: str) -> str:
 
 
 def _agent_line(agent: AgentLine, now: float, width: int) -> str:
-    age = now - agent.last_event
-    sign = "" if agent.is_over else f"{words.seconds(age)} ago"
-    if not agent.is_over and agent.state == "running" and age > _SILENT_AFTER_S:
-        sign = f"silent for {words.seconds(age)}"
-    used = f"{words.count(agent.usage.total_tokens)} tokens"
-    left = f"  {words.one_line(agent.name, 24):24} {agent.state.replace('_', ' '):10}"
-    right = f" {sign:>18} {used:>14}"
-    room = max(width - len(left) - len(right), 10)
+    """Name, state, what it does, its last sign of life, its tokens: as much as `width` holds."""
+    name = min(24, max(width // 4, 8))
+    left = f"  {words.one_line(agent.name, name):{name}} {agent.state.replace('_', ' '):10}"
+    used = words.count(agent.usage.total_tokens)
+    right = f" {used:>7}"
+    if width >= _WIDE:
+        right = f" {_sign(agent, now):>18} {used + ' tokens':>14}"
+    elif width >= _MEDIUM:
+        right = f" {_sign(agent, now):>18} {used:>7}"
+    room = width - len(left) - len(right) - 1
     wait = f"retry in {words.seconds(agent.retry_at - now)}: " if agent.retry_at else ""
-    return f"{left}{words.one_line(wait + agent.doing, room):{room}}{right}"
+    doing = words.one_line(wait + agent.doing, room) if room >= _LEAST_DOING else ""
+    return f"{left} {doing:{max(room, 0)}}{right}"
+
+
+def _sign(agent: AgentLine, now: float) -> str:
+    if agent.is_over:
+        return ""
+    age = now - agent.last_event
+    is_silent = agent.state == "running" and age > _SILENT_AFTER_S
+    return f"silent for {words.seconds(age)}" if is_silent else f"{words.seconds(age)} ago"

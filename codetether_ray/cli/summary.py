@@ -12,7 +12,7 @@ _LEFT = {"agent", "outcome", "merge"}
 def summary(result: dict[str, Any]) -> list[str]:
     """What was done, by whom, what it took, and what to type next."""
     out = [f"swarm {result['swarm_id']}: {result['outcome']}"]
-    if result["error"]:
+    if result["error"] and not any(each["error"] for each in result["subtask_results"]):
         out.append(f"  {words.one_line(result['error'], 1000)}")
     out += [f"  note: {note}" for note in result["notes"]]
     if result["subtask_results"]:
@@ -53,7 +53,7 @@ def _trouble(one: dict[str, Any]) -> list[str]:
     out = []
     if one["error"]:
         out.append(f"  {one['name']}: {words.one_line(one['error'], 400)}")
-    if one["merge"] == "unmerged":
+    elif one["merge"] == "unmerged":
         files = ", ".join(one["conflicts"])
         out.append(f"  {one['name']}: not merged ({files}); its work is on {one['branch']}")
     return out
@@ -64,7 +64,8 @@ def _totals(result: dict[str, Any]) -> str:
     spent = f"{words.tokens(Usage(**counts))} · {words.dollars(result['cost_usd'])}"
     stats = result["stats"]
     took = words.seconds(stats["execution_time_ms"] / 1000)
-    return f"total: {stats['subagents_spawned']} sub-agents · {spent} · {took}"
+    agents = words.plural(stats["subagents_spawned"], "sub-agent")
+    return f"total: {agents} · {spent} · {took}"
 
 
 def _next_steps(result: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from codetether_ray.cli import exit_codes, options
+from codetether_ray.cli import options
 from codetether_ray.cli.examples import examples
 
 Format = Literal["text", "json", "stream-json"]
@@ -116,7 +116,7 @@ async def _swarm(task: str, form: Format, given: dict[str, Any]) -> int:
     async with ticking(progress):
         result = await stopper.run(run_swarm(wish, show, consent.ask, say))
     finish(result, form)
-    return stopper.exit_code(exit_codes.FAILED if consent.was_refused else result["exit_code"])
+    return stopper.exit_code(result["exit_code"])
 
 
 def _wish(task: str, given: dict[str, Any]) -> Any:

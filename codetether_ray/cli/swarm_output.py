@@ -23,7 +23,6 @@ class Consent:
         stdin: TextIO = sys.stdin,
         stderr: TextIO = sys.stderr,
     ) -> None:
-        self.was_refused = False
         self._progress = progress
         self._is_given = is_given
         self._stdin, self._stderr = stdin, stderr
@@ -41,9 +40,7 @@ class Consent:
         self._stderr.write("Carry this plan out? [y/N] ")
         self._stderr.flush()
         answer = await _line(self._stdin)
-        is_approved = answer.strip().lower() in ("y", "yes")
-        self.was_refused = not is_approved
-        return is_approved
+        return answer.strip().lower() in ("y", "yes")
 
 
 async def _line(stream: TextIO) -> str:
@@ -64,7 +61,7 @@ async def _line(stream: TextIO) -> str:
 
 def plan_lines(plan: Plan, cost: Estimate) -> list[str]:
     """The plan and what it may take."""
-    out = [f"plan: {len(plan.subtasks)} subtasks"]
+    out = [f"plan: {words.plural(len(plan.subtasks), 'subtask')}"]
     for number, subtask in enumerate(plan.subtasks, 1):
         names = ", ".join(plan.by_id[need].name for need in subtask.dependencies)
         after = f" (after {names})" if names else ""
@@ -72,7 +69,7 @@ def plan_lines(plan: Plan, cost: Estimate) -> list[str]:
     out += [f"  warning: {warning}" for warning in plan.warnings]
     price = "" if cost.cost_usd is None else f", about ${cost.cost_usd:.2f}"
     total = words.count(cost.total_tokens)
-    return [*out, f"estimate: {cost.agents} agents, about {total} tokens{price}"]
+    return [*out, f"estimate: {words.plural(cost.agents, 'agent')}, about {total} tokens{price}"]
 
 
 def stream_line(value: object) -> None:

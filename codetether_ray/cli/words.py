@@ -19,6 +19,11 @@ def count(number: int) -> str:
     return f"{number / _THOUSAND / _THOUSAND:.2f}M"
 
 
+def plural(number: int, noun: str) -> str:
+    """`1 agent`, `2 agents`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def seconds(span_s: float) -> str:
     """`4.2 s`, `42 s`, `3 min 05 s`."""
     if span_s < 10:

@@ -18,7 +18,7 @@ from codetether_ray.core.errors import (
     WorkspaceError,
 )
 from codetether_ray.core.events import PlanMade, SwarmFinished, SwarmStarted, Warned
-from codetether_ray.core.usage import Price
+from codetether_ray.core.usage import Price, Usage
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.publisher import Publisher
 from codetether_ray.ports.runtime import AgentRuntime
@@ -38,6 +38,9 @@ from codetether_ray.swarm.work import Stopwatch, Workplace
 
 Approve = Callable[[Plan, Estimate], Awaitable[bool]]
 """Asked before any sub-agent starts; False ends the swarm."""
+
+Spent = Callable[[], Awaitable[tuple[Usage, float | None]]]
+"""What all model calls of the run came to, those of earlier tries and of cut turns included."""
 
 
 _AFTER_PLANNER: Mapping[str, SwarmOutcome] = MappingProxyType(
@@ -63,6 +66,7 @@ class SwarmCoordinator:
         approve: Approve | None = None,
         price: Price | None = None,
         rate_limits: Callable[[], JsonObject] | None = None,
+        spent: Spent | None = None,
     ) -> None:
         self._options = options
         self._workspace = workspace
@@ -70,6 +74,7 @@ class SwarmCoordinator:
         self._approve = approve
         self._price = price
         self._rate_limits = rate_limits
+        self._spent = spent
         self._watch = Stopwatch(clock, clock.monotonic())
         self._tally = Tally(runtime)
         self._crew = Crew(options)
@@ -146,7 +151,14 @@ class SwarmCoordinator:
 
     async def _execute(self, plan: Plan, memory: Memory) -> tuple[SubtaskResult, ...]:
         task = self._options.task
-        merger = Merger(task, self._crew, self._tally, self._workspace, self._publisher)
+        merger = Merger(
+            task,
+            self._crew,
+            self._tally,
+            self._workspace,
+            self._publisher,
+            setbacks=memory.setbacks,
+        )
         place = Workplace(
             task=task,
             plan=plan,
@@ -188,6 +200,9 @@ class SwarmCoordinator:
         note: str = "",
     ) -> SwarmResult:
         results = self._execution.results if self._execution else ()
+        usage, cost_usd = self._tally.usage, self._tally.cost_usd
+        if self._spent is not None:
+            usage, cost_usd = await self._spent()
         result = SwarmResult(
             swarm_id=self._options.swarm_id,
             outcome=outcome,
@@ -196,8 +211,8 @@ class SwarmCoordinator:
             error=error,
             error_kind=error_kind,
             base=self._base.commit,
-            usage=self._tally.usage,
-            cost_usd=self._tally.cost_usd,
+            usage=usage,
+            cost_usd=cost_usd,
             elapsed_s=self._watch.now(),
             notes=tuple(n for n in (*self._base.notes, *self._warnings, note) if n),
             rate_limits=self._rate_limits() if self._rate_limits else {},

@@ -1,6 +1,7 @@
 """The specs of a swarm's agents. Paths are deterministic, so that a journal or a tape finds them.
 
-`planner`, `planner-repair`, `sub/<id>`, `resolver/<id>`, `resolver/<id>/again`, `synthesis`.
+`planner`, `planner-repair`, `sub/<id>`, `resolver/<id>`, `resolver/<id>/again`,
+`resolver/<id>/again-2` …, `synthesis`.
 """
 
 from dataclasses import replace
@@ -38,9 +39,10 @@ class Crew:
         told = prompts.situation(base, tree.base, plan, subtask)
         return replace(_in_tree(spec, tree), situation=told)
 
-    def resolver(self, id: str, tree: Tree, *, again: bool = False) -> AgentSpec:
-        """The agent that resolves a merge in `tree`."""
-        path = f"resolver/{id}/again" if again else f"resolver/{id}"
+    def resolver(self, id: str, tree: Tree, number: int = 1) -> AgentSpec:
+        """The agent that resolves a merge in `tree`, at its first or a later try."""
+        again = {1: "", 2: "/again"}.get(number, f"/again-{number - 1}")
+        path = f"resolver/{id}{again}"
         return _in_tree(self._spec(path, "resolver", f"resolver {id}", prompts.RESOLVER_ROLE), tree)
 
     def synthesis(self) -> AgentSpec:

@@ -1,7 +1,9 @@
 """What the journal already knows of a swarm: the fold of its coordinator's events."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeGuard
 
 from codetether_ray.core.events import Event, PlanMade, SubtaskChanged, SubtaskMerged, SwarmStarted
 from codetether_ray.swarm.plan import Plan
@@ -17,6 +19,8 @@ class Memory:
     """Some subtask was queued, so the plan needs no more approval."""
     plan: Plan | None = None
     completed: tuple[SubtaskResult, ...] = ()
+    setbacks: Mapping[str, int] = field(default_factory=dict)
+    """How often a subtask failed or stayed unmerged, by its id."""
 
     @classmethod
     def of(cls, history: Sequence[Event]) -> "Memory":
@@ -35,7 +39,19 @@ class Memory:
                 done[event.id] = replace(done[event.id], merge=merge, conflicts=event.conflicts)
         started = any(isinstance(event, SwarmStarted) for event in history)
         begun = any(isinstance(event, SubtaskChanged) for event in history)
-        return cls(is_started=started, is_begun=begun, plan=plan, completed=tuple(done.values()))
+        return cls(
+            is_started=started,
+            is_begun=begun,
+            plan=plan,
+            completed=tuple(done.values()),
+            setbacks=Counter(e.id for e in history if _is_setback(e)),
+        )
+
+
+def _is_setback(event: Event) -> TypeGuard[SubtaskChanged | SubtaskMerged]:
+    if isinstance(event, SubtaskMerged):
+        return event.status == "unmerged"
+    return isinstance(event, SubtaskChanged) and event.status == "failed"
 
 
 def _completed(plan: Plan, event: SubtaskChanged) -> SubtaskResult:

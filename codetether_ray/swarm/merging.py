@@ -1,5 +1,6 @@
 """Brings the subtasks' commits together; conflicts go to a resolver agent."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from codetether_ray.core.errors import CodetetherError, WorkspaceError
@@ -21,6 +22,7 @@ class _Conflict:
     """
 
     id: str
+    subtask: str
     theirs: str
     message: str
     request: str
@@ -39,13 +41,22 @@ class Merger:
     """Merges one after another, in the order of the calls: the trees depend on that order alone."""
 
     def __init__(
-        self, task: str, crew: Crew, tally: Tally, workspace: Workspace, publisher: Publisher
+        self,
+        task: str,
+        crew: Crew,
+        tally: Tally,
+        workspace: Workspace,
+        publisher: Publisher,
+        *,
+        setbacks: Mapping[str, int] | None = None,
     ) -> None:
+        """`setbacks`: how often earlier runs of this swarm gave a subtask up, by its id."""
         self._task = task
         self._crew = crew
         self._tally = tally
         self._workspace = workspace
         self._publisher = publisher
+        self._setbacks = setbacks or {}
 
     async def land(self, result: SubtaskResult) -> SubtaskResult:
         """Merge a completed subtask into the run's main branch; what cannot be is told."""
@@ -77,6 +88,7 @@ class Merger:
         resolved = await self._resolve(
             _Conflict(
                 id=subtask.id,
+                subtask=subtask.id,
                 theirs=result.commit,
                 message=message,
                 request=prompts.conflict_request(self._task, subtask, merged.conflicts, report),
@@ -116,6 +128,7 @@ class Merger:
         resolved = await self._resolve(
             _Conflict(
                 id=f"{subtask.id}/parents-{number}",
+                subtask=subtask.id,
                 theirs=parent,
                 message=message,
                 request=prompts.parents_request(self._task, subtask, merged.conflicts),
@@ -130,18 +143,22 @@ class Merger:
         return resolved.commit
 
     async def _resolve(self, conflict: _Conflict) -> _Resolved:
+        """Two tries, and one more for each time that the swarm was resumed in vain.
+
+        Tries of earlier runs are answered from the journal.
+        """
         tree = await self._workspace.start_merge(conflict.id, conflict.theirs, onto=conflict.onto)
-        resolved = await self._try(conflict, tree, conflict.request, again=False)
-        if not resolved.commit:
+        resolved = await self._try(conflict, tree, conflict.request, 1)
+        for number in range(2, 3 + self._setbacks.get(conflict.subtask, 0)):
+            if resolved.commit:
+                break
             request = prompts.conflict_again(conflict.request, resolved.conflicts, resolved.problem)
-            resolved = await self._try(conflict, tree, request, again=True)
+            resolved = await self._try(conflict, tree, request, number)
         await self._workspace.release(tree, keep=not resolved.commit)
         return resolved
 
-    async def _try(
-        self, conflict: _Conflict, tree: Tree, request: str, *, again: bool
-    ) -> _Resolved:
-        spec = self._crew.resolver(conflict.id, tree, again=again)
+    async def _try(self, conflict: _Conflict, tree: Tree, request: str, number: int) -> _Resolved:
+        spec = self._crew.resolver(conflict.id, tree, number)
         try:
             turn = await self._tally.run(spec, request)
         except CodetetherError as error:
@@ -157,4 +174,4 @@ class Merger:
 
 
 def _kept(result: SubtaskResult, why: str) -> str:
-    return f"not merged: {why}; the work is on branch {result.branch or result.commit}"
+    return f"not merged: {why.rstrip('.')}; the work is on branch {result.branch or result.commit}"

@@ -50,7 +50,7 @@ class SubtaskResult:
 
     def to_json(self) -> JsonObject:
         """One entry of `subtask_results`."""
-        turn = self.turn or TurnResult(outcome="failed")
+        turn = self.turn or TurnResult(outcome="failed", cost_usd=0.0)
         return {
             "subtask_id": self.subtask.id,
             "subagent_id": self.agent,

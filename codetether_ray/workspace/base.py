@@ -1,10 +1,16 @@
 """What a run works from: HEAD, or a snapshot of the user's files on top of it."""
 
 from codetether_ray.core.errors import WorkspaceError
-from codetether_ray.workspace.commits import commit_tree
+from codetether_ray.workspace.commits import commit_tree, resolve
 from codetether_ray.workspace.git_command import Git
 from codetether_ray.workspace.names import ref_of, run_slug
-from codetether_ray.workspace.records import RunRecord, read_record, run_record_path, write_record
+from codetether_ray.workspace.records import (
+    ROOM,
+    RunRecord,
+    read_record,
+    run_record_path,
+    write_record,
+)
 from codetether_ray.workspace.repository import Repository, notes_on
 from codetether_ray.workspace.snapshot import Limits, Snapshot, snapshot
 
@@ -30,6 +36,7 @@ async def find_or_make_base(
 async def _make(
     git: Git, repository: Repository, run_id: str, limits: Limits, worktrees: str
 ) -> RunRecord:
+    await _refuse_clash(git)
     async with snapshot(git, repository, limits) as now:
         is_clean = bool(now.head) and now.tree == now.head_tree
         base = now.head if is_clean else await _commit(git, now, run_id)
@@ -46,6 +53,15 @@ async def _make(
         notes=notes,
         worktrees=worktrees,
     )
+
+
+async def _refuse_clash(git: Git) -> None:
+    """Git cannot hold a branch `codetether` beside `codetether/<run>/…`."""
+    if await resolve(git, f"refs/heads/{ROOM}"):
+        raise WorkspaceError(
+            f"there is a branch named `{ROOM}` here, which leaves no room for `{ROOM}/<run>/…`; "
+            f"rename it (`git branch -m {ROOM} another-name`)"
+        )
 
 
 async def _commit(git: Git, now: Snapshot, run_id: str) -> str:

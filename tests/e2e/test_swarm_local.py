@@ -178,6 +178,36 @@ async def test_outside_git_a_patch_is_given_back(program: Program, tmp_path: Pat
     assert "git apply" in ended.err
 
 
+async def test_a_patch_holds_bytes_that_are_no_text_and_applies(
+    program: Program, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    plan = ({"name": "one", "instruction": "Do the work of one."},)
+    steps = {"one": [call("bash", command=r"printf 'caf\351\n' > latin.txt"), say("done")]}
+    async with ModelServer(SwarmModel(plan=plan, steps=steps)) as server:
+        ended = await swarm(replace(program, project=bare), server, TASK, "--json")
+    assert ended.code == 0, ended.err
+    git(bare, "apply", ended.json["patch"])
+    assert (bare / "latin.txt").read_bytes() == b"caf\xe9\n"
+
+
+async def test_a_resumed_swarm_takes_the_setup_command_of_today_and_counts_all_it_spent(
+    program: Program,
+) -> None:
+    plan = ({"name": "one", "instruction": "Do the work of one."},)
+    await program.run("config", "set", "workspace.setup", "exit 7")
+    async with ModelServer(SwarmModel(plan=plan)) as server:
+        first = await swarm(program, server, TASK, "--json")
+        assert (first.code, first.json["outcome"]) == (1, "failed")
+        assert "workspace.setup `exit 7` ended with 7" in first.json["error"]
+        await program.run("config", "set", "workspace.setup", "true")
+        again = await swarm(program, server, "--resume", first.json["swarm_id"], "--json")
+    assert again.code == 0, again.err
+    own = again.json["subtask_results"][0]["usage"]["total_tokens"]
+    assert again.json["usage"]["total_tokens"] == own + first.json["usage"]["total_tokens"]
+
+
 async def test_an_interrupted_swarm_goes_on_where_it_stopped(program: Program) -> None:
     slow = SwarmModel(steps={"beta": [say("late", delay_s=60)]})
     async with ModelServer(slow) as server:

@@ -46,6 +46,14 @@ async def test_changed_and_untracked_files_enter_and_ignored_ones_do_not(
     assert repo.show(f"{base.commit}:staged.txt") == "and changed again"
 
 
+async def test_a_branch_that_leaves_no_room_for_the_runs_is_refused_with_its_way_out(
+    repo: Repo, workspace: GitWorkspace
+) -> None:
+    repo.git("branch", "codetether")
+    with pytest.raises(WorkspaceError, match="git branch -m codetether"):
+        await workspace.open()
+
+
 async def test_a_resumed_run_finds_the_base_that_it_had(repo: Repo, opened: Opened) -> None:
     repo.write({"a.txt": "dirty\n"})
     base = await opened(repo.path).open()

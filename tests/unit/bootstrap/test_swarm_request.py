@@ -1,6 +1,7 @@
 """A swarm's request as a value that is journaled and travels."""
 
 import json
+from dataclasses import replace
 
 from codetether_ray.bootstrap.swarm_home import Question
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
@@ -34,6 +35,11 @@ def test_the_coordinator_gets_the_terms() -> None:
     assert options.template.root == "/project"
     assert "task" in options.tools["subagent"]
     assert options.tools["synthesis"] == ()
+
+
+def test_a_leaf_of_the_tree_has_no_task_tool() -> None:
+    assert "task" in replace(REQUEST, max_depth=2).options().tools["subagent"]
+    assert "task" not in replace(REQUEST, max_depth=1).options().tools["subagent"]
 
 
 def test_only_a_plan_larger_than_allowed_needs_a_word() -> None:

@@ -105,3 +105,14 @@ def test_a_driver_that_ended_leaves_no_note(data: Path) -> None:
     with driver.driving(data, run_id):
         assert driver.find(data, run_id) is not None
     assert not list((data / "drivers").iterdir())
+
+
+def test_who_is_refused_a_run_leaves_the_note_of_its_driver(
+    driven: tuple[str, "subprocess.Popen[str]"], data: Path
+) -> None:
+    run_id, process = driven
+    with driver.driving(data, run_id):
+        pass
+    found = driver.find(data, run_id)
+    assert found is not None
+    assert found.pid == process.pid

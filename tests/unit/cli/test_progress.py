@@ -1,5 +1,7 @@
 """The swarm's progress as pure state."""
 
+import pytest
+
 from codetether_ray.cli.progress import SwarmView
 from codetether_ray.core import events as e
 from codetether_ray.core.events import Event, Record
@@ -87,6 +89,18 @@ def test_an_agent_that_gives_no_sign_is_marked_silent() -> None:
     scene.plan("a")
     scene.change("a", "running")
     assert "silent for 2 min 00 s" in scene.view.lines(scene.now + 120)[1]
+
+
+@pytest.mark.parametrize("width", [40, 59, 60, 80, 89, 90, 100])
+@pytest.mark.parametrize("silent_s", [1, 3600])
+def test_no_agents_line_is_wider_than_the_terminal(width: int, silent_s: int) -> None:
+    scene = Scene()
+    scene.plan("a name that is longer than its column is")
+    scene.change("a name that is longer than its column is", "running", "x" * 200)
+    scene.answer("a name that is longer than its column is")
+    line = scene.view.lines(scene.now + silent_s, width=width)[1]
+    assert len(line) <= width
+    assert "1.2k" in line
 
 
 def test_a_retry_shows_its_countdown_and_reason() -> None:

@@ -1,5 +1,7 @@
 """The closing summary of a swarm."""
 
+from dataclasses import replace
+
 from codetether_ray.cli.summary import summary
 from codetether_ray.core.spec import TurnResult
 from codetether_ray.core.usage import Usage
@@ -77,13 +79,19 @@ def test_what_was_not_merged_names_its_files_and_branch() -> None:
     assert "lexer: not merged (a.py, b.py); its work is on codetether/swm_1/lexer" in text
 
 
+def test_what_a_subtask_says_of_its_failure_is_said_once() -> None:
+    left = "not merged: conflicts in a.py; the work is on branch codetether/swm_1/lexer"
+    text = told(DONE, replace(TORN, error=left))
+    assert text.count("codetether/swm_1/lexer") == 1
+
+
 def test_what_never_ran_says_why() -> None:
     assert "docs: parser failed" in told(DONE, LOST)
 
 
 def test_the_end_gives_totals_notes_and_the_commands_to_look_merge_and_clean_up() -> None:
     text = told(DONE)
-    assert "total: 1 sub-agents · 4.0k in, 200 out · cost unknown · 14 s" in text
+    assert "total: 1 sub-agent · 4.0k in, 200 out · cost unknown · 14 s" in text
     assert "note: 2 files were left out" in text
     assert " a.py | 2 +-" in text
     assert "git diff 0123456789ab codetether/swm_1/main" in text

@@ -16,6 +16,7 @@ from codetether_ray.core.events import (
     Warned,
 )
 from codetether_ray.core.spec import AgentSpec, TurnResult
+from codetether_ray.core.usage import Usage
 from codetether_ray.swarm.estimate import Estimate
 from codetether_ray.swarm.plan import Plan
 from codetether_ray.swarm.result import SwarmResult, exit_code
@@ -168,6 +169,23 @@ async def test_a_planner_that_fails_ends_the_swarm_with_its_reason(kind: str, co
     assert result.outcome == "failed"
     assert "no key" in result.error
     assert exit_code(result) == code
+
+
+async def test_a_planner_that_says_nothing_leaves_the_task_in_one_piece_and_tells_so() -> None:
+    blank = TurnResult(outcome="failed", error="nothing", error_kind="UnfinishedAnswerError")
+    scene = world(planner=blank)
+    result = await _run(scene)
+    assert scene.runtime.paths == ["planner", "sub/main-task"]
+    assert result.is_success
+    assert any("one subtask" in note for note in result.notes)
+
+
+async def test_a_plan_that_cannot_be_used_says_what_helps() -> None:
+    scene = world(planner="no")
+    scene.runtime.behaviours["planner-repair"] = "still no"
+    result = await _run(scene)
+    assert (result.outcome, exit_code(result)) == ("failed", 1)
+    assert "--strategy none" in result.error
 
 
 async def test_a_failure_stops_its_dependents_and_says_so() -> None:
@@ -484,6 +502,26 @@ async def test_a_resumed_swarm_plans_and_does_nothing_twice() -> None:
     starts = [e for e in again.publisher.recorded if isinstance(e, SwarmStarted)]
     assert len(starts) == 1
     assert result.usage.total_tokens > first.usage.total_tokens - 11  # the planner's are past
+
+
+async def test_a_resumed_swarm_tries_what_stayed_unmerged_once_more() -> None:
+    scene = _clash(resolver__b="markers stay", resolver__b__again="markers stay")
+    assert (await _run(scene)).outcome == "partial"
+    assert "resolver/b/again-2" not in scene.runtime.paths
+
+    again = World(scene.runtime, scene.workspace, MemoryPublisher(scene.publisher.recorded))
+    again.runtime.behaviours["resolver/b/again-2"] = again.writes({"f": "clean"})
+    result = await _run(again)
+    assert result.outcome == "success"
+    assert result.subtasks[1].merge == "resolved"
+
+
+async def test_usage_is_what_the_runs_model_calls_came_to_where_that_is_known() -> None:
+    async def spent() -> tuple[Usage, float | None]:
+        return Usage(prompt_tokens=7), None
+
+    result = await _run(world(planner=TWO), spent=spent)
+    assert (result.usage.total_tokens, result.cost_usd) == (7, None)
 
 
 async def test_a_plan_that_was_never_approved_is_asked_about_again() -> None:
