@@ -30,10 +30,17 @@ class Driver:
 
 @contextlib.contextmanager
 def driving(data_dir: Path, run_id: str) -> Iterator[None]:
-    """Say, while the context lasts, that this process drives `run_id`."""
+    """Say, while the context lasts, that this process drives `run_id`.
+
+    Where another one does already, its note stays: the journal will refuse this process.
+    """
     path = _path(data_dir, run_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     mine = Driver(pid=os.getpid(), host=socket.gethostname(), mark=_mark(os.getpid()))
+    other = find(data_dir, run_id)
+    if other is not None and other != mine and other.is_alive:
+        yield
+        return
     path.write_text(json.dumps(asdict(mine)), encoding="utf-8")
     try:
         yield

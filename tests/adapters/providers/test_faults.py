@@ -12,7 +12,8 @@ from codetether_ray.core.errors import (
     ModelUnavailableError,
     QuotaSpentError,
 )
-from codetether_ray.core.models import Finished, TextDelta
+from codetether_ray.core.models import Finished, StreamEvent, TextDelta
+from codetether_ray.ports.provider import Provider
 from codetether_ray.providers.http import Clocks, HttpClient
 from codetether_ray.testing.model_server import (
     Fault,
@@ -224,6 +225,11 @@ async def test_a_page_of_html_is_no_answer(connect: Connect) -> None:
     assert retries(events)[0].status == 502
 
 
+async def _collect(provider: Provider, told: list[StreamEvent]) -> None:
+    async for event in provider.stream(request()):
+        told.append(event)
+
+
 QUOTING: dict[str, Reply] = {
     "a 401": fail(401, f"invalid key {KEY}"),
     "a 400": fail(400, f"cannot read {KEY}"),
@@ -240,10 +246,9 @@ async def test_no_error_repeats_the_key_that_a_server_quotes(
 ) -> None:
     async with ModelServer(lambda _: QUOTING[quoting]) as server:
         provider = connect(wire, server, retry_for_s=10)
-        told: list[object] = []
+        told: list[StreamEvent] = []
         with pytest.raises(CodetetherError) as raised:
-            async for event in provider.stream(request()):
-                told.append(event)
+            await _collect(provider, told)
     said = f"{told} {raised.value} {raised.value.args} {raised.value.__cause__}"
     assert KEY not in said
     assert "[masked]" in said
