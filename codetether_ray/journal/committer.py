@@ -1,11 +1,13 @@
 """Group commit: one thread per process and volume.
 
 It takes everything that waits, writes and flushes each run once, and only then tells the callers;
-the next batch grows meanwhile. Threads are lent: the last user's `give_back` ends one.
+the next batch grows meanwhile, and a little longer where several agents write: each flush takes
+the interpreter from the loop several times. Threads are lent: the last user's `give_back` ends one.
 """
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -16,6 +18,9 @@ from codetether_ray.journal.stream import Chunk
 
 Told = Callable[[Sequence[Chunk], JournalError | None], None]
 """Called in the thread with the chunks of one batch: durable, or why not."""
+
+_PAUSE_S = 0.003
+"""Between the flushes of a busy journal; whoever writes alone is not held up."""
 
 
 class Committer:
@@ -47,6 +52,8 @@ class Committer:
                 pass
             is_open = None not in batch
             _commit([item for item in batch if item is not None])
+            if is_open and len(batch) > 1:
+                time.sleep(_PAUSE_S)
 
 
 def _commit(batch: list[tuple[RunSink, Chunk, Told]]) -> None:
@@ -64,6 +71,8 @@ def _commit(batch: list[tuple[RunSink, Chunk, Told]]) -> None:
         except Exception as error:  # noqa: BLE001 - the thread serves other runs too
             failure = JournalError(f"the journal's writer failed: {error!r}")
         told(chunks, failure)
+        if failure is None:
+            sink.mark()
 
 
 _lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Puts chunks on the disk: blobs, then lines, one flush, the fence, the mark. It blocks.
+"""Puts chunks on the disk: blobs, then lines, one flush, the fence; then the mark. It blocks.
 
 A failed write or flush is final. The kernel reports a lost page once and forgets it, so nothing is
 tried again: the file is cut back to what was flushed, and whoever waits is told.
@@ -66,7 +66,12 @@ class RunSink:
             )
             raise self._failure
         self._durable = chunks[-1].end
-        self._note()
+
+    def mark(self) -> None:
+        """Note how far the stream is flushed; nobody needs to wait for that."""
+        with suppress(OSError):  # the mark is a lower bound: one that is not written is only older
+            write_mark(self._disk, self._directory, self._durable, self._turn)
+        self._turn += 1
 
     def close(self) -> None:
         """Close the open segment's file."""
@@ -119,11 +124,6 @@ class RunSink:
 
     def _is_superseded(self) -> bool:
         return self._disk.exists(generation_path(self._directory, self._generation + 1))
-
-    def _note(self) -> None:
-        with suppress(OSError):  # the mark is a lower bound: one that is not written is only older
-            write_mark(self._disk, self._directory, self._durable, self._turn)
-        self._turn += 1
 
     def _cut_back(self) -> None:
         """Take unflushed bytes off, so that nobody who opens the run next builds on them."""
