@@ -15,7 +15,7 @@ from codetether_ray.bootstrap.models import check_budget, choose
 from codetether_ray.bootstrap.session_home import SessionRequest, SessionResult, session_in_home
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.config.stores import open_secret_store
-from codetether_ray.core.errors import UnknownRunError
+from codetether_ray.core.errors import CodetetherError, UnknownRunError
 from codetether_ray.core.ids import new_run_id
 from codetether_ray.core.messages import Message
 from codetether_ray.core.usage import Budget
@@ -76,11 +76,19 @@ def _tell(wish: SessionWish, request: SessionRequest, notice: Callable[[str], No
 
 
 def save_tape(data_dir: Path, run_id: str, path: Path) -> None:
-    """Write a run's tape: an export of its journal."""
+    """Write a run's tape: an export of its journal.
+
+    Raises:
+        CodetetherError: the file cannot be written.
+    """
     from codetether_ray.journal.reader import read_records
     from codetether_ray.providers.tape_export import tape_from_records
 
-    tape_from_records(read_records(data_dir, run_id)).save(path)
+    tape = tape_from_records(read_records(data_dir, run_id))
+    try:
+        tape.save(path)
+    except OSError as error:
+        raise CodetetherError(f"the tape of {run_id} cannot be written: {error}") from error
 
 
 async def _local(request: SessionRequest, show: Show) -> SessionResult:

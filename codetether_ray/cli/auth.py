@@ -39,11 +39,18 @@ def auth() -> None:
         "pass show openai | codetether auth set openai",
         "codetether auth set local --base-url http://gpu:8000/v1",
     ),
+    context_settings={"allow_extra_args": True},
 )
 @click.argument("provider")
 @click.option("--base-url", metavar="URL", help="Address to use instead of the provider's own.")
-def set_key(provider: str, base_url: str | None) -> int:
+@click.pass_context
+def set_key(ctx: click.Context, provider: str, base_url: str | None) -> int:
     """Store the key of PROVIDER, from stdin or a hidden prompt."""
+    if ctx.args:  # not repeated: it may well be the key
+        raise click.UsageError(
+            "a key is read from stdin or a hidden prompt, never from an argument; nothing was "
+            "stored. If that was a key, your shell's history has it now: replace it"
+        )
     _check_provider(provider)
     if base_url is not None:
         _check_address(base_url)

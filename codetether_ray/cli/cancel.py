@@ -6,11 +6,19 @@ import time
 import click
 
 from codetether_ray.cli import exit_codes
+from codetether_ray.cli.examples import examples
 
 _POLL_S = 0.1
 
 
-@click.command("cancel")
+@click.command(
+    "cancel",
+    epilog=examples(
+        "codetether runs",
+        "codetether cancel ses_00mws4k4xr_686d8be8",
+        "codetether cancel swm_00mws4k4xr_686d8be8 --wait 120",
+    ),
+)
 @click.argument("run_id", metavar="RUN")
 @click.option(
     "--wait",

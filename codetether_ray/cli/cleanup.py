@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codetether_ray.cli import exit_codes
+from codetether_ray.cli.examples import examples
 
 if TYPE_CHECKING:
     from codetether_ray.workspace.cleanup import Cleanup
 
 
-@click.command("cleanup")
+@click.command(
+    "cleanup",
+    epilog=examples(
+        "codetether cleanup --dry-run",
+        "codetether cleanup --yes",
+        "codetether cleanup --dry-run --json",
+    ),
+)
 @click.option("-d", "--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")

@@ -1,6 +1,7 @@
 """Options that `run` and `swarm` share, and how their values become what the run needs."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,9 +38,27 @@ class Quantity(click.ParamType[float]):
         return amount
 
 
+class NewFile(click.Path):
+    """A file that will be written at the end: whether it can be is found out at the beginning."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the path; its folder must be there."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        folder = path.absolute().parent
+        if not folder.is_dir():
+            self.fail(f"there is no folder {folder}", param, ctx)
+        if not os.access(folder, os.W_OK | os.X_OK) and not path.exists():
+            self.fail(f"you may not write in {folder}", param, ctx)
+        return path
+
+
 SPAN = Quantity("duration")
 SPAN_OR_ZERO = Quantity("duration", is_zero_allowed=True)
 SIZE = Quantity("size")
+NEW_FILE = NewFile()
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 _COUNT = click.IntRange(min=1)
 
@@ -77,7 +96,7 @@ def limits(function: F) -> F:
             ),
             click.option(
                 "--record",
-                type=click.Path(dir_okay=False, path_type=Path),
+                type=NEW_FILE,
                 metavar="FILE",
                 help="Write the run's tape, for `--model tape/FILE`.",
             ),
@@ -108,7 +127,7 @@ def schema(path: Path | None) -> str | None:
     """The JSON text of `--output-schema`.
 
     Raises:
-        UsageError: the file is no JSON object.
+        UsageError: the file is no JSON Schema.
     """
     if path is None:
         return None
@@ -118,4 +137,18 @@ def schema(path: Path | None) -> str | None:
         raise UsageError(f"--output-schema {path}: {error}") from error
     if not isinstance(value, dict):
         raise UsageError(f"--output-schema {path}: a JSON Schema is an object")
+    _check_schema(path, value)
     return json.dumps(value)
+
+
+def _check_schema(path: Path, value: dict[str, Any]) -> None:
+    """Refuse now what no answer could be judged by."""
+    from jsonschema import validators  # type: ignore[import-untyped]
+    from jsonschema.exceptions import SchemaError  # type: ignore[import-untyped]
+
+    try:
+        validators.validator_for(value).check_schema(value)
+    except SchemaError as error:
+        where = "/".join(str(step) for step in error.absolute_path)
+        at = f" (at {where})" if where else ""
+        raise UsageError(f"--output-schema {path}: {error.message[:300]}{at}") from error

@@ -125,7 +125,8 @@ class Notes:
         turn = result.turn
         if not turn.is_success:
             sentence = turn.error or f"the agent ended with outcome {turn.outcome}"
-            self.write(f"{turn.outcome}: {words.one_line(sentence, 2000)}", "red")
+            if sentence != turn.outcome:
+                self.write(f"{turn.outcome}: {words.one_line(sentence, 2000)}", "red")
         used = f"{words.tokens(turn.usage)} · {words.dollars(turn.cost_usd)}"
         self.write(f"{turn.outcome} · {used} · {words.seconds(turn.elapsed_s)}")
         self.write(f"go on: {resume_command(result.session_id)}")

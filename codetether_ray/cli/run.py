@@ -9,6 +9,7 @@ import click
 from codetether_ray.cli import exit_codes, options
 from codetether_ray.cli.examples import examples
 from codetether_ray.cli.output import Format, open_output, say
+from codetether_ray.core.errors import CodetetherError
 
 
 @click.command(
@@ -44,7 +45,7 @@ from codetether_ray.cli.output import Format, open_output, say
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=options.NEW_FILE,
     metavar="FILE",
     help="Write the last message to FILE as well.",
 )
@@ -98,7 +99,14 @@ async def _run(text: str, form: Format, given: dict[str, Any]) -> int:
     output = open_output(form)
     stopper: Stopper[SessionResult] = Stopper(say, given["max_time"])
     result = await stopper.run(run_session(wanted, output.show, say))
-    if given["output"] is not None:
-        given["output"].write_text(result.turn.text, encoding="utf-8")
     output.finish(result)
+    if given["output"] is not None:
+        _write(given["output"], result.turn.text)
     return stopper.exit_code(exit_codes.of_outcome(result.turn.outcome, result.turn.error_kind))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CodetetherError(f"the answer cannot be written to {path}: {error}") from error

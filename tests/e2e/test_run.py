@@ -236,6 +236,8 @@ async def test_no_model_at_all_is_one_sentence_and_4(program: Program) -> None:
         ("run", "x", *MODEL, "--budget", "1"),
         ("run", "x", *MODEL, "--continue", "--session", "y"),
         ("run", "x", *MODEL, "-f", "missing.txt"),
+        ("run", "x", *MODEL, "-o", "missing/answer.txt"),
+        ("run", "x", *MODEL, "--record", "missing/the.tape"),
     ],
 )
 async def test_wrong_usage_ends_with_2_and_leaves_nothing_behind(

@@ -51,6 +51,15 @@ def test_a_key_goes_from_stdin_into_the_store_and_out_again(
     assert find_leaks(_KEY, [Path.home(), cwd]) == []
 
 
+def test_a_key_given_as_an_argument_is_refused_and_not_repeated(capsys: Capture) -> None:
+    assert run(["auth", "set", "openai", _KEY]) == 2
+    shown = capsys.readouterr()
+    assert "never from an argument" in shown.err
+    assert _KEY not in shown.out + shown.err
+    assert run(["auth", "list"]) == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_on_a_terminal_the_key_is_asked_for_and_not_echoed(tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     child = subprocess.Popen(

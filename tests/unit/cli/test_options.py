@@ -52,5 +52,22 @@ def test_a_schema_must_be_a_json_object(tmp_path: Path) -> None:
         options.schema(tmp_path / "missing.json")
 
 
+def test_a_schema_that_is_none_is_refused_before_anything_is_paid_for(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"properties": {"a": {"type": "nonsense"}}}')
+    with pytest.raises(UsageError, match=r"nonsense.*\(at properties/a/type\)"):
+        options.schema(bad)
+
+
+def test_a_file_that_is_written_at_the_end_must_have_a_folder_at_the_beginning(
+    tmp_path: Path,
+) -> None:
+    assert options.NEW_FILE.convert(str(tmp_path / "new.txt"), None, None) == tmp_path / "new.txt"
+    with pytest.raises(click.BadParameter, match="there is no folder"):
+        options.NEW_FILE.convert(str(tmp_path / "missing" / "new.txt"), None, None)
+    with pytest.raises(click.BadParameter, match="is a directory"):
+        options.NEW_FILE.convert(str(tmp_path), None, None)
+
+
 def test_a_budget_holds_tokens_and_dollars() -> None:
     assert options.budget(2.5, 1000) == Budget(usd=2.5, tokens=1000)

@@ -162,3 +162,9 @@ def test_off_a_terminal_nothing_is_counted() -> None:
         record(e.Retrying(step=0, attempt=1, next_in_s=30, reason="busy"))
     )
     assert err.getvalue() == "retry 1 in 30 s: busy\n"
+
+
+def test_a_cancelled_turn_is_not_told_twice() -> None:
+    err = io.StringIO()
+    TextOutput(io.StringIO(), err).finish(ended("", "cancelled", "cancelled"))
+    assert err.getvalue().startswith("cancelled · ")
