@@ -72,7 +72,7 @@ def _turn_started(c: Conversation, event: TurnStarted) -> Conversation:
     if turn is not None and turn.is_open:
         raise _unsound(c, f"turn {event.turn} starts while turn {turn.number} is open")
     if turn is not None and turn.number == event.turn:  # it is taken up again
-        again = changed(turn, result=None, nudges=())
+        again = changed(turn, result=None, nudges=(), rounds=())
         return changed(c, turn=again, finished_turns=c.finished_turns - 1)
     c = _with_message(c, event.message)
     return changed(

@@ -25,7 +25,9 @@ from codetether_ray.core.messages import Message, Part, Text
 from codetether_ray.core.spec import AgentSpec, Outcome, TurnResult
 from codetether_ray.ports.tool import Notebook
 
-_GOES_ON: frozenset[Outcome] = frozenset({"waiting", "budget", "cancelled", "timeout", "failed"})
+_GOES_ON: frozenset[Outcome] = frozenset(
+    {"waiting", "budget", "cancelled", "timeout", "failed", "stuck"}
+)
 """Outcomes after which the same message takes the turn up again; others are the turn's verdict."""
 
 _CANCELLED = Finish(outcome="cancelled", error="cancelled")

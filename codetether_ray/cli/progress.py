@@ -191,7 +191,7 @@ def _merged(status: str) -> str:
 def _agent_line(agent: AgentLine, now: float, width: int) -> str:
     """Name, state, what it does, its last sign of life, its tokens: as much as `width` holds."""
     name = min(24, max(width // 4, 8))
-    left = f"  {words.one_line(agent.name, name):{name}} {agent.state.replace('_', ' '):10}"
+    left = f"  {words.column(agent.name, name)} {agent.state.replace('_', ' '):10}"
     used = words.count(agent.usage.total_tokens)
     right = f" {used:>7}"
     if width >= _WIDE:
@@ -200,8 +200,8 @@ def _agent_line(agent: AgentLine, now: float, width: int) -> str:
         right = f" {_sign(agent, now):>18} {used:>7}"
     room = width - len(left) - len(right) - 1
     wait = f"retry in {words.seconds(agent.retry_at - now)}: " if agent.retry_at else ""
-    doing = words.one_line(wait + agent.doing, room) if room >= _LEAST_DOING else ""
-    return f"{left} {doing:{max(room, 0)}}{right}"
+    doing = wait + agent.doing if room >= _LEAST_DOING else ""
+    return f"{left} {words.column(doing, max(room, 0))}{right}"
 
 
 def _sign(agent: AgentLine, now: float) -> str:

@@ -38,11 +38,11 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
     lines = [_COLUMNS, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
+    widths = [max(words.cells(line[i]) for line in lines) for i in range(len(_COLUMNS))]
     return [
         "  "
         + "  ".join(
-            cell.ljust(width) if name in _LEFT else cell.rjust(width)
+            words.column(cell, width) if name in _LEFT else cell.rjust(width)
             for name, cell, width in zip(_COLUMNS, line, widths, strict=True)
         ).rstrip()
         for line in lines

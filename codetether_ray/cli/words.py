@@ -1,6 +1,7 @@
 """Numbers and events in the words that people read."""
 
 import json
+import unicodedata
 
 from codetether_ray.core.messages import ToolCall
 from codetether_ray.core.usage import Usage
@@ -49,6 +50,30 @@ def one_line(text: str, limit: int) -> str:
     """The text on one line, cut to `limit` characters, with no control characters."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def column(text: str, width: int) -> str:
+    """The text on one line in exactly `width` cells of a terminal, wide characters counted as two.
+
+    What does not fit is cut and marked with an ellipsis.
+    """
+    flat = one_line(text, len(text) + 1)
+    if cells(flat) > width:
+        while flat and cells(flat) > width - 1:
+            flat = flat[:-1]
+        flat += "…"[:width]
+    return flat + " " * (width - cells(flat))
+
+
+def cells(text: str) -> int:
+    """How many cells of a terminal a line takes."""
+    return sum(_cells(c) for c in text)
+
+
+def _cells(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def tool_call(call: ToolCall, limit: int = 90) -> str:

@@ -236,6 +236,17 @@ async def test_a_turn_without_a_verdict_goes_on_where_it_stopped(outcome) -> Non
     assert [m.role for m in again.provider.requests[0].messages] == ["user", "assistant", "tool"]
 
 
+async def test_a_stuck_turn_that_is_taken_up_again_may_find_another_way() -> None:
+    scene = Scene(lambda _: says(call("1", "read")))
+    assert (await scene.turn(_GO)).outcome == "stuck"
+    again = Scene(["found another way"], recorded=scene.events)
+    result = await again.turn(_GO)
+    assert (result.outcome, result.steps) == ("completed", 4)
+    still = Scene(lambda _: says(call("1", "read")), recorded=scene.events)
+    assert (await still.turn(_GO)).outcome == "stuck"
+    assert len(still.provider.requests) == 3
+
+
 async def test_more_steps_let_a_turn_go_on_that_had_used_up_its_own() -> None:
     script = by_step(says(call("1", "read")), says(call("2", "read", n=2)), "done")
     scene = Scene(script, spec=make_spec(max_steps=2))

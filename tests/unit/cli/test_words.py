@@ -21,6 +21,24 @@ def test_spans_are_short(span: float, text: str) -> None:
     assert words.seconds(span) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ab", "ab    "),
+        ("abcdefgh", "abcde…"),
+        ("日本", "日本  "),
+        ("日本語の仕事", "日本… "),
+        ("a\nb", "a b   "),
+    ],
+)
+def test_a_column_counts_wide_characters_as_two_cells(text: str, shown: str) -> None:
+    assert words.column(text, 6) == shown
+
+
+def test_a_column_may_have_no_room_at_all() -> None:
+    assert words.column("abc", 0) == ""
+
+
 def test_an_unknown_price_is_said() -> None:
     assert words.dollars(None) == "cost unknown"
     assert words.dollars(0.01234) == "$0.0123"
