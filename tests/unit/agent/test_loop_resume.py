@@ -242,7 +242,8 @@ async def test_a_stuck_turn_that_is_taken_up_again_may_find_another_way() -> Non
     again = Scene(["found another way"], recorded=scene.events)
     result = await again.turn(_GO)
     assert (result.outcome, result.steps) == ("completed", 4)
-    still = Scene(lambda _: says(call("1", "read")), recorded=scene.events)
+    spec = make_spec(max_steps=50)
+    still = Scene(lambda _: says(call("1", "read")), recorded=scene.events, spec=spec)
     assert (await still.turn(_GO)).outcome == "stuck"
     assert len(still.provider.requests) == 3
 
