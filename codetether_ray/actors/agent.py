@@ -25,6 +25,9 @@ class Links:
 
     supervisor: Any
     services: Services
+    environ: tuple[tuple[str, str], ...] = ()
+    """Variables (no secrets) of the driver, where the agent lives on its machine: a shared head
+    was started with others."""
 
 
 class AgentActor:
@@ -34,6 +37,7 @@ class AgentActor:
     """
 
     def __init__(self, spec: AgentSpec, wiring: str, links: Links) -> None:
+        os.environ.update(links.environ)
         self._spec = spec
         self._bus = links.services.bus()
         self._publisher = LocalPublisher(

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from codetether_ray.actors import private, processes
 from codetether_ray.actors.chatter import Chatter
 from codetether_ray.actors.head import announce_head, find_head, withdraw_head
 from codetether_ray.actors.orphans import Watch
-from codetether_ray.actors.probe import probe
+from codetether_ray.actors.probe import answers, probe
+from codetether_ray.actors.processes import Process
 from codetether_ray.core.errors import ClusterError
 
 NAMESPACE = "codetether"
@@ -21,6 +23,9 @@ NAMESPACE = "codetether"
 
 _OBJECT_STORE_BYTES = 100_000_000  # messages are small; Ray's minimum is 75 MiB
 _END_PATIENCE_S = 5.0
+_LOOK_S = 1.0
+_MISSES = 3
+"""Looks in a row that find nobody: then a cluster is gone."""
 _JOIN_PATIENCE_S = 60.0
 """Ray itself would try for longer, where what answers is no head, or asks for another token."""
 
@@ -55,6 +60,19 @@ class Cluster:
         self.is_private = keeper.directory is not None
         url = keeper.info.get("webui_url") or ""
         self.dashboard_url = f"http://{url}" if url else ""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the servers of a private Ray run; true of a cluster that was joined."""
+        return all(server.is_alive for server in self._keeper.servers)
+
+    async def gone(self) -> None:
+        """Return once the cluster answers no more. Ray itself would end this process by then."""
+        misses = 0
+        while misses < _MISSES:
+            await asyncio.sleep(_LOOK_S)
+            is_there = self.is_alive and await asyncio.to_thread(answers, self.address)
+            misses = 0 if is_there else misses + 1
 
     async def close(self) -> None:
         """Leave; a private Ray is ended with all its processes and its directory."""
@@ -107,6 +125,7 @@ class _Keeper:
     ) -> None:
         self.info: dict[str, Any] = {}
         self.directory: Path | None = None
+        self.servers: tuple[Process, ...] = ()
         self._watch: Watch | None = None
         self._is_stuck = False
         self._options = options
@@ -142,10 +161,11 @@ class _Keeper:
                 chatter = Chatter(log_path, self._notice)
                 chatter.install()
                 self.info = _init(
-                    arguments, lean="_temp_dir" in arguments and not _wants(arguments)
+                    arguments, log_path, lean="_temp_dir" in arguments and not _wants(arguments)
                 )
             if self.directory is not None:
                 self._watch = Watch(_processes_of_ray(), self.directory)
+                self.servers = _servers_of_ray()
                 self._announce(self.directory)
             self._tell(None)
             self._stop.wait()
@@ -236,16 +256,23 @@ def _to_join(
             "program's versions, so a private one is started; stop that head to end this notice"
         )
         return None
+    try:
+        probe(head.address)
+    except ClusterError:
+        notice(f"the Ray head at {head.address} does not answer, so a private one is started")
+        return None
     return head.address, {**private.QUIET, "RAY_AUTH_TOKEN_PATH": head.token}
 
 
-def _init(arguments: dict[str, Any], *, lean: bool) -> dict[str, Any]:
+def _init(arguments: dict[str, Any], log_path: Path, *, lean: bool) -> dict[str, Any]:
     import ray  # noqa: PLC0415 - takes a second, and must see the environment
+    from ray._private import auto_init_hook  # noqa: PLC0415
     from ray._raylet import (  # type: ignore[attr-defined]  # noqa: PLC0415
         AuthenticationTokenLoader,
         Config,
     )
 
+    auto_init_hook.enable_auto_connect = False  # a late call must not start another Ray
     if ray.is_initialized():
         raise ClusterError("this process is connected to a Ray cluster already")
     Config.initialize("")  # reads the environment again if Ray had been imported before
@@ -257,9 +284,7 @@ def _init(arguments: dict[str, Any], *, lean: bool) -> dict[str, Any]:
         "configure_logging": False,
         "job_config": ray.job_config.JobConfig(default_actor_lifetime="non_detached"),
     }
-    if not lean:
-        return dict(_quietly(ray.init, arguments).address_info)
-    with private.lean_node():
+    with private.quiet_driver(log_path), private.lean_node() if lean else nullcontext():
         return dict(_quietly(ray.init, arguments).address_info)
 
 
@@ -285,17 +310,33 @@ def _quietly(init: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         logger.handlers = handlers
 
 
-def _processes_of_ray() -> tuple[processes.Process, ...]:
-    """The processes of the Ray that this process started, before they are ended."""
+def _servers_of_ray(names: tuple[str, ...] = ("gcs_server", "raylet")) -> tuple[Process, ...]:
+    """The servers without which the Ray that this process started is none."""
+    return tuple(
+        found
+        for name, pids in _started_by_ray().items()
+        for pid in pids
+        if name in names and (found := processes.find(pid)) is not None
+    )
+
+
+def _processes_of_ray() -> tuple[Process, ...]:
+    """What the processes of the Ray that this process started have started, before they end."""
+    return tuple(
+        found
+        for pids in _started_by_ray().values()
+        for pid in pids
+        for found in processes.descendants(pid)
+    )
+
+
+def _started_by_ray() -> dict[str, list[int]]:
+    """Pids of this process's own Ray, by the names that Ray gives its processes."""
     from ray._private import worker  # noqa: PLC0415
 
     node = getattr(worker, "_global_node", None)
     started = getattr(node, "all_processes", None) or {}
-    found: tuple[processes.Process, ...] = ()
-    for infos in started.values():
-        for info in infos:
-            found += processes.descendants(info.process.pid)
-    return found
+    return {name: [info.process.pid for info in infos] for name, infos in started.items()}
 
 
 def _worded(error: Exception, address: str) -> ClusterError:

@@ -1,10 +1,12 @@
 """The Ray head that this user's codetether started for all its commands, if there is one."""
 
 import contextlib
+import fcntl
 import json
 import os
 import platform
 import signal
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -58,6 +60,20 @@ def find_head(data_dir: Path) -> Head | None:
     except (OSError, ValueError, TypeError):
         return None
     return head if head.is_mine_and_alive else None
+
+
+@contextlib.contextmanager
+def claim(data_dir: Path) -> Iterator[bool]:
+    """Be the one process that may hold a head of this user; False where another one is."""
+    path = state_path(data_dir).with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def announce_head(data_dir: Path, *, address: str, token: Path) -> Head:

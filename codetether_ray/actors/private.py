@@ -88,6 +88,44 @@ def environment(extra: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
+def quiet_driver(log_path: Path) -> Iterator[None]:
+    """A process that connects to Ray inside prints no errors of Ray's C++ part on its stderr.
+
+    They go there from a driver alone, and tell of what its callers are told as exceptions. The
+    servers, which are started before, keep their logs as they are. That a level was set is itself
+    printed; stderr is the log for that moment.
+    """
+    from ray._private import worker  # noqa: PLC0415 - Ray is imported when it is needed
+
+    plain: Any = getattr(worker, "connect", None)
+    if plain is None or "RAY_BACKEND_LOG_LEVEL" in os.environ:
+        yield
+        return
+
+    def connect(*args: Any, **options: Any) -> Any:
+        with environment({"RAY_BACKEND_LOG_LEVEL": "fatal"}), _stderr_to(log_path):
+            return plain(*args, **options)
+
+    worker.connect = connect
+    try:
+        yield
+    finally:
+        worker.connect = plain
+
+
+@contextmanager
+def _stderr_to(path: Path) -> Iterator[None]:
+    kept = os.dup(2)
+    try:
+        with path.open("a") as file:
+            os.dup2(file.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextmanager
 def lean_node() -> Iterator[None]:
     """Ray heads started inside have no autoscaler, log monitor and dashboard server.
 

@@ -29,6 +29,15 @@ def probe(address: str, *, timeout_s: float = 5.0) -> None:
         raise ClusterError(_nobody(address, "what answers there is no Ray head"))
 
 
+def answers(address: str) -> bool:
+    """Whether a gRPC server answers at `HOST:PORT`."""
+    try:
+        probe(address)
+    except ClusterError:
+        return False
+    return True
+
+
 def _nobody(address: str, why: str) -> str:
     return (
         f"no Ray cluster answers at {address} ({why}); without RAY_ADDRESS a private one is started"

@@ -5,7 +5,8 @@ It ends with the driver that made it, and every agent ends with it.
 
 import asyncio
 import importlib
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -29,6 +30,7 @@ from codetether_ray.core.usage import Budget, Spend
 from codetether_ray.ports.journal import Journal
 from codetether_ray.ports.ledger import Ledger, Reservation
 from codetether_ray.ports.tool import ChildRuntime, SharedResult, ShareStore
+from codetether_ray.sandbox.environment import tool_environment
 
 _CALLS_AT_ONCE = 20_000
 """A parent that waits for a child holds one; so this bounds agents that wait, far away."""
@@ -62,7 +64,8 @@ class World:
 
         `stays`: they live on this node, where the run's files are.
         """
-        return RayHost(wiring, Links(self._supervisor, self._services), stays=stays)
+        environ = tuple(tool_environment(os.environ).items()) if stays else ()
+        return RayHost(wiring, Links(self._supervisor, self._services, environ), stays=stays)
 
     def serve(self, served: Served) -> None:
         """Let agents reach the run's state; before the first agent starts."""
@@ -83,7 +86,10 @@ may still return a result then."""
 class Supervisor:
     """The class of the actor; `RaySupervisor` is its client for the driver."""
 
-    def __init__(self, run_id: str, services: Services) -> None:
+    def __init__(
+        self, run_id: str, services: Services, environ: Mapping[str, str] | None = None
+    ) -> None:
+        os.environ.update(environ or {})
         self._run_id = run_id
         self._services = services
         self._world: World | None = None
@@ -219,7 +225,10 @@ class RaySupervisor:
 
     @classmethod
     def start(cls, run_id: str, services: Services) -> "RaySupervisor":
-        """Make the actor, on this node, where the run's files are. It ends with this process."""
+        """Make the actor, on this node, where the run's files are. It ends with this process.
+
+        It sees those variables of this process that a tool may see.
+        """
         actor = (
             ray.remote(Supervisor)
             .options(
@@ -231,7 +240,7 @@ class RaySupervisor:
                 max_concurrency=_CALLS_AT_ONCE,
                 scheduling_strategy=on_this_node(),
             )
-            .remote(run_id, services)
+            .remote(run_id, services, tool_environment(os.environ))
         )
         return cls(run_id, actor)
 

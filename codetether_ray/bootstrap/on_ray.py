@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from codetether_ray.actors.cluster import ClusterOptions, join_or_start
+from codetether_ray.actors.cluster import Cluster, ClusterOptions, join_or_start
 from codetether_ray.actors.services import start_services
 from codetether_ray.actors.supervisor import RaySupervisor, Served, World
 from codetether_ray.bootstrap.agents import WIRING
@@ -28,6 +28,9 @@ from codetether_ray.local.shares import LocalShares
 
 SWARM = f"{__name__}:swarm_in_supervisor"
 SESSION = f"{__name__}:session_in_supervisor"
+
+
+_LAST_WORD_S = 5.0
 
 
 async def drive(
@@ -65,26 +68,52 @@ async def drive(
         if dashboard and cluster.dashboard_url:
             notice(f"Ray's dashboard: {cluster.dashboard_url}")
         services = start_services(is_private=cluster.is_private)
-        bus = services.bus()
-        follower = Follower(bus, run_id, show, notice)
+        supervisor = RaySupervisor.start(run_id, services)
+        follower = Follower(services.bus(), run_id, show, notice)
+        work = _followed(supervisor, follower, function, options, ask)
         try:
-            await follower.start()
-            return await _supervised(RaySupervisor.start(run_id, services), function, options, ask)
+            result = await _unless_gone(cluster, run_id, work)
         except RunLostError as lost:
             raise RunLostError(lost.run_id, lost.reason, go_on) from lost
-        finally:
-            await follower.finish()
-            await bus.aclose()
+        except BaseException:
+            supervisor.end()
+            raise
+        supervisor.end()
+        return result
     finally:
         await cluster.close()
 
 
-async def _supervised(
+async def _unless_gone(cluster: Cluster, run_id: str, work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of `work`, which is not waited for where the cluster answers no more.
+
+    Raises:
+        RunLostError: that is so.
+    """
+    task, gone = asyncio.create_task(work), asyncio.create_task(cluster.gone())
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+    if task.done():
+        return task.result()
+    for _ in range(2):  # the run's last word may still come; then waiting for it is given up
+        task.cancel()
+        await asyncio.wait({task}, timeout=_LAST_WORD_S)
+    raise RunLostError(run_id, f"the Ray cluster at {cluster.address} answers no more")
+
+
+async def _followed(
     supervisor: RaySupervisor,
+    follower: Follower,
     function: str,
     options: object,
     ask: Callable[[Any], Awaitable[Any]],
 ) -> Any:
+    await follower.start()
     work = asyncio.create_task(supervisor.run(function, options))
     questions = asyncio.create_task(supervisor.questions(ask))
     try:
@@ -96,7 +125,7 @@ async def _supervised(
     finally:
         questions.cancel()
         await asyncio.gather(questions, return_exceptions=True)
-        supervisor.end()
+        await follower.finish()
 
 
 # -- in the supervisor ----------------------------------------------------------------------------

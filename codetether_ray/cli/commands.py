@@ -24,6 +24,7 @@ COMMANDS = MappingProxyType(
         ),
         "completion": Entry("codetether_ray.cli.completion", "Print a shell's completion script."),
         "config": Entry("codetether_ray.cli.config", "Show and change settings."),
+        "down": Entry("codetether_ray.cli.down", "End the Ray head that `up` started."),
         "models": Entry("codetether_ray.cli.models", "List models and their prices."),
         "run": Entry("codetether_ray.cli.run", "Give one agent a task, or go on with a session."),
         "runs": Entry("codetether_ray.cli.runs", "List runs: sessions and swarms."),
@@ -31,5 +32,6 @@ COMMANDS = MappingProxyType(
         "swarm": Entry(
             "codetether_ray.cli.swarm", "Split a task among agents and merge their work."
         ),
+        "up": Entry("codetether_ray.cli.up", "Start a Ray head that your commands share."),
     }
 )

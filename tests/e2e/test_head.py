@@ -1,0 +1,72 @@
+"""`codetether up` and `down`: a Ray head that all commands of a user share."""
+
+import asyncio
+
+from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
+from tests.e2e.program import Program
+from tests.e2e.ray_scene import processes_of
+from tests.e2e.swarm_scene import TASK, SwarmModel, make_repository
+
+
+async def test_commands_share_a_head_from_up_to_down(program: Program) -> None:
+    make_repository(program.project)
+    nothing = await program.run("down")
+    assert (nothing.code, "no head of yours" in nothing.out) == (0, True)
+    up = await program.run("up", "--memory", "2GB")
+    assert up.code == 0, up.err
+    try:
+        again = await program.run("up")
+        assert (again.out, "runs already" in again.err) == (up.out, True)
+        await a_run_on_it_sees_the_variables_of_its_command(program)
+        await a_swarm_on_it_is_told_when_it_ends(program)
+    finally:
+        await program.run("down")
+    assert processes_of(program) == {}
+    assert not (program.data / "ray" / "head.json").exists()
+
+
+async def a_run_on_it_sees_the_variables_of_its_command(program: Program) -> None:
+    tool = program.home / "bin" / "my-own-tool"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho found it\n")
+    tool.chmod(0o755)
+    titles: list[str] = []
+
+    def script(asked: ModelCall) -> Reply:
+        if asked.step == 0:
+            return call("bash", command="my-own-tool")
+        titles.extend(title for title in processes_of(program).values() if "ray::" in title)
+        return say("so it did")
+
+    async with ModelServer(script) as server:
+        ended = await program.run(
+            *("run", "use my tool", "--format", "stream-json", "--model", "local/m"),
+            CODETETHER_LOCAL_BASE_URL=server.url,
+            PATH=f"{tool.parent}:{program.env['PATH']}",
+        )
+    assert ended.code == 0, ended.err
+    assert "found it" in ended.out
+    assert any("ray::Agent" in title for title in titles)  # it was not run in its own process
+    left = [title for title in processes_of(program).values() if "ray::" in title]
+    assert not [x for x in left if "Agent.turn" in x or "Supervisor" in x]  # they ended with it
+    assert any("LocalBus" in x for x in left)  # and the next run meets these
+
+
+async def a_swarm_on_it_is_told_when_it_ends(program: Program) -> None:
+    slow = SwarmModel(steps={"beta": [say("late", delay_s=90)]})
+    async with ModelServer(slow) as server:
+        process = await program.start(
+            *("swarm", TASK, "--json", "--model", "local/m"),
+            CODETETHER_LOCAL_BASE_URL=server.url,
+        )
+        async with asyncio.timeout(60):
+            while ("beta", 0) not in slow.asked:
+                await asyncio.sleep(0.05)
+            down = await program.run("down")
+            _, err = await process.communicate()
+    assert down.code == 0, down.err
+    assert process.returncode == 1
+    words = [x for x in err.decode().splitlines() if "codetether: " in x]
+    assert "go on with: codetether swarm --resume" in words[-1]
+    foreign = [x for x in err.decode().splitlines() if not x.startswith(("[ ", "codetether: "))]
+    assert foreign == []
