@@ -237,13 +237,16 @@ async def test_a_turn_without_a_verdict_goes_on_where_it_stopped(outcome) -> Non
 
 
 async def test_a_stuck_turn_that_is_taken_up_again_may_find_another_way() -> None:
-    scene = Scene(lambda _: says(call("1", "read")))
+    async def same(arguments: object, ctx: object) -> str:
+        return "nothing new"
+
+    tools = {"read": (Effect.READ, same)}
+    scene = Scene(lambda _: says(call("1", "read")), tools=tools)
     assert (await scene.turn(_GO)).outcome == "stuck"
-    again = Scene(["found another way"], recorded=scene.events)
+    again = Scene(["found another way"], recorded=scene.events, tools=tools)
     result = await again.turn(_GO)
     assert (result.outcome, result.steps) == ("completed", 4)
-    spec = make_spec(max_steps=50)
-    still = Scene(lambda _: says(call("1", "read")), recorded=scene.events, spec=spec)
+    still = Scene(lambda _: says(call("1", "read")), recorded=scene.events, tools=tools)
     assert (await still.turn(_GO)).outcome == "stuck"
     assert len(still.provider.requests) == 3
 
