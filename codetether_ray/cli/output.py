@@ -50,7 +50,7 @@ def say(sentence: str) -> None:
 
 
 class Countdown:
-    """A line on a terminal that counts the seconds down until a model call is made again."""
+    """A line on a terminal that counts the time down until a model call is made again."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -72,8 +72,9 @@ class Countdown:
             self._stream.flush()
 
     def _tick(self) -> None:
-        left = math.ceil(self._until - time.monotonic())
-        self._stream.write(f"\r\x1b[K  again in {max(left, 0)} s")
+        left = max(math.ceil(self._until - time.monotonic()), 0)
+        span = f"{left} s" if left < 60 else words.seconds(left)
+        self._stream.write(f"\r\x1b[K  again in {span}")
         self._stream.flush()
         self._timer = asyncio.get_running_loop().call_later(1, self._tick)
 
@@ -115,8 +116,11 @@ class Notes:
                 self.write(f"{who}restarted: {words.one_line(reason, 160)}", "yellow")
             case e.Warned(text=text):
                 self.write(f"{who}warning: {text}", "yellow")
-            case e.Queued(reason=reason):
+            case e.Queued(reason=reason, next_in_s=None):
                 self.write(f"{who}queued: {reason}")
+            case e.Queued(reason=reason, next_in_s=float(delay)):
+                self.write(f"{who}waiting {words.seconds(delay)} for {reason}", "yellow")
+                self._countdown.start(delay)
             case _:
                 pass
 

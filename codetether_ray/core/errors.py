@@ -126,8 +126,11 @@ class QuotaSpentError(ModelError):
         self.provider, self.detail, self.resets_in_s = provider, detail, resets_in_s
 
     def __str__(self) -> str:
-        when = "" if self.resets_in_s is None else f"; it resets in {self.resets_in_s:.0f} s"
-        return f"{self.provider}: the quota is spent ({self.detail}){when}"
+        sentence = f"{self.provider}: the quota is spent ({self.detail})"
+        if self.resets_in_s is None:
+            return sentence
+        span = f"{self.resets_in_s:.0f} s"
+        return f"{sentence}; it resets in {span}, and `--wait-quota TIME` waits for that"
 
 
 class ConnectionLostError(ModelError):

@@ -275,10 +275,11 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued:
-    """An agent waits for a permit; `reason` says for what."""
+    """An agent waits, without a process; `reason` says for what, `next_in_s` how long if known."""
 
     tag: ClassVar[str] = "agent.queued"
     reason: str
+    next_in_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

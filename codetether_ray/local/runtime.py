@@ -214,6 +214,9 @@ class HostedRuntime:
             if waited_s > agent.spec.wait_quota_s:
                 return result
             agent.state, agent.reason = "waiting", f"a quota; goes on in {pause_s:.0f} s"
+            agent.publisher.emit(
+                Queued(reason="the provider's quota; it goes on by itself", next_in_s=pause_s)
+            )
             await self._clock.sleep(pause_s)
 
     def _until_reset(self, result: TurnResult) -> float:

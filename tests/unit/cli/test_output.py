@@ -168,3 +168,13 @@ def test_a_cancelled_turn_is_not_told_twice() -> None:
     err = io.StringIO()
     TextOutput(io.StringIO(), err).finish(ended("", "cancelled", "cancelled"))
     assert err.getvalue().startswith("cancelled · ")
+
+
+async def test_a_wait_for_a_quota_is_shown_and_counted_down_on_a_terminal() -> None:
+    err = Terminal()
+    output = TextOutput(io.StringIO(), err)
+    output.show(record(e.Queued(reason="the provider's quota", next_in_s=185.0)))
+    assert "waiting 3 min 05 s for the provider's quota" in err.getvalue()
+    assert err.getvalue().endswith("\r\x1b[K  again in 3 min 05 s")
+    output.show(record(e.ModelRequested(step=0, attempt=0, model="m", digest="", messages=1)))
+    assert err.getvalue().endswith("\r\x1b[K")

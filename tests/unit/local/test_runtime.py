@@ -233,6 +233,8 @@ async def test_a_quota_is_waited_out_without_process_or_permit() -> None:
     assert crowd.admission.live == 0
     (status,) = await crowd.runtime.list()
     assert (status.state, status.reason) == ("waiting", "a quota; goes on in 3600 s")
+    told = [e for e in crowd.publishers["sub/a"].emitted if isinstance(e, Queued)]
+    assert [event.next_in_s for event in told] == [3600.0]
     assert (await crowd.runtime.run(_spec("sub/b"), user(""))).is_success
     await crowd.clock.advance(3601)
     assert (await running).text == "at last"
