@@ -13,7 +13,7 @@ from codetether_ray.core.errors import (
     UnknownPriceError,
 )
 from codetether_ray.core.events import Event, ReasoningStreamed, Retrying, TextStreamed
-from codetether_ray.core.messages import Message, Part, Reasoning, Text, ToolCall
+from codetether_ray.core.messages import Part, Reasoning, Text, ToolCall
 from codetether_ray.core.models import (
     Finished,
     ModelRequest,
@@ -137,7 +137,7 @@ class Asker:
         async with aclosing(self._parts.provider.stream(request)) as stream:
             async for event in stream:
                 if isinstance(event, Finished):
-                    return replace(event.response, message=_cleaned(event.response.message))
+                    return _cleaned(event.response)
                 pieces.take(event)
         raise MalformedResponseError(
             self._parts.provider.name, "the stream ended without an answer"
@@ -223,11 +223,13 @@ class _Pieces:
             self.characters += len(event.arguments)
 
 
-def _cleaned(message: Message) -> Message:
-    """The message with lone surrogates replaced; opaque blocks stay as they came."""
+def _cleaned(response: ModelResponse) -> ModelResponse:
+    """The response with lone surrogates replaced; opaque blocks stay as they came."""
+    message = response.message
     parts = tuple(_cleaned_part(part) for part in message.parts)
-    changed = any(new is not old for new, old in zip(parts, message.parts, strict=True))
-    return replace(message, parts=parts) if changed else message
+    if all(new is old for new, old in zip(parts, message.parts, strict=True)):
+        return response
+    return replace(response, message=replace(message, parts=parts))
 
 
 def _cleaned_part(part: Part) -> Part:

@@ -16,8 +16,8 @@ _FRAMING = frozenset({"v", "gen", "off", "prev", "crc"})
 _loads = json.JSONDecoder().decode
 
 
-def members(record: Record) -> tuple[str, Record, Blob | None]:
-    """The members of a record's line but `seq`, the record with its payload's text, and the blob.
+def members(record: Record, agent_seq: int) -> tuple[str, str, Blob | None]:
+    """The members of a record's line but `seq`, its payload's text, and the blob.
 
     The same members as `Record.to_json`, in the same order, without building the object. There
     is a blob where the payload is too big for a line.
@@ -37,22 +37,10 @@ def members(record: Record) -> tuple[str, Record, Blob | None]:
         blob = make_blob(data)
         body = f'"blob":{{"sha256":"{blob.digest}","bytes":{len(data)}}}'
     line = (
-        f'{correlation_members(record.correlation)}"agent_seq":{record.agent_seq},'
+        f'{correlation_members(record.correlation)}"agent_seq":{agent_seq},'
         f'"time":{round(record.time, 6)!r},"agent":{json_text(record.agent)},"kind":"{tag}",{body}'
     )
-    return line, _with_payload(record, text), blob
-
-
-def _with_payload(record: Record, text: str) -> Record:
-    return Record(
-        correlation=record.correlation,
-        agent=record.agent,
-        event=record.event,
-        time=record.time,
-        seq=record.seq,
-        agent_seq=record.agent_seq,
-        payload=text,
-    )
+    return line, text, blob
 
 
 def control_members(kind: str, correlation: Correlation, now: float, payload: JsonObject) -> str:

@@ -6,7 +6,7 @@ segment and begins the next. A record that cannot be encoded leaves the stream a
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from codetether_ray.core.codec import JsonObject
@@ -57,7 +57,13 @@ class _State:
     digest: Any = field(default_factory=hashlib.sha256)
 
     def copy(self) -> "_State":
-        return replace(self, digest=self.digest.copy())
+        return _State(
+            position=self.position,
+            segment_start=self.segment_start,
+            segment_lines=self.segment_lines,
+            is_opened=self.is_opened,
+            digest=self.digest.copy(),
+        )
 
 
 class Stream:
@@ -101,26 +107,32 @@ class Stream:
             self._make_room(state, chunk)
             agent = record.agent
             number = counts.get(agent, self._agent_seqs.get(agent, 0))
-            self._put(state, chunk, _numbered(record, state.position.seq, number))
+            self._put(state, chunk, record, number)
             counts[agent] = number + 1
         chunk.end = state.position
         self._state = state
         self._agent_seqs.update(counts)
         return chunk
 
-    def _put(self, state: _State, chunk: Chunk, record: Record) -> None:
+    def _put(self, state: _State, chunk: Chunk, record: Record, agent_seq: int) -> None:
         place = state.position
         try:
-            text, record, blob = members(record)
-            line = lines.frame(place, self._generation, text)
+            line, payload, blob = self._line(place, record, agent_seq)
         except UnicodeEncodeError:
-            text, record, blob = members(without_surrogates(record))
-            line = lines.frame(place, self._generation, text)
+            record = without_surrogates(record)
+            line, payload, blob = self._line(place, record, agent_seq)
         if blob is not None:
             chunk.blobs.append(blob)
-        chunk.records.append(record)
+        chunk.records.append(_numbered(record, place.seq, agent_seq, payload))
         chunk.places.append(Place(record.agent, place.off, len(line)))
         self._grow(state, chunk, line, is_control=False)
+
+    def _line(
+        self, place: Position, record: Record, agent_seq: int
+    ) -> tuple[bytes, str, Blob | None]:
+        """A record's line, its payload's text, and the blob that holds it where it is big."""
+        text, payload, blob = members(record, agent_seq)
+        return lines.frame(place, self._generation, text), payload, blob
 
     def _make_room(self, state: _State, chunk: Chunk) -> None:
         """Begin the segment if it is new; end it and begin the next if it is full."""
@@ -159,7 +171,7 @@ class Stream:
         state.digest.update(line)
 
 
-def _numbered(record: Record, seq: int, agent_seq: int) -> Record:
+def _numbered(record: Record, seq: int, agent_seq: int, payload: str) -> Record:
     return Record(
         correlation=record.correlation,
         agent=record.agent,
@@ -167,4 +179,5 @@ def _numbered(record: Record, seq: int, agent_seq: int) -> Record:
         time=round(record.time, 6),
         seq=seq,
         agent_seq=agent_seq,
+        payload=payload,
     )

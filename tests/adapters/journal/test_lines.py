@@ -22,7 +22,7 @@ _GOLDEN = Path(__file__).with_name("golden-v1.jsonl")
 
 
 def _line(rec: Record, place: Position | None = None) -> bytes:
-    text, _, _ = members(rec)
+    text, _, _ = members(rec, rec.agent_seq)
     return lines.frame(place or Position(), 1, text)
 
 

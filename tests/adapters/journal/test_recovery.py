@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,7 +153,7 @@ def test_a_line_of_an_older_generation_behind_a_newer_is_named(tmp_path: Path) -
     written = _run(tmp_path)
     at = written.marks[-1]
     for generation, text in ((2, "taker"), (1, "zombie")):
-        members_text, _, _ = members(replace(note("a", text), agent_seq=9))
+        members_text, _, _ = members(note("a", text), 9)
         line = frame(at, generation, members_text)
         at = after(at, line, is_control=False)
         with written.segment.open("ab") as file:
