@@ -51,7 +51,7 @@ class ModelLimits:
 def model_limits(spec: AgentSpec, parts: AgentParts) -> ModelLimits:
     """The limits of a spec's model; an answer never takes more than a quarter of the window."""
     info = parts.provider.info(model_name(spec))
-    window = info.context_window if info is not None else DEFAULT_WINDOW
+    window = spec.context_window or (info.context_window if info is not None else DEFAULT_WINDOW)
     wanted = min(spec.max_output_tokens, max(window // 4, LEAST_OUTPUT))
     if info is not None and info.max_output_tokens > 0:
         wanted = min(wanted, info.max_output_tokens)

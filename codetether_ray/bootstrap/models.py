@@ -19,6 +19,8 @@ class ChosenModel:
 
     ref: ModelRef
     base_url: str = ""
+    context_window: int | None = None
+    """What the user says of it."""
     price: Price | None = None
 
     def __str__(self) -> str:
@@ -47,6 +49,7 @@ async def choose(
     return ChosenModel(
         ref=ref,
         base_url=settings.base_url(ref.provider) or "",
+        context_window=settings.context_windows.get(ref.provider),
         price=known.price if known else None,
     )
 

@@ -153,6 +153,7 @@ async def _request(wish: SessionWish, settings: Settings) -> SessionRequest:
         data_dir=str(data_dir),
         model=str(model),
         base_url=model.base_url,
+        context_window=model.context_window,
         max_steps=wish.max_steps or agent.max_steps,
         max_tool_calls=agent.max_tool_calls,
         max_depth=settings.swarm.max_depth,

@@ -31,6 +31,7 @@ class SessionRequest:
     data_dir: str
     model: str
     base_url: str = ""
+    context_window: int | None = None
     max_steps: int = 50
     max_tool_calls: int = 500
     max_depth: int = 3
@@ -140,6 +141,7 @@ async def _spec(home: RunHome, request: SessionRequest) -> AgentSpec:
         first.spec if first is not None else spec,
         model=request.model,
         base_url=request.base_url,
+        context_window=request.context_window,
         situation=_situation(Path(request.directory)),
         max_steps=request.max_steps,
         max_tool_calls=request.max_tool_calls,

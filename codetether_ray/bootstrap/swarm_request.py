@@ -22,6 +22,7 @@ class SwarmRequest:
     data_dir: str
     model: str
     base_url: str = ""
+    context_window: int | None = None
     price: Price | None = None
     strategy: str = "auto"
     max_subagents: int = 100
@@ -86,6 +87,7 @@ class SwarmRequest:
             retry_for_s=self.retry_for_s,
             wait_quota_s=self.wait_quota_s,
             base_url=self.base_url,
+            context_window=self.context_window,
             data_dir=self.data_dir,
         )
         return SwarmOptions(

@@ -77,32 +77,34 @@ def _ask_local() -> tuple[list["JsonObject"], str]:
     from codetether_ray.config.settings import load_settings
     from codetether_ray.providers.profiles import PROFILES
 
-    address = load_settings(Path.cwd(), os.environ).base_url(_LOCAL) or PROFILES[_LOCAL].base_url
+    settings = load_settings(Path.cwd(), os.environ)
+    address = settings.base_url(_LOCAL) or PROFILES[_LOCAL].base_url
+    window = settings.context_windows.get(_LOCAL)
     url = f"{address.rstrip('/')}/models"
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(url, timeout=_WAIT_S) as answer:
             found = json.load(answer)["data"]
-        return [_offered(str(model["id"])) for model in found], ""
+        return [_offered(str(model["id"]), window) for model in found], ""
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(getattr(error, "reason", error)) or type(error).__name__
         hint = "start it, or set CODETETHER_LOCAL_BASE_URL"
         return [], f"the local model server does not answer at {url} ({reason}); {hint}"
 
 
-def _offered(model: str) -> "JsonObject":
-    """A model of which only the name is known; it costs nothing to ask."""
+def _offered(model: str, window: int | None) -> "JsonObject":
+    """A model of which only the name is known, and what the settings say of its window."""
     return {
         "id": model,
         "name": model,
         "provider": _LOCAL,
-        "context_window": None,
+        "context_window": window,
         "max_output_tokens": None,
         "supports_vision": None,
         "supports_tools": None,
         "supports_streaming": True,
-        "input_cost_per_million": 0.0,
-        "output_cost_per_million": 0.0,
+        "input_cost_per_million": None,
+        "output_cost_per_million": None,
     }
 
 

@@ -51,6 +51,12 @@ _TABLE = (
         is_user_only=True,
     ),
     Key(
+        name="providers.*.context_window",
+        kind=whole(1024),
+        default=None,
+        help="Tokens that a provider's models take, where that is not known: a local server's.",
+    ),
+    Key(
         name="workspace.setup",
         kind=TEXT,
         default="",
@@ -142,7 +148,8 @@ def nearest(name: str) -> str:
     """The existing key that `name` most resembles; empty if it resembles none."""
     match = _PROVIDER_KEY.fullmatch(name)
     if match:
-        return f"providers.{match[1]}.base_url"
+        close = difflib.get_close_matches(match[2], ("base_url", "context_window"), n=1, cutoff=0.5)
+        return f"providers.{match[1]}.{close[0] if close else 'base_url'}"
     dashed = name.replace("-", "_")
     leaves = {key.rpartition(".")[2]: key for key in KEYS}
     close = difflib.get_close_matches(dashed, KEYS, n=1, cutoff=0.6)

@@ -1,6 +1,6 @@
 """All settings of one command, from defaults, files and environment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -64,6 +64,8 @@ class Settings:
     default_provider: str | None = None
     base_urls: Mapping[str, str] = field(default_factory=dict)
     """Addresses that replace a provider's own, by provider."""
+    context_windows: Mapping[str, int] = field(default_factory=dict)
+    """Tokens that a provider's models take, whatever is known of them, by provider."""
     workspace: WorkspaceSettings = field(default_factory=WorkspaceSettings)
     swarm: SwarmSettings = field(default_factory=SwarmSettings)
     agent: AgentSettings = field(default_factory=AgentSettings)
@@ -92,13 +94,25 @@ def load_settings(cwd: Path, env: Mapping[str, str]) -> Settings:
         default_model=cast("str | None", plain["default_model"]),
         default_provider=cast("str | None", plain["default_provider"]),
         base_urls=MappingProxyType(
-            {k.split(".")[1]: str(v) for k, v in values.items() if k.startswith("providers.")}
+            {name: str(value) for name, value in _of_providers(values, "base_url")}
+        ),
+        context_windows=MappingProxyType(
+            {name: cast("int", value) for name, value in _of_providers(values, "context_window")}
         ),
         workspace=_workspace(plain),
         swarm=_swarm(plain),
         agent=_agent(plain),
         listing=_listing(found),
     )
+
+
+def _of_providers(values: Mapping[str, Value], leaf: str) -> Iterator[tuple[str, Value]]:
+    """Each provider's value of `providers.*.{leaf}`."""
+    for key, value in values.items():
+        room, _, rest = key.partition(".")
+        provider, _, last = rest.partition(".")
+        if room == "providers" and last == leaf:
+            yield provider, value
 
 
 def _lay(found: dict[str, Setting], layer: Layer) -> None:

@@ -95,7 +95,10 @@ class ModelRefusedError(ModelError):
         self.provider, self.detail, self.status = provider, detail, status
 
     def __str__(self) -> str:
-        return f"{self.provider} answered {self.status}: {self.detail}"
+        sentence = f"{self.provider} answered {self.status}: {self.detail}"
+        if self.status == 404:
+            sentence += f"; `codetether models --provider {self.provider}` lists models"
+        return sentence
 
 
 class ContextOverflowError(ModelError):

@@ -74,6 +74,8 @@ class AgentSpec:
     """Paths that its plan says it will touch."""
     base_url: str = ""
     """Overrides the provider's address (not secret)."""
+    context_window: int | None = None
+    """Tokens that the model takes, where the user knows better than our table."""
     finished_turns: int | None = None
     """How many finished turns its journal held when the caller asked for a new one. A turn that
     was finished later, with the same message, is this one and is not run again. None: the last

@@ -1,7 +1,7 @@
 """Who can be talked to, and in which way: a table instead of code per vendor.
 
 Looked up 2026-11-22. The default models are the seed's, but for two: its `claude-sonnet-4-20250514`
-was retired on 2026-06-15 (requests fail), and it names none for `openai`.
+was retired on 2026-06-15 (requests fail), and it names none for `openai`; see ADR 5.
 """
 
 from collections.abc import Mapping

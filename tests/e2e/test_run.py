@@ -189,7 +189,7 @@ async def test_a_model_that_is_not_there_ends_with_1_at_once(program: Program) -
         ended = await ask(program, server, "hello")
         assert server.count == 1
     assert ended.code == 1
-    assert "no such model" in ended.err
+    assert "no such model; `codetether models --provider local` lists models" in ended.err
 
 
 async def test_a_busy_provider_is_asked_again_and_the_wait_is_shown(program: Program) -> None:

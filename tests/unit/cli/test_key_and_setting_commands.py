@@ -230,13 +230,28 @@ def test_a_local_server_is_asked_for_its_models(
         server.server_close()
     rows = json.loads(capsys.readouterr().out)
     assert [(row["provider"], row["id"]) for row in rows] == [("local", "qwen3")]
+    assert rows[0]["input_cost_per_million"] is None  # as in a run's cost: nobody told us
     assert run(["models", "-p", "local", "--json"]) == 1
     output = capsys.readouterr()
     assert json.loads(output.out) == []
     assert address in output.err
 
 
-@pytest.mark.parametrize("command", ["auth", "config", "models", "sessions", "runs"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "auth",
+        "cancel",
+        "cleanup",
+        "completion",
+        "config",
+        "models",
+        "run",
+        "runs",
+        "sessions",
+        "swarm",
+    ],
+)
 def test_help_has_examples(capsys: Capture, command: str) -> None:
     assert run([command, "--help"]) == 0
     assert f"codetether {command}" in capsys.readouterr().out.partition("Examples:")[2]

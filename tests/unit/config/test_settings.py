@@ -134,6 +134,8 @@ def test_a_nearer_provider_alone_means_its_own_default_model(
         ("max_steps = 3", "max_steps`"),
         ("zzz = 1", "config show"),
         ("providers.zai.url = 'x'", "did you mean `providers.zai.base_url`"),
+        ("providers.local.window = 1", "did you mean `providers.local.context_window`"),
+        ("providers.local.context_window = 10", "at least 1024"),
         ("swarm.max_steps = '3'", "`swarm.max_steps` must be a whole number of at least 1"),
         ("swarm.max_steps = true", "whole number"),
         ("swarm.max_steps = 0", "whole number"),
@@ -202,6 +204,15 @@ def test_the_local_servers_address_comes_from_its_variable(load: Load) -> None:
     assert settings.base_url("openai") is None
     with pytest.raises(ConfigError, match="CODETETHER_LOCAL_BASE_URL"):
         load(CODETETHER_LOCAL_BASE_URL="gpu:8000")
+
+
+def test_the_window_of_a_local_servers_models_is_a_setting(load: Load, user_file: Path) -> None:
+    user_file.write_text(
+        "providers.local.context_window = 32768\nproviders.zai.base_url='http://z'\n"
+    )
+    settings = load()
+    assert settings.context_windows == {"local": 32768}
+    assert settings.base_urls == {"zai": "http://z"}
 
 
 def test_durations_and_sizes_have_units(load: Load, user_file: Path) -> None:
