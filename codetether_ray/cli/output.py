@@ -14,6 +14,7 @@ from codetether_ray.cli.style import paint
 from codetether_ray.core import events as e
 from codetether_ray.core.events import Record
 
+_ERROR_LINES = 60
 Format = Literal["text", "json", "stream-json"]
 
 
@@ -130,10 +131,18 @@ class Notes:
         if not turn.is_success:
             sentence = turn.error or f"the agent ended with outcome {turn.outcome}"
             if sentence != turn.outcome:
-                self.write(f"{turn.outcome}: {words.one_line(sentence, 2000)}", "red")
+                self._tell(f"{turn.outcome}: {sentence}")
         used = f"{words.tokens(turn.usage)} · {words.dollars(turn.cost_usd)}"
         self.write(f"{turn.outcome} · {used} · {words.seconds(turn.elapsed_s)}")
         self.write(f"go on: {resume_command(result.session_id)}")
+
+    def _tell(self, sentence: str) -> None:
+        """An error; a tape's difference has lines of its own."""
+        lines = sentence.splitlines()
+        for line in lines[:_ERROR_LINES]:
+            self.write(words.one_line(line, 2000), "red")
+        if len(lines) > _ERROR_LINES:
+            self.write(f"… {len(lines) - _ERROR_LINES} more lines", "red")
 
 
 class TextOutput:

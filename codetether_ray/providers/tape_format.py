@@ -43,6 +43,15 @@ NORMALISERS = (
         replacement="<time>",
     ),
     Normaliser(
+        name="date",
+        pattern=(  # as `date` and `ls -l` write it
+            r"\b(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?"
+            r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d{1,2} +"
+            r"(?:\d\d:\d\d(?::\d\d)?(?: [A-Z]{3,4})?(?: \d{4}\b)?|\d{4}\b)"
+        ),
+        replacement="<time>",
+    ),
+    Normaliser(
         name="duration",
         pattern=(
             r"\b\d+(?:\.\d+)?\s?(?:µs|us|ms|s|secs?|seconds?|min|minutes?)\b(?: \(\d+:\d\d:\d\d\))?"

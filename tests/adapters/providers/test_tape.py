@@ -360,6 +360,9 @@ def test_normalising_twice_changes_nothing_more(text: str) -> None:
         ("pytest-9.2.0, Python 3.11.7", "pytest-<v>, Python <v>"),
         ("deadbeef1 facade 1234567", "<id> facade 1234567"),
         ("http://127.0.0.1:8123/x", "http://127.0.0.1:<port>/x"),
+        ("at Sun Nov 22 18:32:06 UTC 2026", "at <time>"),
+        ("root 4096 Nov  2 18:32 a; Dec 11  2025 b", "root 4096 <time> a; <time> b"),
+        ("Mar 3 tests, May 4096", "Mar 3 tests, May 4096"),
     ],
 )
 def test_the_default_normalisers_touch_what_they_should(text: str, normal: str) -> None:

@@ -164,6 +164,14 @@ def test_off_a_terminal_nothing_is_counted() -> None:
     assert err.getvalue() == "retry 1 in 30 s: busy\n"
 
 
+def test_the_lines_of_a_difference_stay_lines() -> None:
+    err = io.StringIO()
+    error = "it departs:\n--- recorded\n+++ asked\n-  \x1b[31mone\n+  two"
+    TextOutput(io.StringIO(), err).finish(ended("", "failed", error))
+    told = ["failed: it departs:", "--- recorded", "+++ asked", "- [31mone", "+ two"]
+    assert err.getvalue().splitlines()[:5] == told
+
+
 def test_a_cancelled_turn_is_not_told_twice() -> None:
     err = io.StringIO()
     TextOutput(io.StringIO(), err).finish(ended("", "cancelled", "cancelled"))
