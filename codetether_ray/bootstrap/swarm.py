@@ -49,7 +49,7 @@ class SwarmWish:
     task: str
     directory: Path
     resume: str | None = None
-    """Go on with this swarm; its task and terms hold, but for the budget and what is given."""
+    """Go on with this swarm; its task and terms hold, its budget too, but for what is given."""
     model: str | None = None
     strategy: str | None = None
     max_subagents: int | None = None
@@ -145,7 +145,7 @@ async def _request(wish: SwarmWish, settings: Settings) -> SwarmRequest:
     if wish.resume is not None:
         old = _recorded(data_dir, wish.resume)
         model = await choose(wish.model or old.model, settings, store, wish.directory)
-        check_budget(model, wish.budget)
+        check_budget(model, _budget(old.budget, wish.budget))
         now = await asyncio.to_thread(load_settings, Path(old.directory), os.environ)
         return _resumed(old, wish, model, now)
     if not wish.task.strip():
@@ -200,7 +200,7 @@ def _resumed(
         base_url=model.base_url,
         context_window=model.context_window,
         price=model.price,
-        budget=replace(wish.budget, agents=old.budget.agents),
+        budget=_budget(old.budget, wish.budget),
         setup=workspace.setup,
         copy=workspace.copy,
         hooks=workspace.hooks,
@@ -210,15 +210,22 @@ def _resumed(
     )
 
 
+def _budget(old: Budget, wish: Budget) -> Budget:
+    """The old limits, where no new one is given: a resume must not lift them unasked."""
+    given = {name: value for name in ("tokens", "usd", "wall_s") if (value := getattr(wish, name))}
+    return replace(old, **given)
+
+
 def _recorded(data_dir: Path, swarm_id: str) -> SwarmRequest:
-    """The request of an earlier try.
+    """The request of the latest try.
 
     Raises:
         UnknownRunError: there is no such swarm.
     """
     if find_run(data_dir, swarm_id).kind != "swarm":
         raise UnknownRunError(swarm_id)
-    for record in read_records(data_dir, swarm_id, kinds={RunStarted.tag}):
-        if isinstance(record.event, RunStarted):
-            return SwarmRequest.from_json(record.event.command)
-    raise UnknownRunError(swarm_id)
+    records = read_records(data_dir, swarm_id, kinds={RunStarted.tag})
+    tries = [r.event.command for r in records if isinstance(r.event, RunStarted)]
+    if not tries:
+        raise UnknownRunError(swarm_id)
+    return SwarmRequest.from_json(tries[-1])

@@ -73,7 +73,8 @@ def _next_steps(result: dict[str, Any]) -> list[str]:
     if result.get("delivered"):
         out.append(result["delivered"])
     if result["outcome"] != "success":
-        out.append(f"go on: codetether swarm --resume {result['swarm_id']}")
+        higher = ", with a higher --max-tokens or --budget" if result["outcome"] == "budget" else ""
+        out.append(f"go on: codetether swarm --resume {result['swarm_id']}{higher}")
     branch = result["branch"]
     if branch and result["diffstat"]:
         out += [

@@ -183,7 +183,10 @@ class BudgetSpentError(CodetetherError):
         self.what, self.limit, self.spent = what, limit, spent
 
     def __str__(self) -> str:
-        return f"the run's budget of {self.limit:g} {self.what} is spent ({self.spent:g} used)"
+        more = "; the next call would go beyond it" if self.spent < self.limit else ""
+        return (
+            f"the run's budget of {self.limit:g} {self.what} is spent ({self.spent:g} used{more})"
+        )
 
 
 class UnknownPriceError(CodetetherError):

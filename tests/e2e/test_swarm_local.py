@@ -265,7 +265,11 @@ async def test_a_spent_budget_ends_admissions_and_a_larger_one_goes_on(
         first = await swarm(program, server, TASK, "--json", "--max-tokens", "15000")
         assert (first.code, first.json["outcome"]) == (1, "budget"), first.err
         assert "budget" in first.json["error"]
+        assert "with a higher --max-tokens or --budget" in first.err
         swarm_id = first.json["swarm_id"]
+        same = await swarm(program, server, "--resume", swarm_id, "--json")
+        assert (same.code, same.json["outcome"]) == (1, "budget")
+        assert same.json["usage"]["total_tokens"] <= 15000
         again = await swarm(
             program, server, "--resume", swarm_id, "--json", "--max-tokens", "1000000"
         )
