@@ -73,6 +73,8 @@ class Grant:
     prompt_tokens: int
     max_tokens: int
     spent: Spend = field(default_factory=Spend)
+    cut: Usage = field(default_factory=Usage)
+    """An estimate of what a call took that gave no answer."""
 
 
 class Asker:
@@ -114,6 +116,7 @@ class Asker:
             if pieces.characters:  # if it is cut off, the provider bills what it had said
                 said = pieces.characters // tokens.CHARS_PER_TOKEN + 1
                 grant.spent = worst_case(grant.prompt_tokens, said, self._limits.price)
+                grant.cut = Usage(prompt_tokens=grant.prompt_tokens, completion_tokens=said)
         response = self._counted(response, grant.prompt_tokens)
         grant.spent = Spend(tokens=response.usage.total_tokens, usd=response.cost_usd or 0.0)
         return response

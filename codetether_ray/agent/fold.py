@@ -15,6 +15,7 @@ from codetether_ray.core.events import (
     AgentStarted,
     Compacted,
     Event,
+    ModelFailed,
     ModelRequested,
     ModelResponded,
     Nudged,
@@ -121,6 +122,14 @@ def _model_responded(c: Conversation, event: ModelResponded) -> Conversation:
     return changed(c, turn=turn, round=calls, pending=pending)
 
 
+def _model_failed(c: Conversation, event: ModelFailed) -> Conversation:
+    turn = _open_turn(c, f"failure {event.step}")
+    turn = changed(
+        turn, usage=turn.usage + event.usage, cost_usd=_sum(turn.cost_usd, event.cost_usd)
+    )
+    return changed(c, turn=turn, usage=c.usage + event.usage)
+
+
 def _nudged(c: Conversation, event: Nudged) -> Conversation:
     turn = _open_turn(c, "a nudge")
     said = turn.answer.message.text if turn.answer is not None else ""
@@ -177,6 +186,7 @@ _CHANGES: Mapping[type, Callable[[Conversation, Any], Conversation]] = MappingPr
         TurnStarted: _turn_started,
         ModelRequested: _model_requested,
         ModelResponded: _model_responded,
+        ModelFailed: _model_failed,
         Nudged: _nudged,
         ToolStarted: _tool_started,
         ToolFinished: _tool_finished,

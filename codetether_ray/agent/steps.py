@@ -1,5 +1,6 @@
 """The steps of a turn: what was decided is done, and noted."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Literal
@@ -124,15 +125,15 @@ class Steps:
                 await self._call(request, grant, digest, len(conversation.messages), "step")
             except ContextOverflowError as error:
                 if self._overflows == _OVERFLOWS or not self._can_shorten():
-                    self._failed(request, error)
+                    self._failed(request, error, grant)
                     raise
                 self._overflows += 1
                 self._is_overflowing = True
                 return
             except JournalError:
                 raise
-            except CodetetherError as error:
-                self._failed(request, error)
+            except (CodetetherError, asyncio.CancelledError) as error:
+                self._failed(request, error, grant)
                 raise
             self._overflows = 0
 
@@ -169,9 +170,21 @@ class Steps:
         )
         return response
 
-    def _failed(self, request: ModelRequest, error: CodetetherError) -> None:
-        kind, text = type(error).__name__, str(error)
-        self._history.note(ModelFailed(step=request.step, error_kind=kind, error=text))
+    def _failed(self, request: ModelRequest, error: BaseException, grant: Grant) -> None:
+        """Note the failure, with what is billed for it; a call cut off before a word is none."""
+        usage, price = grant.cut, self._model.price
+        if isinstance(error, asyncio.CancelledError) and not usage.total_tokens:
+            return
+        cost = price.cost_usd(usage) if price is not None else None
+        self._history.note(
+            ModelFailed(
+                step=request.step,
+                error_kind=type(error).__name__,
+                error=str(error) or "it was cut off",
+                usage=usage,
+                cost_usd=cost if usage.total_tokens else 0.0,
+            )
+        )
 
     def _can_shorten(self) -> bool:
         limits = replace(self._limits, is_overflowing=True)
@@ -235,8 +248,8 @@ class Steps:
                 return None
             except JournalError:
                 raise
-            except CodetetherError as error:
-                self._failed(request, error)
+            except (CodetetherError, asyncio.CancelledError) as error:
+                self._failed(request, error, grant)
                 raise
 
 

@@ -105,12 +105,18 @@ class Nudged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFailed:
-    """A model call failed for good."""
+    """A model call failed for good, or was cut off.
+
+    `usage` is an estimate of what it took by then, which the provider bills; nothing, if nothing
+    had been said. `cost_usd` is None where that is unknown.
+    """
 
     tag: ClassVar[str] = "model.failed"
     step: int
     error_kind: str
     error: str
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Which runs there are, by their first and last lines."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Literal
 
 from codetether_ray.core.codec import decode
 from codetether_ray.core.errors import JournalCorruptError, JournalError, UnknownRunError
-from codetether_ray.core.events import ModelResponded, Record, RunFinished, RunStarted
+from codetether_ray.core.events import ModelFailed, ModelResponded, Record, RunFinished, RunStarted
 from codetether_ray.core.ids import is_run_id
 from codetether_ray.core.usage import Usage
 from codetether_ray.journal import lines
@@ -92,17 +93,19 @@ def newest_session(data_dir: Path, directory: Path) -> RunSummary | None:
 
 
 def spending(data_dir: Path, run_id: str) -> Spending:
-    """Sum up a run's model responses. Reads the whole run, but parses those lines alone."""
+    """Sum up a run's model calls. Reads the whole run, but parses those lines alone."""
     directory = run_directory(data_dir, run_id)
     usage, cost, calls = Usage(), 0.0, 0
     is_priced = True
-    for data in _lines_of_kind(directory, ModelResponded.tag):
-        response = _payload(data, directory).get("response", {})
-        usage += decode(Usage, response.get("usage", {}))
-        price = response.get("cost_usd")
+    for data in _lines_of_kinds(directory, ModelResponded.tag, ModelFailed.tag):
+        call = _payload(data, directory)
+        is_answer = data["kind"] == ModelResponded.tag
+        call = call.get("response", {}) if is_answer else call
+        usage += decode(Usage, call.get("usage", {}))
+        price = call.get("cost_usd", None if is_answer else 0.0)
         is_priced = is_priced and price is not None
         cost += price or 0.0
-        calls += 1
+        calls += is_answer
     return Spending(usage=usage, cost_usd=cost if is_priced else None, calls=calls)
 
 
@@ -179,14 +182,14 @@ def _tail(segment: Segment) -> list[bytes]:
         return file.read().split(b"\n")[:-1]
 
 
-def _lines_of_kind(directory: Path, kind: str) -> Iterator[dict[str, Any]]:
-    wanted = f'"kind":"{kind}"'.encode()
+def _lines_of_kinds(directory: Path, *kinds: str) -> Iterator[dict[str, Any]]:
+    wanted = re.compile("|".join(re.escape(f'"kind":"{kind}"') for kind in kinds).encode())
     for segment in list_segments(directory):
         with segment.path.open("rb") as file:
             for raw in file:
-                if wanted in raw:
+                if wanted.search(raw):
                     data = _loads(raw)
-                    if data.get("kind") == kind:
+                    if data.get("kind") in kinds:
                         yield data
 
 

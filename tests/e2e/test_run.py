@@ -161,6 +161,34 @@ async def test_an_interrupt_ends_cleanly_and_prints_how_to_go_on(
     assert (again.code, again.out) == (0, "now it works\n")
 
 
+async def test_what_an_interrupted_answer_took_is_told(program: Program) -> None:
+    async with ModelServer(lambda _: say("word " * 400, piece_delay_s=0.05)) as server:
+        process = await program.start(
+            *("run", "hello", "--format", "stream-json", *MODEL),
+            CODETETHER_LOCAL_BASE_URL=server.url,
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            while b'"kind":"text"' not in await process.stdout.readline():
+                pass
+        ended = await program.interrupted(process)
+    result = ended.lines[-1]
+    assert (ended.code, result["outcome"]) == (130, "cancelled")
+    assert result["usage"]["prompt_tokens"] > 0
+    assert result["cost_usd"] is None  # something was used, and nobody knows its price
+    runs = await program.run("runs", "--json")
+    assert runs.json[0]["total_tokens"] == result["usage"]["total_tokens"]
+    assert runs.json[0]["cost_usd"] is None
+
+
+async def test_a_run_that_used_nothing_cost_nothing(program: Program) -> None:
+    async with ModelServer(lambda _: fail(404, "no such model")) as server:
+        ended = await ask(program, server, "hello", "--format", "json")
+    assert (ended.json["usage"]["total_tokens"], ended.json["cost_usd"]) == (0, 0.0)
+    runs = await program.run("runs", "--json")
+    assert (runs.json[0]["total_tokens"], runs.json[0]["cost_usd"]) == (0, 0.0)
+
+
 async def test_the_end_of_max_time_is_124(program: Program) -> None:
     async with ModelServer(_slow) as server:
         ended = await ask(program, server, "hello", "--max-time", "6")
