@@ -12,9 +12,10 @@ from typing import Any
 
 from codetether_ray.actors import private, processes
 from codetether_ray.actors.chatter import Chatter
-from codetether_ray.actors.head import announce_head, find_head, withdraw_head
+from codetether_ray.actors.head import announce_head, withdraw_head
+from codetether_ray.actors.joining import admission, to_join, worded
 from codetether_ray.actors.orphans import Watch
-from codetether_ray.actors.probe import answers, probe
+from codetether_ray.actors.probe import answers
 from codetether_ray.actors.processes import Process
 from codetether_ray.core.errors import ClusterError
 
@@ -170,7 +171,7 @@ class _Keeper:
             self._tell(None)
             self._stop.wait()
         except Exception as error:  # noqa: BLE001 - handed to who waits for the start
-            self._tell(_worded(error, self._options.address))
+            self._tell(worded(error, self._options.address))
         finally:
             self._finish(chatter)
 
@@ -194,7 +195,9 @@ class _Keeper:
     def _prepare(self) -> tuple[Path, dict[str, str], dict[str, Any]]:
         """A file for chatter, Ray's environment, and arguments of `ray.init`."""
         options = self._options
-        found = _to_join(options, self._notice)
+        found = (
+            None if options.announce else to_join(options.address, options.data_dir, self._notice)
+        )
         if found is not None:
             address, extra = found
             log_path = options.log_path or Path(os.devnull)
@@ -234,36 +237,6 @@ class _Keeper:
             self._watch.close()
 
 
-def _to_join(
-    options: ClusterOptions, notice: Callable[[str], None]
-) -> tuple[str, dict[str, str]] | None:
-    """The address of a cluster to join and the environment for it; None to start one."""
-    address = options.address
-    if address.startswith("ray://"):
-        raise ClusterError(
-            f"{address} is a Ray Client address, which cannot hold agents; give the head's own "
-            "(RAY_ADDRESS=HOST:6379), or run this on a node of the cluster"
-        )
-    if address and address != "local":
-        probe(address)
-        return address, {"RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1"}
-    head = None if address == "local" else find_head(options.data_dir)
-    if head is None or options.announce:
-        return None
-    if not head.fits:
-        notice(
-            f"the Ray head at {head.address} has Ray {head.ray} on Python {head.python}, not this "
-            "program's versions, so a private one is started; stop that head to end this notice"
-        )
-        return None
-    try:
-        probe(head.address)
-    except ClusterError:
-        notice(f"the Ray head at {head.address} does not answer, so a private one is started")
-        return None
-    return head.address, {**private.QUIET, "RAY_AUTH_TOKEN_PATH": head.token}
-
-
 def _init(arguments: dict[str, Any], log_path: Path, *, lean: bool) -> dict[str, Any]:
     import ray  # noqa: PLC0415 - takes a second, and must see the environment
     from ray._private import auto_init_hook  # noqa: PLC0415
@@ -284,7 +257,12 @@ def _init(arguments: dict[str, Any], log_path: Path, *, lean: bool) -> dict[str,
         "configure_logging": False,
         "job_config": ray.job_config.JobConfig(default_actor_lifetime="non_detached"),
     }
-    with private.quiet_driver(log_path), private.lean_node() if lean else nullcontext():
+    address = str(arguments["address"])
+    with (
+        nullcontext() if address == "local" else admission(address),
+        private.quiet_driver(log_path),
+        private.lean_node() if lean else nullcontext(),
+    ):
         return dict(_quietly(ray.init, arguments).address_info)
 
 
@@ -337,19 +315,3 @@ def _started_by_ray() -> dict[str, list[int]]:
     node = getattr(worker, "_global_node", None)
     started = getattr(node, "all_processes", None) or {}
     return {name: [info.process.pid for info in infos] for name, infos in started.items()}
-
-
-def _worded(error: Exception, address: str) -> ClusterError:
-    """A failed start or join, as one sentence."""
-    if isinstance(error, ClusterError):
-        return error
-    text = str(error).strip()
-    if "Version mismatch" in text:
-        details = " ".join(text.split())
-        return ClusterError(
-            f"the cluster at {address} runs other versions ({details}); use the same Ray and Python"
-        )
-    line = text.splitlines()[0] if text else type(error).__name__
-    if address not in ("", "local"):
-        return ClusterError(f"the Ray cluster at {address} cannot be joined: {line}")
-    return ClusterError(f"Ray could not be started: {line}")

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from codetether_ray.actors import processes
+from codetether_ray.actors import private, processes
 from codetether_ray.actors.chatter import to_act_on
+from codetether_ray.actors.cluster import Cluster
 from codetether_ray.actors.head import announce_head, find_head, state_path, withdraw_head
 from codetether_ray.actors.probe import probe
 from codetether_ray.core.errors import ClusterError
@@ -108,6 +109,24 @@ def test_a_head_that_this_user_started_is_joined_by_his_other_commands(data_dir:
         holder.communicate(timeout=30)
     assert find_head(data_dir) is None
     assert not state_path(data_dir).exists()
+
+
+def test_a_cluster_with_a_token_lets_in_who_has_it_and_tells_others_at_once(
+    cluster: Cluster, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, err = run("meet", data_dir, cluster.address)
+    assert "wants another token; give RAY_AUTH_TOKEN_PATH=FILE" in out["error"]
+    assert err == ""
+    assert cluster._keeper.directory is not None
+    token = private.token_path(cluster._keeper.directory)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    out, err = run("meet", data_dir, cluster.address)
+    assert (out["private"], err) == (False, "")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 200)  # wins over the path
+    out, err = run("meet", data_dir, cluster.address)
+    assert "wants another token" in out["error"]
+    assert err == ""
 
 
 @pytest.mark.parametrize(
