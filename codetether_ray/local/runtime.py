@@ -50,6 +50,8 @@ class _Agent:
     permit: Permit | None = None
     process: AgentProcess | None = None
     is_cancelled: bool = False
+    parked: TurnResult | None = None
+    """What its turn had come to when it began to wait for a quota."""
     loan: Loan = field(default_factory=Loan)
     family: Family = field(default_factory=Family)
 
@@ -184,7 +186,7 @@ class HostedRuntime:
             result = await work
         except asyncio.CancelledError:
             if agent.is_cancelled and not _is_cancelling():
-                return _cancelled()
+                return _cancelled(agent.parked)
             raise
         finally:
             del self._agents[spec.path], self._works[spec.path]
@@ -213,6 +215,7 @@ class HostedRuntime:
             waited_s += pause_s
             if waited_s > agent.spec.wait_quota_s:
                 return result
+            agent.parked = result
             agent.state, agent.reason = "waiting", f"a quota; goes on in {pause_s:.0f} s"
             agent.publisher.emit(
                 Queued(reason="the provider's quota; it goes on by itself", next_in_s=pause_s)
@@ -310,8 +313,15 @@ def _is_cancelling() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _cancelled() -> TurnResult:
-    return TurnResult(outcome="cancelled", error="it was cancelled", error_kind="CancelledError")
+def _cancelled(parked: TurnResult | None = None) -> TurnResult:
+    """The end of an agent that has no turn; what one had used before it waited stays true."""
+    return replace(
+        parked or TurnResult(outcome="cancelled"),
+        outcome="cancelled",
+        error="it was cancelled",
+        error_kind="CancelledError",
+        resumes_at=None,
+    )
 
 
 def _with_children(result: TurnResult, children: tuple[TurnResult, ...]) -> TurnResult:

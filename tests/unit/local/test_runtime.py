@@ -15,7 +15,7 @@ from codetether_ray.core.events import AgentRestarted, ModelResponded, Queued
 from codetether_ray.core.messages import ToolCall, assistant, user
 from codetether_ray.core.models import ModelResponse
 from codetether_ray.core.spec import AgentSpec, TurnResult
-from codetether_ray.core.usage import Budget, Spend
+from codetether_ray.core.usage import Budget, Spend, Usage
 from codetether_ray.local.directory import LocalDirectory
 from codetether_ray.testing.clock import FakeClock
 from codetether_ray.testing.fakes import make_spec
@@ -238,6 +238,25 @@ async def test_a_quota_is_waited_out_without_process_or_permit() -> None:
     assert (await crowd.runtime.run(_spec("sub/b"), user(""))).is_success
     await crowd.clock.advance(3601)
     assert (await running).text == "at last"
+
+
+async def test_an_agent_that_is_cancelled_while_it_waits_for_a_quota_tells_what_it_had_used() -> (
+    None
+):
+    crowd = Crowd()
+    used = Usage(prompt_tokens=70)
+    resumes = crowd.clock.now() + 60
+
+    async def life(process: CrowdProcess, text: str) -> TurnResult:
+        return TurnResult(outcome="waiting", resumes_at=resumes, usage=used, cost_usd=0.5)
+
+    crowd.host.lives["sub/a"] = life
+    running = asyncio.create_task(crowd.runtime.run(_spec(wait_quota_s=90.0), user("")))
+    await _turns()
+    assert await crowd.runtime.cancel("sub/a")
+    result = await running
+    assert (result.outcome, result.usage, result.cost_usd) == ("cancelled", used, 0.5)
+    assert result.resumes_at is None
 
 
 async def test_a_quota_that_resets_too_late_is_not_waited_for() -> None:
