@@ -56,7 +56,7 @@ def _trouble(one: dict[str, Any]) -> list[str]:
     elif one["merge"] == "unmerged":
         files = ", ".join(one["conflicts"])
         out.append(f"  {one['name']}: not merged ({files}); its work is on {one['branch']}")
-    return out
+    return out + [f"  {one['name']}: note: {words.one_line(note, 400)}" for note in one["notes"]]
 
 
 def _totals(result: dict[str, Any]) -> str:

@@ -25,7 +25,9 @@ async def closing(
         return joined(results), f"no synthesis: {error}"
     if turn.is_success and turn.text.strip():
         return turn.text, ""
-    return joined(results), f"no synthesis: it ended with {turn.outcome} {turn.error}".rstrip()
+    return joined(
+        results
+    ), f"no synthesis: it ended with {turn.outcome} ({turn.error or 'no text'})"
 
 
 def joined(results: tuple[SubtaskResult, ...]) -> str:

@@ -85,6 +85,11 @@ def test_what_a_subtask_says_of_its_failure_is_said_once() -> None:
     assert text.count("codetether/swm_1/lexer") == 1
 
 
+def test_what_was_left_out_of_a_subtasks_commit_is_told() -> None:
+    text = told(replace(DONE, notes=("big.iso is larger than 50 MB and was not committed",)))
+    assert "parser: note: big.iso is larger than 50 MB and was not committed" in text
+
+
 def test_what_never_ran_says_why() -> None:
     assert "docs: parser failed" in told(DONE, LOST)
 
