@@ -34,7 +34,7 @@ def _text(value: object) -> Value:
 
 def _model(value: object) -> Value:
     if not isinstance(value, str) or not all(value.partition("/")):
-        raise ValueError('must be "PROVIDER/MODEL", such as "anthropic/claude-sonnet-4-5"')
+        raise ValueError('must be "PROVIDER/MODEL", such as "anthropic/claude-sonnet-5-5"')
     return value
 
 
