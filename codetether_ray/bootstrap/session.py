@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,15 +94,15 @@ def save_tape(data_dir: Path, run_id: str, path: Path) -> None:
 
 async def _local(request: SessionRequest, show: Show) -> SessionResult:
     """In this process."""
-    home = await open_local_home(request.terms)
-    follower = Follower(home.bus, request.session_id, show)
-    try:
+    async with AsyncExitStack() as closing:  # from the last to the first, whatever fails
+        closing.push_async_callback(close_process)
+        home = await open_local_home(request.terms)
+        follower = Follower(home.bus, request.session_id, show)
+        closing.push_async_callback(follower.finish)
+        closing.push_async_callback(home.close)
         await follower.start()
         return await session_in_home(home, request)
-    finally:
-        await home.close()
-        await follower.finish()
-        await close_process()
+    raise AssertionError("nothing above swallows errors")
 
 
 async def _on_ray(

@@ -278,6 +278,24 @@ async def test_wrong_usage_ends_with_2_and_leaves_nothing_behind(
     assert not list(program.data.glob("events/*"))
 
 
+async def test_a_reader_that_goes_away_leaves_no_noise(program: Program) -> None:
+    script = script_of(*(call("bash", command=f"echo {n}") for n in range(3)), say("end"))
+    async with ModelServer(script) as server:
+        line = f"codetether run hi {' '.join(MODEL)} --format stream-json | head -n 1"
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-c", line),
+            cwd=program.project,
+            env={**program.env, "CODETETHER_LOCAL_BASE_URL": server.url},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(60):
+            out, err = await process.communicate()
+    assert json.loads(out)["kind"] == "run.started"
+    said = [line for line in err.decode().splitlines() if not line.startswith("· bash")]
+    assert said == []
+
+
 async def test_a_token_budget_ends_the_turn_and_a_larger_one_goes_on(program: Program) -> None:
     async with ModelServer(script_of(say("one"), say("two"))) as server:
         first = await ask(program, server, "hello", "--max-tokens", "10", "--format", "json")
