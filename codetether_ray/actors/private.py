@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from codetether_ray.actors import processes
+from codetether_ray.core.errors import ClusterError
 
-_ROOT = "/tmp"
+_ROOTS = ("/tmp", "/var/tmp")
 """Short on purpose: a Unix socket's path has 107 bytes, and Ray uses some 70 of them."""
 _OWNER = "owner"
 _TOKEN = "token"
@@ -34,11 +35,15 @@ LEAN = MappingProxyType(
 """Settings for a Ray without a dashboard: nobody would read what these cost CPU to collect."""
 
 
-def make_directory() -> Path:
-    """A fresh directory for one Ray, with a token in it; what dead owners left is removed."""
+def make_directory(roots: tuple[str, ...] = _ROOTS) -> Path:
+    """A fresh directory for one Ray, with a token in it; what dead owners left is removed.
+
+    Raises:
+        ClusterError: it can be made in none of `roots`.
+    """
     prefix = f"ct-{os.getuid()}-"
-    _sweep(prefix)
-    path = Path(tempfile.mkdtemp(prefix=prefix, dir=_ROOT))
+    _sweep(prefix, roots)
+    path = _fresh(prefix, roots)
     me = processes.find(os.getpid())
     (path / _OWNER).write_text(f"{os.getpid()} {me.started if me else ''}")
     token = path / _TOKEN
@@ -60,8 +65,21 @@ def remove_directory(directory: Path, keep_logs: Path | None = None) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _sweep(prefix: str) -> None:
-    for path in Path(_ROOT).glob(f"{prefix}*"):
+def _fresh(prefix: str, roots: tuple[str, ...]) -> Path:
+    why = ""
+    for root in roots:
+        try:
+            return Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+        except OSError as error:
+            why = error.strerror or str(error)
+    raise ClusterError(
+        f"Ray needs a directory with a short path, and none can be made in {' or '.join(roots)} "
+        f"({why}); `--local` runs all agents without Ray"
+    )
+
+
+def _sweep(prefix: str, roots: tuple[str, ...]) -> None:
+    for path in (found for root in roots for found in Path(root).glob(f"{prefix}*")):
         if path.is_symlink() or path.stat().st_uid != os.getuid():
             continue
         try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from codetether_ray.core.errors import CodetetherError, UnknownRunError
+from codetether_ray.core.errors import CodetetherError, ConfigError, UnknownRunError
 from codetether_ray.core.ids import is_run_id
 
 
@@ -29,19 +29,41 @@ class Driver:
 
 
 @contextlib.contextmanager
+def writing(data_dir: Path) -> Iterator[None]:
+    """Where files are first made in `data_dir`.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ConfigError(
+            f"{data_dir}, where runs and keys are kept, cannot be written ({why}); "
+            "CODETETHER_DATA_DIR=DIR names another place"
+        ) from error
+
+
+@contextlib.contextmanager
 def driving(data_dir: Path, run_id: str) -> Iterator[None]:
     """Say, while the context lasts, that this process drives `run_id`.
 
     Where another one does already, its note stays: the journal will refuse this process.
+
+    Raises:
+        ConfigError: `data_dir` cannot be written.
     """
     path = _path(data_dir, run_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(data_dir):
+        path.parent.mkdir(parents=True, exist_ok=True)
     mine = Driver(pid=os.getpid(), host=socket.gethostname(), mark=_mark(os.getpid()))
     other = find(data_dir, run_id)
     if other is not None and other != mine and other.is_alive:
         yield
         return
-    path.write_text(json.dumps(asdict(mine)), encoding="utf-8")
+    with writing(data_dir):
+        path.write_text(json.dumps(asdict(mine)), encoding="utf-8")
     try:
         yield
     finally:

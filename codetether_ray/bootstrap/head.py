@@ -12,6 +12,7 @@ from pathlib import Path
 
 from codetether_ray.actors.cluster import ClusterOptions, join_or_start
 from codetether_ray.actors.head import Head, claim, find_head, stop_head
+from codetether_ray.bootstrap.driver import writing
 from codetether_ray.core.errors import ClusterError
 
 _LOOK_S = 2.0
@@ -90,8 +91,10 @@ def start(wish: HeadWish) -> Up:
     if found is not None:
         return Up(address=found.address, is_new=False)
     log = wish.data_dir / "logs" / "head.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as stderr:
+    with writing(wish.data_dir):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        stderr = log.open("w")
+    with stderr:
         holder = subprocess.Popen(
             [sys.executable, "-m", "codetether_ray", *wish.arguments()],
             stdin=subprocess.DEVNULL,

@@ -181,3 +181,12 @@ def test_only_what_a_person_must_act_on_is_translated(line: str, words: str) -> 
     sentences = to_act_on(line)
     assert len(sentences) == bool(words)
     assert all(words in sentence for sentence in sentences)
+
+
+def test_a_ray_needs_one_place_for_its_directory(tmp_path: Path) -> None:
+    nowhere, somewhere = str(tmp_path / "missing"), str(tmp_path)
+    made = private.make_directory((nowhere, somewhere))
+    assert made.parent == tmp_path
+    assert oct(private.token_path(made).stat().st_mode & 0o777) == "0o600"
+    with pytest.raises(ClusterError, match="none can be made in"):
+        private.make_directory((nowhere,))
