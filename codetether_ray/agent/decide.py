@@ -94,6 +94,8 @@ def _stop(conversation: Conversation, stop: Finish) -> Decision:
     if not conversation.pending:
         return stop
     why = _WHY.get(stop.outcome, f"the turn ended ({stop.outcome})")
+    if stop.outcome == "cancelled" and stop.error != "cancelled":
+        why = stop.error  # nobody cancelled it: its process died
     return Settle(results=tuple(_unfinished(p, why, conversation) for p in conversation.pending))
 
 

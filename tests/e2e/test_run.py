@@ -136,6 +136,41 @@ async def test_an_answer_must_satisfy_the_output_schema(program: Program) -> Non
     assert server.count == 2
 
 
+async def test_a_killed_run_is_interrupted_and_goes_on_without_asking_twice(
+    program: Program,
+) -> None:
+    replies = [
+        call("write_file", path="a.txt", content="hi\n"),
+        call("bash", command="touch begun; sleep 600"),
+        say("I see"),
+    ]
+    async with ModelServer(script_of(*replies)) as server:
+        process = await program.start(
+            *("run", "work", *MODEL), CODETETHER_LOCAL_BASE_URL=server.url
+        )
+        async with asyncio.timeout(30):
+            while not (program.project / "begun").exists():
+                await asyncio.sleep(0.05)
+        process.kill()
+        await process.communicate()
+        (row,) = (await program.run("runs", "--json")).json
+        assert (row["state"], row["outcome"], row["model_calls"]) == ("interrupted", None, 2)
+        with next(program.data.glob("events/*/*.jsonl")).open("ab") as file:
+            file.write(b'{"run_id": "torn')
+        ended = await ask(program, server, "go on", "--continue")
+        assert (ended.code, ended.out) == (0, "I see\n"), ended.err
+        assert server.count == 3
+        assert not server.refused
+    results = [r for m in server.requests[-1].messages for r in m.tool_results]
+    assert len(results) == 2
+    assert "its process died" in results[1].content
+    assert server.requests[-1].messages[: len(server.requests[1].messages)] == (
+        server.requests[1].messages
+    )
+    (row,) = (await program.run("runs", "--json")).json
+    assert (row["state"], row["outcome"], row["model_calls"]) == ("finished", "completed", 3)
+
+
 def _slow(_: ModelCall) -> Reply:
     return say("late", delay_s=60)
 
