@@ -5,6 +5,7 @@ from pathlib import Path
 
 from codetether_ray.agent.parts import AgentLinks
 from codetether_ray.bootstrap.agents import build_parts
+from codetether_ray.bootstrap.heap import settle_heap
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.core.usage import Budget, Spend
 from codetether_ray.local.admission import Admission
@@ -96,6 +97,7 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
         RunBusyError: another process drives it.
         JournalError: its journal cannot be written.
     """
+    settle_heap()
     clock = SystemClock()
     journal = await open_journal(terms)
     bus = LocalBus()
