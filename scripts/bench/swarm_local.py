@@ -75,26 +75,54 @@ async def _round(agents: int, url: str, directory: Path) -> tuple[float, float]:
     return wall, cpu * 1000 / (agents * TURNS)
 
 
-async def measure(agents: int, url: str) -> tuple[float, float]:
-    """Medians over several rounds, after one that is not counted."""
+async def _raw_round(agents: int, url: str) -> tuple[float, float]:
+    """The same requests by nothing but aiohttp: what this machine gives at this moment."""
+    import aiohttp
+
+    message = {"role": "user", "content": "x" * 8_000}  # the size of our prefix
+    body = json.dumps({"model": "bench", "stream": True, "messages": [message]}).encode()
+    headers = {"Content-Type": "application/json"}
+
+    async def one(http: aiohttp.ClientSession) -> None:
+        for _ in range(TURNS):
+            async with http.post(f"{url}/chat/completions", data=body, headers=headers) as answer:
+                await answer.read()
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        started, cpu = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(one(http) for _ in range(agents)))
+        wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+    return wall, cpu * 1000 / (agents * TURNS)
+
+
+async def measure(agents: int, url: str) -> tuple[float, float, float, float]:
+    """Medians over several rounds, after one that is not counted: ours and raw, wall and CPU."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "work").mkdir()
         (directory / "work" / "README").write_text("hello\n")
         await _round(min(agents, 10), url, directory)
-        rounds = [await _round(agents, url, directory) for _ in range(ROUNDS)]
+        rounds = [
+            (*await _round(agents, url, directory), *await _raw_round(agents, url))
+            for _ in range(ROUNDS)
+        ]
         await close_process()
-    return statistics.median(r[0] for r in rounds), statistics.median(r[1] for r in rounds)
+    wall, cpu, raw_wall, raw_cpu = (
+        statistics.median(column) for column in zip(*rounds, strict=True)
+    )
+    return wall, cpu, raw_wall, raw_cpu
 
 
 def local_cases(sizes: list[int], url: str) -> None:
     """Print two lines per size."""
     for agents in sizes:
-        wall, cpu = asyncio.run(measure(agents, url))
+        wall, cpu, raw_wall, raw_cpu = asyncio.run(measure(agents, url))
         case = f"{agents} agents x {TURNS} turns x 200 ms, one process"
         lines = (
             ("wall", "s", wall, "ideal", IDEAL_S),
+            ("wall", "s", wall, "raw aiohttp loop", raw_wall),
             ("CPU per model turn", "ms", cpu, "limit", 1.0),
+            ("CPU per model turn", "ms", cpu, "raw aiohttp loop", raw_cpu),
         )
         for what, unit, ours, against, value in lines:
             row = {
@@ -102,7 +130,7 @@ def local_cases(sizes: list[int], url: str) -> None:
                 "case": f"{case}: {what}",
                 "unit": unit,
                 "ours": round(ours, 3),
-                "against": {against: value},
+                "against": {against: round(value, 3)},
                 "ratio": round(ours / value, 3),
             }
             print(json.dumps(row), flush=True)
