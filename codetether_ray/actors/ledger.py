@@ -15,18 +15,22 @@ class RayLedger:
     def __init__(self, supervisor: Any) -> None:
         self._supervisor = supervisor
 
-    async def reserve(self, amount: Spend) -> Reservation:
-        """Set `amount` aside.
+    async def reserve(self, amount: Spend, owner: str = "") -> Reservation:
+        """Set `amount` aside for `owner`.
 
         Raises:
             BudgetSpentError: it does not fit what is left, or the wall time is over.
         """
-        made: Reservation = await ask(self._supervisor.reserve.remote(amount), _SUPERVISOR)
+        made: Reservation = await ask(self._supervisor.reserve.remote(amount, owner), _SUPERVISOR)
         return made
 
     async def settle(self, reservation: Reservation, actual: Spend) -> None:
         """Replace a reservation by what was spent."""
         await ask(self._supervisor.settle.remote(reservation, actual), _SUPERVISOR)
+
+    async def release(self, owner: str) -> None:
+        """Give back what a dead agent had set aside."""
+        await ask(self._supervisor.release.remote(owner), _SUPERVISOR)
 
     async def spent(self) -> Spend:
         """All settled spends."""

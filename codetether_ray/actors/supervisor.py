@@ -160,13 +160,17 @@ class Supervisor:
         """See `Journal`."""
         return await self._served.journal.read(agent)
 
-    async def reserve(self, amount: Spend) -> Reservation:
+    async def reserve(self, amount: Spend, owner: str) -> Reservation:
         """See `Ledger`."""
-        return await self._served.ledger.reserve(amount)
+        return await self._served.ledger.reserve(amount, owner)
 
     async def settle(self, reservation: Reservation, actual: Spend) -> None:
         """See `Ledger`."""
         await self._served.ledger.settle(reservation, actual)
+
+    async def release(self, owner: str) -> None:
+        """See `Ledger`."""
+        await self._served.ledger.release(owner)
 
     async def spent(self) -> Spend:
         """See `Ledger`."""

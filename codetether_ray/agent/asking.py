@@ -80,10 +80,11 @@ class Grant:
 class Asker:
     """Makes the model calls of one agent, within the run's budget."""
 
-    def __init__(self, parts: AgentParts, limits: ModelLimits, model: str) -> None:
+    def __init__(self, parts: AgentParts, limits: ModelLimits, spec: AgentSpec) -> None:
         self._parts = parts
         self._limits = limits
-        self._model = model
+        self._model = spec.model
+        self._owner = spec.path
         self._is_priced = False
 
     @asynccontextmanager
@@ -127,7 +128,7 @@ class Asker:
         while True:
             try:
                 worst = worst_case(prompt_tokens, max_tokens, self._limits.price)
-                reservation = await ledger.reserve(worst)
+                reservation = await ledger.reserve(worst, self._owner)
             except BudgetSpentError as error:
                 fits = affordable(error, prompt_tokens, max_tokens, self._limits.price)
                 if fits < LEAST_OUTPUT:

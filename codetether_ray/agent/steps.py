@@ -54,7 +54,7 @@ class Steps:
         self._history = history
         self._runner = runner
         self._model = model_limits(spec, parts)
-        self._asker = Asker(parts, self._model, spec.model)
+        self._asker = Asker(parts, self._model, spec)
         self._chain = MessageChain(history.conversation.prefix_digest)
         self._is_overflowing = False
         self._overflows = 0  # since the last answer

@@ -280,6 +280,7 @@ class HostedRuntime:
             try:
                 return await self._one_life(agent, attempt)
             except AgentLostError as lost:
+                await self._ledger.release(agent.spec.path)
                 if agent.is_cancelled:
                     return _cancelled()
                 if attempt == self._max_restarts:

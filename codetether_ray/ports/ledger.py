@@ -17,8 +17,8 @@ class Reservation:
 class Ledger(Protocol):
     """Reserves before each model call and settles after it."""
 
-    async def reserve(self, amount: Spend) -> Reservation:
-        """Set `amount` aside.
+    async def reserve(self, amount: Spend, owner: str = "") -> Reservation:
+        """Set `amount` aside for `owner` (an agent's path), who may die without settling.
 
         Raises:
             BudgetSpentError: it does not fit what is left, or the wall time is over.
@@ -27,6 +27,10 @@ class Ledger(Protocol):
 
     async def settle(self, reservation: Reservation, actual: Spend) -> None:
         """Replace a reservation by what was spent (zero if the call failed unbilled)."""
+        ...
+
+    async def release(self, owner: str) -> None:
+        """Give back what a dead agent had set aside; what its last call cost nobody can tell."""
         ...
 
     async def spent(self) -> Spend:

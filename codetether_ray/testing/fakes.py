@@ -172,9 +172,10 @@ class MemoryLedger:
         self.budget = Budget() if budget is None else budget
         self.settled = Spend()
         self.open: dict[str, Spend] = {}
+        self.owners: dict[str, str] = {}
         self._names = 0
 
-    async def reserve(self, amount: Spend) -> Reservation:
+    async def reserve(self, amount: Spend, owner: str = "") -> Reservation:
         """Set aside, if it fits."""
         limit = self.budget.tokens
         used = self.settled.tokens + sum(a.tokens for a in self.open.values())
@@ -182,12 +183,18 @@ class MemoryLedger:
             raise BudgetSpentError("tokens", limit, used)
         self._names += 1
         self.open[str(self._names)] = amount
+        self.owners[str(self._names)] = owner
         return Reservation(id=str(self._names), amount=amount)
 
     async def settle(self, reservation: Reservation, actual: Spend) -> None:
         """Replace the reservation by what was spent."""
         del self.open[reservation.id]
         self.settled += actual
+
+    async def release(self, owner: str) -> None:
+        """Give back what a dead agent had set aside."""
+        for id in [id for id in self.open if self.owners[id] == owner]:
+            del self.open[id]
 
     async def spent(self) -> Spend:
         """All settled spends."""

@@ -95,3 +95,16 @@ class LedgerContract:
         assert (await ledger.spent()).tokens == 120
         with pytest.raises(BudgetSpentError):
             await ledger.reserve(Spend(tokens=0))
+
+    async def test_what_a_dead_agent_had_set_aside_comes_back(
+        self, make_ledger: MakeLedger
+    ) -> None:
+        ledger = await make_ledger(Budget(tokens=100))
+        await ledger.reserve(Spend(tokens=80), "sub/a")
+        await ledger.reserve(Spend(tokens=10), "sub/b")
+        waiting = asyncio.create_task(ledger.reserve(Spend(tokens=60), "sub/b"))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        await ledger.release("sub/a")
+        assert (await waiting).amount.tokens == 60
+        assert await ledger.spent() == Spend()

@@ -192,6 +192,20 @@ async def test_a_lost_agent_is_started_again_under_the_same_path_and_the_journal
     assert crowd.host.live == set()
 
 
+async def test_what_a_lost_agent_had_reserved_is_free_for_its_next_life() -> None:
+    crowd = Crowd(budget=Budget(tokens=100))
+
+    async def life(process: CrowdProcess, text: str) -> TurnResult:
+        await crowd.ledger.reserve(Spend(tokens=80), process.spec.path)
+        if process.attempt == 0:
+            raise AgentLostError(process.spec.path, "killed")
+        return done()
+
+    crowd.host.lives["sub/a"] = life
+    assert (await crowd.runtime.run(_spec(), user(""))).is_success
+    assert list(crowd.ledger.open.values()) == [Spend(tokens=80)]
+
+
 async def test_an_agent_that_cannot_be_started_is_tried_again_too() -> None:
     crowd = Crowd()
     crowd.host.fails_to_start = 1
