@@ -126,7 +126,7 @@ async def test_a_swarm_on_ray_survives_a_killed_agent_and_leaks_and_leaves_nothi
     recorded = by_agent(found)
     assert replayed.keys() == recorded.keys()
     undisturbed = [who for who, kinds in recorded.items() if "agent.restarted" not in kinds]
-    assert {"sub/gamma", "sub/delta"} <= set(undisturbed)  # they start when beta is done
+    assert "sub/gamma" in undisturbed  # it starts when beta is done
     for who in undisturbed:
         assert replayed[who] == recorded[who], who
 
