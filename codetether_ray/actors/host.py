@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +21,9 @@ from codetether_ray.ports.host import Capacity
 _CALLS_AT_ONCE = 16
 _CLOSE_PATIENCE_S = 5.0
 """How long an interrupted agent may take to end its tools before its process is killed."""
+_STARTS_PER_CPU = 2
+"""Processes that start at once. A start is a second of CPU: a hundred at once all take a minute,
+and none gives its memory back meanwhile; a few at a time are done by then."""
 
 
 class RayHost:
@@ -39,9 +43,26 @@ class RayHost:
         self._stays = stays
         self._counter = itertools.count(1)
         self._started: set[RayProcess] = set()
+        self._door = asyncio.Semaphore(_STARTS_PER_CPU * len(os.sched_getaffinity(0)))
 
     async def start(self, spec: AgentSpec, *, attempt: int = 0) -> "RayProcess":
-        """Make the actor; it rebuilds itself from its journal when its turn begins."""
+        """Make the actor and wait until its process is up; few start at once.
+
+        It rebuilds itself from its journal when its turn begins.
+        """
+        async with self._door:
+            process = self._make(spec, attempt)
+            try:
+                await process.actor.__ray_ready__.remote()
+            except RayError as error:
+                await process.end()
+                raise AgentLostError(spec.path, reason(error)) from error
+            except BaseException:
+                await process.end()
+                raise
+        return process
+
+    def _make(self, spec: AgentSpec, attempt: int) -> "RayProcess":
         is_leaf = "task" not in spec.tools
         tries = next(self._counter)
         try:
