@@ -80,9 +80,17 @@ def envelope() -> Any:
     return Envelope(topic=TOPIC, sender="bench", payload=payload())
 
 
-def say(case: str, **figures: Any) -> None:
-    rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in figures.items()}
-    print(json.dumps({"bench": "bus", "case": case, **rounded}), flush=True)
+def say(case: str, unit: str, ours: float, name: str = "", value: float = 0.0) -> None:
+    """A case's line; `name` is what it is held against."""
+    row = {
+        "bench": "bus",
+        "case": case,
+        "unit": unit,
+        "ours": round(ours, 3),
+        "against": {name: round(value, 3)} if name else None,
+        "ratio": round(ours / value, 3) if name else None,
+    }
+    print(json.dumps(row), flush=True)
 
 
 async def plain_sequential(actor: Any, seconds: float) -> tuple[float, float]:
@@ -201,38 +209,37 @@ async def cases(scale: float) -> None:
     await plain_pipelined(bare, 1.0)  # warm
     await throughput(bus, readers, 2, 20_000)
 
-    sequential, trip = await plain_sequential(bare, 3.0 * scale)
+    sequential, _ = await plain_sequential(bare, 3.0 * scale)
     pipelined = await plain_pipelined(bare, 3.0 * scale)
-    say("plain", sequential_per_s=sequential, pipelined_per_s=pipelined, trip_p50_ms=trip * 1000)
     alone = await latency_unloaded(bus, bare, readers, 5.0 * scale)
-    say("latency unloaded", **alone)
+    trip = "a bare actor's round trip, goal 2x"
+    say("latency unloaded, median", "ms", alone["p50_ms"], trip, alone["trip_p50_ms"])
+    say("latency unloaded, 99th percentile", "ms", alone["p99_ms"], trip, alone["trip_p50_ms"])
     one = await throughput(bus, readers, 1, int(300_000 * scale))
     again = await plain_pipelined(bare, 3.0 * scale)
-    calls = (pipelined + again) / 2
+    calls, plain = (pipelined + again) / 2, "calls to a bare actor, pipelined"
+    rate = "messages/s"
     say(
-        "publish",
-        **one,
-        over_pipelined=one["published_per_s"] / calls,
-        over_sequential=one["published_per_s"] / sequential,
+        "published at the actor, 1 subscriber",
+        rate,
+        one["published_per_s"],
+        f"{plain}, goal 20x",
+        calls,
+    )
+    say("delivered to it", rate, one["delivered_per_s"], plain, calls)
+    say(
+        "published at the actor, 1 subscriber",
+        rate,
+        one["published_per_s"],
+        "calls, one by one",
+        sequential,
     )
     many = await throughput(bus, readers, 20, int(150_000 * scale))
-    say(
-        "deliver",
-        **many,
-        over_pipelined=many["delivered_per_s"] / calls,
-        over_sequential=many["delivered_per_s"] / sequential,
-    )
+    say("published at the actor, 20 subscribers", rate, many["published_per_s"], plain, calls)
+    say("delivered to each of 20", rate, many["delivered_per_s"], f"{plain}, goal 5x", calls)
     half = await latency_loaded(bus, readers, 3.0 * scale, one["published_per_s"] / 2)
-    say("latency half load", **half)
-    say(
-        "summary",
-        publish_over_plain=one["published_per_s"] / calls,
-        publish_target=20,
-        deliver_over_plain=many["delivered_per_s"] / calls,
-        deliver_target=5,
-        latency_over_trip=alone["over_trip"],
-        latency_target=2,
-    )
+    say("latency at half load, median", "ms", half["p50_ms"], "unloaded", alone["p50_ms"])
+    say("latency at half load, 99th percentile", "ms", half["p99_ms"], "unloaded", alone["p99_ms"])
 
 
 async def run(work: Callable[[], Awaitable[None]]) -> None:

@@ -40,15 +40,9 @@ def compare(runs: int, env: dict[str, str]) -> list[dict[str, object]]:
     for _ in range(runs):
         for name, command in cases.items():
             times[name].append(wall(command, env))
-    base = statistics.median(times["import click"])
+    base = times.pop("import click")
     return [
-        {
-            "bench": "startup",
-            "case": name,
-            "median_s": round(statistics.median(found), 4),
-            "ratio": round(statistics.median(found) / base, 2),
-            "runs": runs,
-        }
+        line(name, found, 'python -c "import click", goal 2x', base)
         for name, found in times.items()
     ]
 
@@ -82,14 +76,16 @@ async def first_request(runs: int, env: dict[str, str], folder: Path) -> list[fl
     return found
 
 
-def line(case: str, found: list[float]) -> dict[str, object]:
-    """The JSON line of a first-request case."""
+def line(case: str, found: list[float], name: str, against: list[float]) -> dict[str, object]:
+    """A case's line: medians in seconds."""
+    ours, value = statistics.median(found), statistics.median(against)
     return {
         "bench": "startup",
         "case": case,
-        "median_s": round(statistics.median(found), 3),
-        "min_s": round(min(found), 3),
-        "runs": len(found),
+        "unit": "s",
+        "ours": round(ours, 4),
+        "against": {name: round(value, 4)},
+        "ratio": round(ours / value, 2),
     }
 
 
@@ -106,9 +102,17 @@ def main() -> None:
         folder = Path(home) / "project"
         folder.mkdir()
         cold = asyncio.run(first_request(options.runs, env, folder))
-        print(json.dumps(line("first request, cold", cold)))
+        imports = "import aiohttp, pydantic, click"
+        aiohttp = [wall([sys.executable, "-c", imports], env) for _ in cold]
+        libraries = f'python -c "{imports}"'
+        print(json.dumps(line("first model request of run, cold", cold, libraries, aiohttp)))
         if not options.no_cluster:
-            print(json.dumps(line("first request, cluster running", _on_cluster(env, folder))))
+            running = _on_cluster(env, folder)
+            print(
+                json.dumps(
+                    line("first model request of run, cluster running", running, "cold", cold)
+                )
+            )
 
 
 def _on_cluster(env: dict[str, str], folder: Path, runs: int = 3) -> list[float]:
