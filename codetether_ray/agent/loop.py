@@ -75,11 +75,6 @@ class AgentLoop:
         self._notebook.todos = history.conversation.todos
         self._steps = Steps(self._spec, self._parts, history, self._runner)
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a turn is running."""
-        return self._work is not None
-
     async def turn(self, message: Message, *, is_cancelled: bool = False) -> TurnResult:
         """Take a turn, or go on with the unfinished one if it has the same message.
 

@@ -137,7 +137,7 @@ async def swarm_in_supervisor(options: JsonObject, world: World) -> JsonObject:
     from codetether_ray.bootstrap.swarm_request import SwarmRequest
 
     request = SwarmRequest.from_json(options)
-    home = await _home(world, home_terms(request))
+    home = await open_home(world, home_terms(request))
     try:
         return await swarm_in_home(home, request, world.ask_driver)
     finally:
@@ -146,14 +146,14 @@ async def swarm_in_supervisor(options: JsonObject, world: World) -> JsonObject:
 
 async def session_in_supervisor(request: SessionRequest, world: World) -> SessionResult:
     """Give a session's agent its turn where its supervisor lives."""
-    home = await _home(world, request.terms)
+    home = await open_home(world, request.terms)
     try:
         return await session_in_home(home, request)
     finally:
         await home.close()
 
 
-async def _home(world: World, terms: HomeTerms) -> RunHome:
+async def open_home(world: World, terms: HomeTerms) -> RunHome:
     """A run in its supervisor: state and coordinator here, each agent an actor of its own."""
     clock = SystemClock()
     journal = await open_journal(terms)

@@ -368,17 +368,6 @@ class UnknownRunError(CodetetherError):
         return f"no run {self.run_id!r}; `codetether runs` lists them"
 
 
-class CursorExpiredError(CodetetherError):
-    """A bus cursor's offset has been dropped, or its epoch is gone."""
-
-    def __init__(self, requested: int, oldest: int) -> None:
-        super().__init__(requested, oldest)
-        self.requested, self.oldest = requested, oldest
-
-    def __str__(self) -> str:
-        return f"offset {self.requested} expired; oldest is {self.oldest}"
-
-
 class TooManyPollsError(CodetetherError):
     """The bus holds as many parked polls as it may."""
 

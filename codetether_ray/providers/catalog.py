@@ -122,11 +122,6 @@ def find(provider: str, model: str) -> ModelInfo | None:
     return MODELS.get((provider, model))
 
 
-def models_of(provider: str) -> tuple[ModelInfo, ...]:
-    """All known models of a provider, newest first."""
-    return tuple(model for model in _MODELS if model.provider == provider)
-
-
 def providers_of(model: str) -> tuple[str, ...]:
     """Providers that list a model of this id."""
     return tuple(info.provider for info in _MODELS if info.id == model)

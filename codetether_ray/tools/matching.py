@@ -156,10 +156,6 @@ def _indent(line: str) -> str:
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
-def _first_line(text: str) -> str:
-    return next((line for line in text.split("\n") if line.strip()), "")
-
-
 # -- by words -------------------------------------------------------------------------------------
 
 

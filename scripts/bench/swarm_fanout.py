@@ -8,7 +8,7 @@ from typing import Any
 
 from codetether_ray.actors.supervisor import World
 from codetether_ray.bootstrap.home import HomeTerms
-from codetether_ray.bootstrap.on_ray import _home
+from codetether_ray.bootstrap.on_ray import open_home
 from codetether_ray.core.messages import user
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.core.usage import Budget
@@ -22,7 +22,7 @@ async def run(options: dict[str, Any], world: World) -> dict[str, float]:
     """Run the agents; wall seconds from the first that is asked for to the last that has ended."""
     correlation = Correlation(run_id=world.run_id, swarm_id=world.run_id)
     data_dir, directory = Path(options["data_dir"]), Path(options["directory"])
-    home = await _home(
+    home = await open_home(
         world, HomeTerms(correlation=correlation, data_dir=data_dir, budget=Budget())
     )
     workspace = await open_workspace(directory, world.run_id, data_dir=data_dir)
