@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from codetether_ray.core.events import DecisionTerms
 from codetether_ray.core.messages import Message, ToolCall, ToolResult
 from codetether_ray.core.models import ModelResponse, ToolSchema
 from codetether_ray.core.spec import AgentSpec, TurnResult
@@ -76,6 +77,10 @@ class Conversation:
     """
 
     spec: AgentSpec | None = None
+    """On the terms recorded last."""
+    terms: DecisionTerms | None = None
+    snapshot: str = ""
+    """The commit that holds the tree as of the last result."""
     system: str = ""
     tools: tuple[ToolSchema, ...] = ()
     prefix_digest: str = ""

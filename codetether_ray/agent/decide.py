@@ -15,6 +15,10 @@ from codetether_ray.core.messages import ToolResult
 from codetether_ray.core.spec import Outcome
 from codetether_ray.ports.tool import Effect
 
+DECIDER = 1
+"""Version of the rules below, recorded by every agent. Raise it with every change of a decision:
+a replay then tells a newer rule from a tampered journal."""
+
 _AT_ONCE = frozenset({Effect.READ, Effect.SPAWN})
 """Reads change nothing; children work side by side, as the `task` tool tells the model."""
 

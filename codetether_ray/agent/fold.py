@@ -12,6 +12,7 @@ from codetether_ray.agent.shortening import shortened
 from codetether_ray.agent.situation import situation_of
 from codetether_ray.core.errors import HistoryError
 from codetether_ray.core.events import (
+    AgentContinued,
     AgentStarted,
     Compacted,
     Event,
@@ -64,8 +65,15 @@ def _agent_started(c: Conversation, event: AgentStarted) -> Conversation:
         system=event.system,
         tools=event.tools,
         prefix_digest=event.prefix_digest,
+        terms=event.terms,
         prefix_tokens=tokens.of_prefix(event.system, event.tools),
     )
+
+
+def _agent_continued(c: Conversation, event: AgentContinued) -> Conversation:
+    if not c.is_started:
+        raise _unsound(c, "it goes on before it starts")
+    return changed(c, spec=event.spec, terms=event.terms)
 
 
 def _turn_started(c: Conversation, event: TurnStarted) -> Conversation:
@@ -156,6 +164,7 @@ def _tool_finished(c: Conversation, event: ToolFinished) -> Conversation:
         pending=tuple(p for p in c.pending if p is not known),
         results=(*c.results, event.result),
         todos=todos_after(c.todos, known.call, event.result),
+        snapshot=event.snapshot or c.snapshot,
     )
     if c.pending:
         return c
@@ -183,6 +192,7 @@ def _turn_finished(c: Conversation, event: TurnFinished) -> Conversation:
 _CHANGES: Mapping[type, Callable[[Conversation, Any], Conversation]] = MappingProxyType(
     {
         AgentStarted: _agent_started,
+        AgentContinued: _agent_continued,
         TurnStarted: _turn_started,
         ModelRequested: _model_requested,
         ModelResponded: _model_responded,

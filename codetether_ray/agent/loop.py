@@ -12,6 +12,7 @@ from codetether_ray.agent.parts import AgentParts
 from codetether_ray.agent.prompt import system_prompt
 from codetether_ray.agent.situation import is_same_message, with_situation
 from codetether_ray.agent.steps import Steps
+from codetether_ray.agent.terms import decision_terms
 from codetether_ray.agent.text import clean
 from codetether_ray.agent.tooling import ToolRunner
 from codetether_ray.core.errors import (
@@ -20,7 +21,7 @@ from codetether_ray.core.errors import (
     JournalError,
     QuotaSpentError,
 )
-from codetether_ray.core.events import AgentStarted, TurnFinished, TurnStarted
+from codetether_ray.core.events import AgentContinued, AgentStarted, TurnFinished, TurnStarted
 from codetether_ray.core.messages import Message, Part, Text
 from codetether_ray.core.spec import AgentSpec, Outcome, TurnResult
 from codetether_ray.ports.tool import Notebook
@@ -64,14 +65,18 @@ class AgentLoop:
             return
         history = self._history
         await history.read()
-        if not history.conversation.is_started:
+        terms = decision_terms(self._spec, self._parts)
+        known = history.conversation
+        if not known.is_started:
             system = system_prompt(self._spec, self._parts.instructions)
             tools = self._parts.toolbox.schemas()
             digest = prefix_digest(system, tools)
             started = AgentStarted(
-                spec=self._spec, system=system, tools=tools, prefix_digest=digest
+                spec=self._spec, system=system, tools=tools, prefix_digest=digest, terms=terms
             )
             history.note(started)
+        elif known.spec != self._spec or known.terms != terms:
+            history.note(AgentContinued(spec=self._spec, terms=terms))
         self._notebook.todos = history.conversation.todos
         self._steps = Steps(self._spec, self._parts, history, self._runner)
 

@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from codetether_ray.core.spec import AgentSpec
+from codetether_ray.ports.audit import Audit
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.ledger import Ledger
 from codetether_ray.ports.limiter import RateLimiter
 from codetether_ray.ports.provider import Provider
 from codetether_ray.ports.publisher import Publisher
 from codetether_ray.ports.sandbox import Sandbox
+from codetether_ray.ports.snapshots import Snapshots
 from codetether_ray.ports.tool import ChildRuntime, ShareStore, ToolBox
 
 
@@ -38,6 +40,10 @@ class AgentParts:
     instructions: tuple[tuple[str, str], ...] = ()
     """AGENTS.md files as (path, text), farthest first."""
     search_program: str | None = None
+    audit: Audit | None = None
+    """None only where a test leaves it out: the wiring always gives one."""
+    snapshots: Snapshots | None = None
+    """None where no trees are kept (outside git)."""
 
 
 Wiring = Callable[[AgentSpec, AgentLinks], Awaitable[AgentParts]]

@@ -355,6 +355,10 @@ class RunBusyError(JournalError):
         return f"run {self.run_id} is in use by {self.holder}; stop it with {stop}"
 
 
+class AuditError(CodetetherError):
+    """The audit log cannot be written, so nothing that must be audited may be done."""
+
+
 class UnknownRunError(CodetetherError):
     """There is no such run or session."""
 

@@ -48,6 +48,19 @@ class RunFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionTerms:
+    """All that an agent's decisions depend on beside its conversation and its spec.
+
+    `decider` is the version of the rules (`agent.decide.DECIDER`), `room` the longest prompt in
+    tokens, `effects` each tool's effect by name.
+    """
+
+    decider: int
+    room: int
+    effects: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStarted:
     """An agent exists; the prompt prefix it will send for its whole life."""
 
@@ -57,6 +70,16 @@ class AgentStarted:
     tools: tuple[ToolSchema, ...] = ()
     prefix_digest: str = ""
     """SHA-256 of the encoded system prompt and tools."""
+    terms: DecisionTerms | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentContinued:
+    """An agent was rebuilt from its journal, on other terms than those recorded last."""
+
+    tag: ClassVar[str] = "agent.continued"
+    spec: AgentSpec
+    terms: DecisionTerms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +150,10 @@ class ToolStarted:
     step: int
     call: ToolCall
     effect: str
+    policy: str = ""
+    """The rule that let it run."""
+    snapshot: str = ""
+    """The commit that holds the tree before the effect; empty where no trees are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +166,23 @@ class ToolFinished:
     elapsed_ms: int = 0
     interrupted: bool = False
     """The tool had started when its process died; the result tells the model so."""
+    snapshot: str = ""
+    """The commit that holds the tree it left; empty where it changed nothing."""
+    tree: str = ""
+    """That commit's tree."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalGiven:
+    """Somebody decided; asked for again only if `digest` (of what was decided on) changed."""
+
+    tag: ClassVar[str] = "approval"
+    subject: str
+    """What was asked about: `plan`."""
+    digest: str
+    is_granted: bool
+    by: str = ""
+    """Who decided: `user`, or the rule that did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +344,7 @@ DurableEvent = (
     RunStarted
     | RunFinished
     | AgentStarted
+    | AgentContinued
     | TurnStarted
     | ModelRequested
     | ModelResponded
@@ -307,6 +352,7 @@ DurableEvent = (
     | ModelFailed
     | ToolStarted
     | ToolFinished
+    | ApprovalGiven
     | Compacted
     | TurnFinished
     | AgentRestarted

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from codetether_ray.journal.disk import Disk, write_all
+from codetether_ray.disk.files import Disk, write_all
 
 BLOBS = "blobs"
 INLINE_BYTES = 64 * 1024

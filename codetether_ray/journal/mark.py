@@ -7,7 +7,7 @@ survives is a lower bound, and a stream shorter than that has lost acknowledged 
 import zlib
 from pathlib import Path
 
-from codetether_ray.journal.disk import Disk
+from codetether_ray.disk.files import Disk
 from codetether_ray.journal.lines import Position
 
 MARK = "mark"

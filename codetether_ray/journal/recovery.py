@@ -11,7 +11,7 @@ from pathlib import Path
 
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import JournalError
-from codetether_ray.journal.disk import Disk
+from codetether_ray.disk.files import Disk
 from codetether_ray.journal.generation import raise_generation
 from codetether_ray.journal.index import RunIndex
 from codetether_ray.journal.lines import Position

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from codetether_ray.core.errors import JournalError
+from codetether_ray.disk.files import AppendFile, Disk, write_all
 from codetether_ray.journal.blobs import BLOBS, store_blob
-from codetether_ray.journal.disk import AppendFile, Disk, write_all
 from codetether_ray.journal.generation import generation_path
 from codetether_ray.journal.lines import Position
 from codetether_ray.journal.mark import write_mark

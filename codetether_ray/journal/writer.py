@@ -11,8 +11,8 @@ from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import Record
 from codetether_ray.core.spec import Correlation
-from codetether_ray.journal.committer import Told, borrow_committer, give_back
-from codetether_ray.journal.disk import Disk, RealDisk
+from codetether_ray.disk.files import Disk, RealDisk
+from codetether_ray.disk.group import Told, borrow_committer, give_back
 from codetether_ray.journal.index import RunIndex
 from codetether_ray.journal.lock import RunLock
 from codetether_ray.journal.recovery import Recovered, recover

@@ -8,7 +8,7 @@ from pathlib import Path
 from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import Record
 from codetether_ray.core.spec import Correlation
-from codetether_ray.journal.disk import Disk
+from codetether_ray.disk.files import Disk
 from codetether_ray.journal.segments import DEFAULT_SEGMENT_BYTES
 from codetether_ray.journal.stream import Chunk
 from codetether_ray.journal.writer import RunWriter
@@ -81,12 +81,12 @@ class LocalJournal:
             self._closing = asyncio.ensure_future(asyncio.to_thread(self._writer.close))
         await asyncio.shield(self._closing)
 
-    def _told(self, chunks: Sequence[Chunk], failure: JournalError | None) -> None:
+    def _told(self, chunks: Sequence[Chunk], failure: Exception | None) -> None:
         """In the writing thread: pass a batch's outcome on to the loop."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._settle, chunks, failure)
 
-    def _settle(self, chunks: Sequence[Chunk], failure: JournalError | None) -> None:
+    def _settle(self, chunks: Sequence[Chunk], failure: Exception | None) -> None:
         for chunk in chunks:
             if failure is None:
                 self._writer.index.add_all(chunk.places)
@@ -96,4 +96,11 @@ class LocalJournal:
             if failure is None:
                 done.set_result(tuple(chunk.records))
             else:
-                done.set_exception(JournalError(*failure.args))
+                done.set_exception(_as_journal_error(failure))
+
+
+def _as_journal_error(failure: Exception) -> JournalError:
+    """A new one for each caller: an exception that is raised twice drags its tracebacks along."""
+    if isinstance(failure, JournalError):
+        return JournalError(*failure.args)
+    return JournalError(f"the journal's writer failed: {failure!r}")

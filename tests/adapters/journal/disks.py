@@ -4,7 +4,7 @@ import errno
 import threading
 from pathlib import Path
 
-from codetether_ray.journal.disk import AppendFile, RealDisk
+from codetether_ray.disk.files import AppendFile, RealDisk
 
 
 class Wrapped:

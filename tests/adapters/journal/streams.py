@@ -5,8 +5,8 @@ from pathlib import Path
 
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.events import Record
+from codetether_ray.disk.files import RealDisk
 from codetether_ray.journal.blobs import store_blob
-from codetether_ray.journal.disk import RealDisk
 from codetether_ray.journal.lines import Position
 from codetether_ray.journal.segments import open_name, run_directory
 from codetether_ray.journal.stream import Stream

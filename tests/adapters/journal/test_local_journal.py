@@ -171,9 +171,9 @@ async def test_two_runs_of_one_process_share_a_writing_thread(tmp_path: Path) ->
     other = "swm_0000000000_00000000"
     one = await LocalJournal.open(tmp_path, RUN)
     two = await LocalJournal.open(tmp_path, other)
-    assert [t.name for t in threading.enumerate()].count("journal") == 1
+    assert [t.name for t in threading.enumerate()].count("committer") == 1
     await asyncio.gather(*(j.append([note("a")]) for j in (one, two) for _ in range(10)))
     await one.close()
     assert len(await two.append([note("a")])) == 1
     await two.close()
-    assert "journal" not in [t.name for t in threading.enumerate()]
+    assert "committer" not in [t.name for t in threading.enumerate()]

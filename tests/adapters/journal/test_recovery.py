@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from codetether_ray.core.errors import JournalCorruptError, JournalError
 from codetether_ray.core.events import Record, ToolFinished
 from codetether_ray.core.messages import ToolResult
-from codetether_ray.journal.disk import RealDisk
+from codetether_ray.disk.files import RealDisk
 from codetether_ray.journal.encode import members, restore
 from codetether_ray.journal.lines import after, frame
 from codetether_ray.journal.mark import write_mark

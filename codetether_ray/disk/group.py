@@ -1,6 +1,6 @@
 """Group commit: one thread per process and volume.
 
-It takes everything that waits, writes and flushes each run once, and only then tells the callers;
+It takes everything that waits, writes and flushes each sink once, and only then tells the callers;
 the next batch grows meanwhile, and a little longer where several agents write: each flush takes
 the interpreter from the loop several times. Threads are lent: the last user's `give_back` ends one.
 """
@@ -11,16 +11,29 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar
 
-from codetether_ray.core.errors import JournalError
-from codetether_ray.journal.sink import RunSink
-from codetether_ray.journal.stream import Chunk
+C = TypeVar("C", contravariant=True)
 
-Told = Callable[[Sequence[Chunk], JournalError | None], None]
+
+class Sink(Protocol[C]):
+    """A file, or a few, that one writer makes grow. Used by one thread at a time."""
+
+    def commit(self, chunks: Sequence[C]) -> None:
+        """Make chunks durable, in order; what it raises is told to whoever waits for them."""
+        ...
+
+    def mark(self) -> None:
+        """Called when everybody was told; nobody waits for it."""
+        ...
+
+
+Told = Callable[[Sequence[Any], Exception | None], None]
 """Called in the thread with the chunks of one batch: durable, or why not."""
 
+_Item = tuple[Sink[Any], Any, Told]
 _PAUSE_S = 0.003
-"""Between the flushes of a busy journal; whoever writes alone is not held up."""
+"""Between the flushes of a busy volume; whoever writes alone is not held up."""
 
 
 class Committer:
@@ -28,11 +41,11 @@ class Committer:
 
     def __init__(self) -> None:
         self.users = 0
-        self._queue: SimpleQueue[tuple[RunSink, Chunk, Told] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._queue: SimpleQueue[_Item | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
-    def submit(self, sink: RunSink, chunk: Chunk, told: Told) -> None:
+    def submit(self, sink: Sink[C], chunk: C, told: Told) -> None:
         """Commit `chunk` soon and say so to `told`; chunks of one sink keep their order."""
         self._queue.put((sink, chunk, told))
 
@@ -56,20 +69,18 @@ class Committer:
                 time.sleep(_PAUSE_S)
 
 
-def _commit(batch: list[tuple[RunSink, Chunk, Told]]) -> None:
-    by_sink: dict[int, list[tuple[RunSink, Chunk, Told]]] = {}
+def _commit(batch: list[_Item]) -> None:
+    by_sink: dict[int, list[_Item]] = {}
     for item in batch:
         by_sink.setdefault(id(item[0]), []).append(item)
     for items in by_sink.values():
         sink, _, told = items[0]
         chunks = [chunk for _, chunk, _ in items]
-        failure = None
+        failure: Exception | None = None
         try:
             sink.commit(chunks)
-        except JournalError as error:
+        except Exception as error:  # noqa: BLE001 - told to its callers; the thread serves others
             failure = error
-        except Exception as error:  # noqa: BLE001 - the thread serves other runs too
-            failure = JournalError(f"the journal's writer failed: {error!r}")
         told(chunks, failure)
         if failure is None:
             sink.mark()

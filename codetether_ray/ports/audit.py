@@ -1,0 +1,65 @@
+"""The audit log: what was about to be done is durable before it is done, how it ended after it."""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.spec import Correlation
+
+AuditCategory = Literal[
+    "api",
+    "tool_execution",
+    "session",
+    "policy",
+    "auth",
+    "swarm",
+    "cognition",
+    "k8s",
+    "sandbox",
+    "config",
+    "archive",
+]
+AuditOutcome = Literal["success", "failure", "denied"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """Something that is about to be done.
+
+    `action` is a verb with its subject (`tool:bash`, `model.call`, `config.set`), `resource` what
+    it is done to (a digest, a name, a reference; never content), `principal` who does it
+    (`user:alice`, `agent:sub/one`). `detail` holds digests, counts and references alone.
+    """
+
+    category: AuditCategory
+    action: str
+    resource: str = ""
+    principal: str = ""
+    correlation: Correlation | None = None
+    detail: JsonObject = field(default_factory=dict)
+
+
+class Audit(Protocol):
+    """Appends to this process's own chain."""
+
+    async def begin(self, *actions: Action) -> tuple[str, ...]:
+        """Return one id for each action once the intents are on disk.
+
+        Raises:
+            AuditError: they could not be written; the actions must not happen.
+        """
+        ...
+
+    def end(
+        self,
+        id: str,
+        outcome: AuditOutcome,
+        *,
+        detail: JsonObject | None = None,
+        duration_ms: int | None = None,
+    ) -> None:
+        """Say how the action of that id ended; on disk soon, by `close` at the latest.
+
+        An intent without an end lists as `unknown`, which is then the truth.
+        """
+        ...
