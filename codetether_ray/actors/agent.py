@@ -11,6 +11,7 @@ from codetether_ray.actors.journal import RayJournal
 from codetether_ray.actors.ledger import RayLedger
 from codetether_ray.actors.services import Services
 from codetether_ray.agent.parts import AgentLinks, Wiring
+from codetether_ray.core import failpoints
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentKind, AgentSpec, TurnResult
 from codetether_ray.local.agent import LocalAgent
@@ -38,6 +39,7 @@ class AgentActor:
 
     def __init__(self, spec: AgentSpec, wiring: str, links: Links) -> None:
         os.environ.update(links.environ)
+        failpoints.arm(os.environ, "agent")
         self._spec = spec
         self._bus = links.services.bus()
         self._publisher = LocalPublisher(

@@ -23,6 +23,7 @@ from codetether_ray.actors.journal import Numbers
 from codetether_ray.actors.limiter import RayLimiter
 from codetether_ray.actors.nodes import on_this_node
 from codetether_ray.actors.services import Services
+from codetether_ray.core import failpoints
 from codetether_ray.core.errors import ClusterError, JournalError, RunLostError
 from codetether_ray.core.events import Record
 from codetether_ray.core.spec import AgentSpec, TurnResult
@@ -90,6 +91,7 @@ class Supervisor:
         self, run_id: str, services: Services, environ: Mapping[str, str] | None = None
     ) -> None:
         os.environ.update(environ or {})
+        failpoints.arm(os.environ, "supervisor")
         self._run_id = run_id
         self._services = services
         self._world: World | None = None

@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from codetether_ray import __version__
 from codetether_ray.cli import exit_codes
 from codetether_ray.cli.commands import COMMANDS
+from codetether_ray.core import failpoints
 from codetether_ray.core.errors import CodetetherError
 
 PROGRAM = "codetether"
@@ -60,6 +61,7 @@ def root() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command line; return its exit code. Errors are one sentence on stderr."""
+    failpoints.arm(os.environ)
     try:
         answer: Any = root.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except click.Abort:
