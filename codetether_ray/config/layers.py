@@ -15,6 +15,10 @@ VARIABLES = {
     "CODETETHER_DEFAULT_PROVIDER": "default_provider",
     "CODETETHER_DEFAULT_MODEL": "default_model",
     "CODETETHER_LOCAL_BASE_URL": "providers.local.base_url",
+    "CODETETHER_S3_BUCKET": "archive.bucket",
+    "CODETETHER_S3_PREFIX": "archive.prefix",
+    "CODETETHER_S3_ENDPOINT": "archive.endpoint",
+    "CODETETHER_S3_REGION": "archive.region",
 }
 _MODEL = frozenset({"default_provider", "default_model"})
 """What the environment says of these counts only where no file names a model."""
@@ -130,8 +134,8 @@ def check_name(where: str, name: str, *, is_project: bool) -> None:
         raise ConfigError(f"{where}: there is no setting `{name}`{hint}")
     if key.is_user_only and is_project:
         raise ConfigError(
-            f"{where}: `{name}` may not be set by a project, because keys are sent there; set it "
-            f"for yourself with `codetether config set {name} ADDRESS`"
+            f"{where}: `{name}` may not be set by a project, because keys or runs are sent there; "
+            f"set it for yourself with `codetether config set {name} VALUE`"
         )
 
 

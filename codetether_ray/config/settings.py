@@ -47,6 +47,20 @@ class AgentSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSettings:
+    """Where runs are archived; there is an archive where there is a bucket."""
+
+    bucket: str | None = None
+    prefix: str = "events/"
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    sync: bool = False
+    retention_s: float | None = None
+    """None: files stay here for ever."""
+    parquet: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """One key's value and where it comes from: a file, a variable, or `default`."""
 
@@ -69,6 +83,7 @@ class Settings:
     workspace: WorkspaceSettings = field(default_factory=WorkspaceSettings)
     swarm: SwarmSettings = field(default_factory=SwarmSettings)
     agent: AgentSettings = field(default_factory=AgentSettings)
+    archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     listing: tuple[Setting, ...] = ()
     """Every key with its value and origin, for people."""
 
@@ -102,6 +117,7 @@ def load_settings(cwd: Path, env: Mapping[str, str]) -> Settings:
         workspace=_workspace(plain),
         swarm=_swarm(plain),
         agent=_agent(plain),
+        archive=_archive(plain),
         listing=_listing(found),
     )
 
@@ -187,6 +203,19 @@ def _agent(values: Mapping[str, Value]) -> AgentSettings:
         max_tool_calls=cast("int", values["agent.max_tool_calls"]),
         retry_for_s=cast("float", values["agent.retry_for"]),
         wait_quota_s=cast("float", values["agent.wait_quota"]),
+    )
+
+
+def _archive(values: Mapping[str, Value]) -> ArchiveSettings:
+    prefix = cast("str", values["archive.prefix"])
+    return ArchiveSettings(
+        bucket=cast("str | None", values["archive.bucket"]) or None,
+        prefix=f"{prefix.strip('/')}/" if prefix.strip("/") else "",
+        endpoint=cast("str | None", values["archive.endpoint"]),
+        region=cast("str", values["archive.region"]),
+        sync=cast("bool", values["archive.sync"]),
+        retention_s=cast("float | None", values["archive.retention"]),
+        parquet=cast("bool", values["archive.parquet"]),
     )
 
 

@@ -359,6 +359,34 @@ class AuditError(CodetetherError):
     """The audit log cannot be written, so nothing that must be audited may be done."""
 
 
+class ArchiveError(CodetetherError):
+    """The archive said no, or holds something else than it should."""
+
+
+class ArchiveUnreachableError(ArchiveError):
+    """The archive did not answer, or not well; the same may work later."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(place, reason)
+        self.place, self.reason = place, reason
+
+    def __str__(self) -> str:
+        return f"the archive {self.place} cannot be reached: {self.reason}"
+
+
+class RunForgottenError(CodetetherError):
+    """A run was removed for good by `codetether forget`."""
+
+    exit_code = 2
+
+    def __init__(self, run_id: str, when: str, by: str) -> None:
+        super().__init__(run_id, when, by)
+        self.run_id, self.when, self.by = run_id, when, by
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} was forgotten on {self.when} by {self.by}; only hashes are left"
+
+
 class UnknownRunError(CodetetherError):
     """There is no such run or session."""
 
