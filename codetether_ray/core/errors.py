@@ -344,15 +344,18 @@ class HistoryError(JournalError):
 
 
 class RunBusyError(JournalError):
-    """Another process writes this run."""
+    """Another process writes this run; `stale_s` is how long it may be silent."""
 
-    def __init__(self, run_id: str, holder: str) -> None:
-        super().__init__(run_id, holder)
-        self.run_id, self.holder = run_id, holder
+    def __init__(self, run_id: str, holder: str, stale_s: float = 15.0) -> None:
+        super().__init__(run_id, holder, stale_s)
+        self.run_id, self.holder, self.stale_s = run_id, holder, stale_s
 
     def __str__(self) -> str:
-        stop = f"`codetether cancel {self.run_id}`"
-        return f"run {self.run_id} is in use by {self.holder}; stop it with {stop}"
+        return (
+            f"run {self.run_id} is in use by {self.holder}; stop it there or with "
+            f"`codetether cancel {self.run_id}`, then resume (a process of this machine that hangs "
+            f"can be taken over once it was silent for {self.stale_s:g} s)"
+        )
 
 
 class AuditError(CodetetherError):

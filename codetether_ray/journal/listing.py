@@ -92,12 +92,14 @@ def newest_session(data_dir: Path, directory: Path) -> RunSummary | None:
     return next((s for s in sessions_of(data_dir, directory) if s.state != "damaged"), None)
 
 
-def spending(data_dir: Path, run_id: str) -> Spending:
-    """Sum up a run's model calls. Reads the whole run, but parses those lines alone."""
+def spending(data_dir: Path, run_id: str, *, after: int = -1) -> Spending:
+    """Sum up a run's model calls behind record `after`. Reads all, but parses those lines alone."""
     directory = run_directory(data_dir, run_id)
     usage, cost, calls = Usage(), 0.0, 0
     is_priced = True
     for data in _lines_of_kinds(directory, ModelResponded.tag, ModelFailed.tag):
+        if data["seq"] <= after:
+            continue
         call = _payload(data, directory)
         is_answer = data["kind"] == ModelResponded.tag
         call = call.get("response", {}) if is_answer else call
