@@ -22,6 +22,7 @@ from codetether_ray.core.events import (
     Nudged,
     ToolFinished,
     ToolStarted,
+    TreeFound,
     TurnFinished,
     TurnStarted,
 )
@@ -153,7 +154,7 @@ def _tool_started(c: Conversation, event: ToolStarted) -> Conversation:
     if not known.is_started:
         turn = changed(turn, tool_calls=turn.tool_calls + 1)
     pending = tuple(started if p is known else p for p in c.pending)
-    return changed(c, turn=turn, pending=pending)
+    return changed(c, turn=turn, pending=pending, snapshot=event.snapshot or c.snapshot)
 
 
 def _tool_finished(c: Conversation, event: ToolFinished) -> Conversation:
@@ -164,7 +165,7 @@ def _tool_finished(c: Conversation, event: ToolFinished) -> Conversation:
         pending=tuple(p for p in c.pending if p is not known),
         results=(*c.results, event.result),
         todos=todos_after(c.todos, known.call, event.result),
-        snapshot=event.snapshot or c.snapshot,
+        snapshot="" if event.is_unkept else event.snapshot or c.snapshot,
     )
     if c.pending:
         return c
@@ -174,6 +175,13 @@ def _tool_finished(c: Conversation, event: ToolFinished) -> Conversation:
     return changed(
         _with_message(c, tool_results(*results)), turn=turn, round=(), pending=(), results=()
     )
+
+
+def _tree_found(c: Conversation, event: TreeFound) -> Conversation:
+    _open_turn(c, "another tree")
+    if c.pending:
+        raise _unsound(c, "another tree is found while calls have no result")
+    return changed(_with_message(c, user(event.text)), snapshot=event.snapshot)
 
 
 def _compacted(c: Conversation, event: Compacted) -> Conversation:
@@ -200,6 +208,7 @@ _CHANGES: Mapping[type, Callable[[Conversation, Any], Conversation]] = MappingPr
         Nudged: _nudged,
         ToolStarted: _tool_started,
         ToolFinished: _tool_finished,
+        TreeFound: _tree_found,
         Compacted: _compacted,
         TurnFinished: _turn_finished,
     }

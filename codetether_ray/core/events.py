@@ -170,6 +170,20 @@ class ToolFinished:
     """The commit that holds the tree it left; empty where it changed nothing."""
     tree: str = ""
     """That commit's tree."""
+    is_unkept: bool = False
+    """The tree that it left could not be kept; an agent that goes on takes its tree as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeFound:
+    """A rebuilt agent found another tree than was recorded last, and goes on from this one."""
+
+    tag: ClassVar[str] = "tree.found"
+    snapshot: str
+    """The commit that holds it."""
+    text: str
+    """What the model is told, as a message of the user."""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,6 +366,7 @@ DurableEvent = (
     | ModelFailed
     | ToolStarted
     | ToolFinished
+    | TreeFound
     | ApprovalGiven
     | Compacted
     | TurnFinished

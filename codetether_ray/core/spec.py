@@ -82,6 +82,11 @@ class AgentSpec:
     turn of the journal is this one if it has the same message."""
     data_dir: str = ""
     """Where runs, keys and worktrees are kept; empty for this user's default."""
+    hub: str = ""
+    """The run's hub repository, which keeps the trees; empty for the one in `data_dir`."""
+    tree: str = ""
+    """Path of the agent that `root` was made for, which alone may put its files back; empty where
+    `root` is the user's own directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,28 +1,41 @@
 """The tree of one agent's workspace at each step, so that it can be had again."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """A tree as it was. `files` are the paths that differ from the snapshot before.
 
-    `commit` is kept alive in the run's hub; `tree` is its tree's hash. `notes` are sentences on
-    what could not be kept.
+    `commit` is kept alive in the run's hub; `tree` is its tree's hash. Both are empty where no
+    trees are kept (outside git). `notes` are sentences on what could not be kept.
     """
 
-    commit: str
-    tree: str
+    commit: str = ""
+    tree: str = ""
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+Redone = Literal["finished", "untouched", "unknown"]
+"""What is there of a change that may have been made: all of it, nothing of it, anything else."""
 
 
 class Snapshots(Protocol):
     """Keeps and restores the tree that one agent works in."""
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the tree is this agent's alone: nobody else works in it, it may be put back."""
+        ...
+
     async def take(self, note: str) -> Snapshot:
         """The tree now, durable in the hub; the last one again if nothing changed.
+
+        `note` says which step it was taken after; it is kept with the snapshot.
 
         Raises:
             WorkspaceError: git refuses, or what changed is too big to be kept.
@@ -37,6 +50,19 @@ class Snapshots(Protocol):
         """Make the workspace what the last snapshot holds; sentences on what was put aside.
 
         Only for a workspace of the agent's own; a directory that it shares with its user stays as
-        it is, and what differs is told.
+        it is, and what differs is told. A workspace that is gone is made anew.
+
+        Raises:
+            WorkspaceError: the tree cannot be had again, or is not the agent's own.
+        """
+        ...
+
+    async def has_been_done(self, change: Callable[[Path], Awaitable[object]]) -> Redone:
+        """Whether `change` was made since the last snapshot: it is made again, on a copy of that.
+
+        `change` gets the place in the copy that stands for the agent's root.
+
+        Raises:
+            WorkspaceError: there can be no copy.
         """
         ...

@@ -33,6 +33,8 @@ class Tree:
     path: Path
     branch: str
     base: str
+    hub: str = ""
+    """The run's hub repository, which keeps what each step leaves in the tree."""
     env: dict[str, str] = field(default_factory=dict)
 
 

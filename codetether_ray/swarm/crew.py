@@ -66,4 +66,5 @@ class Crew:
 
 def _in_tree(spec: AgentSpec, tree: Tree) -> AgentSpec:
     env = {**dict(spec.env), **tree.env}
-    return replace(spec, root=str(tree.path), env=tuple(sorted(env.items())))
+    root, env_items = str(tree.path), tuple(sorted(env.items()))
+    return replace(spec, root=root, env=env_items, hub=tree.hub, tree=spec.path)
