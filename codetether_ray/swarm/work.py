@@ -21,11 +21,12 @@ from codetether_ray.swarm.plan import Plan, Subtask
 from codetether_ray.swarm.result import SubtaskResult
 from codetether_ray.swarm.tally import Tally
 
-_STATUS: Mapping[str, SubtaskStatus] = {
+STATUS_OF: Mapping[str, SubtaskStatus] = {
     "completed": "completed",
     "timeout": "timed_out",
     "cancelled": "cancelled",
 }
+"""How a subtask ended, by how its agent's turn did; otherwise it failed."""
 _WORDS: Mapping[str, str] = {
     "max_steps": "it used up its steps",
     "budget": "the run's budget is spent",
@@ -136,7 +137,7 @@ class Work:
         return place.crew.placed(spec, self._tree, place.base, place.plan, self._subtask)
 
     async def _committed(self, turn: TurnResult) -> SubtaskResult:
-        status = _STATUS.get(turn.outcome, "failed")
+        status = STATUS_OF.get(turn.outcome, "failed")
         kind = "" if turn.is_success else turn.error_kind
         if self._tree is None:  # it was never admitted
             error = turn.error or _WORDS.get(turn.outcome, "it failed")
