@@ -19,7 +19,12 @@ from codetether_ray.bootstrap.home import (
     open_journal,
     open_ledger,
 )
-from codetether_ray.bootstrap.session_home import SessionRequest, SessionResult, session_in_home
+from codetether_ray.bootstrap.session_home import (
+    SessionRequest,
+    SessionResult,
+    session_in_home,
+    session_terms,
+)
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import RunLostError
 from codetether_ray.local.clock import SystemClock
@@ -146,7 +151,7 @@ async def swarm_in_supervisor(options: JsonObject, world: World) -> JsonObject:
 
 async def session_in_supervisor(request: SessionRequest, world: World) -> SessionResult:
     """Give a session's agent its turn where its supervisor lives."""
-    home = await open_home(world, request.terms)
+    home = await open_home(world, session_terms(request))
     try:
         return await session_in_home(home, request)
     finally:

@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +11,23 @@ from codetether_ray.bootstrap.agents import close_process
 from codetether_ray.bootstrap.driver import driving
 from codetether_ray.bootstrap.follow import Follower, Show
 from codetether_ray.bootstrap.home import open_local_home
-from codetether_ray.bootstrap.models import check_budget, choose
-from codetether_ray.bootstrap.session_home import SessionRequest, SessionResult, session_in_home
-from codetether_ray.config.settings import Settings, load_settings
-from codetether_ray.config.stores import open_secret_store
-from codetether_ray.core.errors import CodetetherError, UnknownRunError
-from codetether_ray.core.ids import new_run_id
-from codetether_ray.core.messages import Message
-from codetether_ray.core.usage import Budget
-from codetether_ray.journal.listing import RunSummary, find_run, newest_session
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionWish:
-    """What `codetether run` was asked for. None leaves a choice to the settings."""
-
-    message: Message
-    directory: Path
-    model: str | None = None
-    session_id: str | None = None
-    continue_newest: bool = False
-    """Go on with the newest session of `directory`, if there is one."""
-    max_steps: int | None = None
-    timeout_s: float | None = None
-    budget: Budget = field(default_factory=Budget)
-    """What this turn may spend."""
-    output_schema: str | None = None
-    retry_for_s: float | None = None
-    wait_quota_s: float | None = None
-    record: Path | None = None
-    on_ray: bool = False
+from codetether_ray.bootstrap.resuming import has_begun, resume_command
+from codetether_ray.bootstrap.session_home import (
+    SessionRequest,
+    SessionResult,
+    session_in_home,
+    session_terms,
+)
+from codetether_ray.bootstrap.session_wish import SessionWish, request_of
+from codetether_ray.config.settings import load_settings
+from codetether_ray.core.errors import (
+    ClusterError,
+    CodetetherError,
+    JournalCorruptError,
+    JournalError,
+    RunBusyError,
+)
+from codetether_ray.core.spec import TurnResult
 
 
 async def run_session(
@@ -56,16 +42,34 @@ async def run_session(
     """
     settings = load_settings(wish.directory, os.environ)
     data_dir = settings.paths.data
-    request = await _request(wish, settings)
+    request = await request_of(wish, settings, notice)
+    if isinstance(request, SessionResult):
+        return request
     _tell(wish, request, notice)
     with driving(data_dir, request.session_id):
-        if wish.on_ray or _is_cluster_there(data_dir):
-            result = await _on_ray(request, show, notice)
-        else:
-            result = await _local(request, show)
+        result = await _done(wish, request, show, notice)
     if wish.record is not None:
         await asyncio.to_thread(save_tape, data_dir, request.session_id, wish.record)
     return result
+
+
+async def _done(
+    wish: SessionWish, request: SessionRequest, show: Show, notice: Callable[[str], None]
+) -> SessionResult:
+    """The turn's result; of a turn that begun and could not be recorded to its end as well."""
+    data_dir = Path(request.data_dir)
+    try:
+        if wish.on_ray or _is_cluster_there(data_dir):
+            return await _on_ray(request, show, notice)
+        return await _local(request, show)
+    except (RunBusyError, JournalCorruptError):
+        raise
+    except (JournalError, ClusterError) as error:
+        if not has_begun(data_dir, request.session_id):
+            raise
+        words, kind = str(error), type(error).__name__
+        turn = TurnResult(outcome="failed", error=words, error_kind=kind)
+        return SessionResult(session_id=request.session_id, turn=turn)
 
 
 def _tell(wish: SessionWish, request: SessionRequest, notice: Callable[[str], None]) -> None:
@@ -96,7 +100,7 @@ async def _local(request: SessionRequest, show: Show) -> SessionResult:
     """In this process."""
     async with AsyncExitStack() as closing:  # from the last to the first, whatever fails
         closing.push_async_callback(close_process)
-        home = await open_local_home(request.terms)
+        home = await open_local_home(session_terms(request))
         follower = Follower(home.bus, request.session_id, show)
         closing.push_async_callback(follower.finish)
         closing.push_async_callback(home.close)
@@ -122,7 +126,7 @@ async def _on_ray(
         show=show,
         ask=ask,
         notice=notice,
-        go_on=f'codetether run --session {request.session_id} "go on"',
+        go_on=resume_command("session", request.session_id),
     )
     return answer
 
@@ -137,46 +141,3 @@ def _is_cluster_there(data_dir: Path) -> bool:
     from codetether_ray.actors.head import find_head
 
     return find_head(data_dir) is not None
-
-
-async def _request(wish: SessionWish, settings: Settings) -> SessionRequest:
-    """The wish with everything decided that it left open."""
-    data_dir, agent = settings.paths.data, settings.agent
-    known = _known(wish, data_dir)
-    store = open_secret_store(os.environ, data_dir)
-    named = wish.model or (known.model if known else None)
-    model = await choose(named, settings, store, wish.directory)
-    check_budget(model, wish.budget)
-    return SessionRequest(
-        session_id=known.id if known else new_run_id("session"),
-        message=wish.message,
-        directory=known.directory if known else str(wish.directory.resolve()),
-        data_dir=str(data_dir),
-        model=str(model),
-        base_url=model.base_url,
-        context_window=model.context_window,
-        max_steps=wish.max_steps or agent.max_steps,
-        max_tool_calls=agent.max_tool_calls,
-        max_depth=settings.swarm.max_depth,
-        memory_bytes=settings.swarm.memory_bytes,
-        timeout_s=wish.timeout_s,
-        budget=wish.budget,
-        output_schema=wish.output_schema,
-        retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
-        wait_quota_s=agent.wait_quota_s if wish.wait_quota_s is None else wish.wait_quota_s,
-        resumed=known is not None,
-    )
-
-
-def _known(wish: SessionWish, data_dir: Path) -> RunSummary | None:
-    """The session to go on with; None for a new one.
-
-    Raises:
-        UnknownRunError: the session that was named does not exist.
-    """
-    if wish.session_id is None:
-        return newest_session(data_dir, wish.directory) if wish.continue_newest else None
-    known = find_run(data_dir, wish.session_id)
-    if known.kind != "session":
-        raise UnknownRunError(wish.session_id)
-    return known

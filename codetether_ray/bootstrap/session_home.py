@@ -3,17 +3,29 @@
 import asyncio
 import platform
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codetether_ray import __version__
-from codetether_ray.bootstrap.home import HomeTerms, RunHome
-from codetether_ray.core.codec import JsonObject
-from codetether_ray.core.errors import CodetetherError
-from codetether_ray.core.events import AgentStarted, RunFinished, RunStarted, TurnFinished
+from codetether_ray.bootstrap.home import RUN_AGENT, HomeTerms, RunHome
+from codetether_ray.bootstrap.resuming import is_over, resume_command
+from codetether_ray.core.codec import JsonObject, decode, encode_object
+from codetether_ray.core.errors import CodetetherError, JournalError
+from codetether_ray.core.events import (
+    AgentContinued,
+    AgentStarted,
+    Record,
+    RunFinished,
+    RunStarted,
+    TurnFinished,
+    TurnStarted,
+)
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, Correlation, TurnResult
-from codetether_ray.core.usage import Budget, Usage
+from codetether_ray.core.usage import Budget, Spend, Usage
+from codetether_ray.journal.listing import spending
+from codetether_ray.journal.reader import read_records
 from codetether_ray.tools.catalog import tools_for
 
 MAIN = "main"
@@ -23,7 +35,7 @@ _TITLE = 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRequest:
-    """One turn of a session, complete: a value that travels. No secret and no handle is in it."""
+    """One turn of a session, complete: it is journaled, and travels. No secret is in it."""
 
     session_id: str
     message: Message
@@ -42,18 +54,50 @@ class SessionRequest:
     retry_for_s: float = 300.0
     wait_quota_s: float = 0.0
     resumed: bool = False
+    """The session was there before."""
+    goes_on: bool = False
+    """The last turn is taken up again where it stopped; `message` is the recorded one."""
 
     @property
     def correlation(self) -> Correlation:
         """The ids of its events."""
         return Correlation(run_id=self.session_id, session_id=self.session_id)
 
-    @property
-    def terms(self) -> HomeTerms:
-        """What its home is opened with."""
-        return HomeTerms(
-            correlation=self.correlation, data_dir=Path(self.data_dir), budget=self.budget
-        )
+    def to_json(self) -> JsonObject:
+        """As `from_json` reads it."""
+        return encode_object(self)
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> "SessionRequest":
+        """Read `to_json`'s form.
+
+        Raises:
+            ValueError: a member is missing.
+        """
+        return decode(cls, data)
+
+
+def session_terms(request: SessionRequest) -> HomeTerms:
+    """What the session's home is opened with; a turn that goes on has what it left to spend."""
+    data_dir, spent = Path(request.data_dir), None
+    if request.goes_on:
+        run = request.session_id
+        began = _turn_began(read_records(data_dir, run, kinds={RunStarted.tag}))
+        before = spending(data_dir, run, after=began)
+        spent = Spend(tokens=before.usage.total_tokens, usd=before.cost_usd or 0.0)
+    return HomeTerms(
+        correlation=request.correlation, data_dir=data_dir, budget=request.budget, spent=spent
+    )
+
+
+def _turn_began(records: Iterable[Record]) -> int:
+    """The `seq` of the record with which the last turn was asked for; -1 if there is none."""
+    began = -1
+    for record in records:
+        event = record.event
+        if isinstance(event, RunStarted) and not event.command.get("goes_on"):
+            began = record.seq
+    return began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +108,10 @@ class SessionResult:
     turn: TurnResult
 
     def to_json(self) -> JsonObject:
-        """The object of `--format json`; `error` is there only if there was one."""
+        """The object of `--format json`.
+
+        `error` is there only if there was one, `resume` only where something is left to do.
+        """
         out: JsonObject = {
             "text": self.turn.text,
             "session_id": self.session_id,
@@ -74,7 +121,18 @@ class SessionResult:
         }
         if self.turn.error:
             out["error"] = self.turn.error
+        if self.resume:
+            out["resume"] = self.resume
         return out
+
+    @property
+    def resume(self) -> str:
+        """The command that takes the turn up again; empty where nothing is left to do."""
+        turn = self.turn
+        if is_over("session", turn.outcome):
+            return ""
+        more = ("--max-steps", str(2 * turn.steps)) if turn.outcome == "max_steps" else ()
+        return resume_command("session", self.session_id, *more)
 
 
 def usage_json(usage: Usage) -> JsonObject:
@@ -92,12 +150,17 @@ async def session_in_home(home: RunHome, request: SessionRequest) -> SessionResu
             title=" ".join(request.message.text.split())[:_TITLE],
             directory=request.directory,
             model=request.model,
+            command=request.to_json(),
             resumed=request.resumed,
             version=__version__,
         )
     )
     result = SessionResult(session_id=request.session_id, turn=await _turn(home, request))
-    await voice.record(RunFinished(outcome=result.turn.outcome, summary=result.to_json()))
+    try:
+        await voice.record(RunFinished(outcome=result.turn.outcome, summary=result.to_json()))
+    except JournalError:
+        if result.turn.is_success:  # nobody could tell later that it was
+            raise
     return result
 
 
@@ -125,24 +188,21 @@ async def _answered(home: RunHome, spec: AgentSpec, message: Message) -> TurnRes
 
 
 async def _spec(home: RunHome, request: SessionRequest) -> AgentSpec:
-    """The agent; of a continued session the one that its journal holds, on today's terms."""
+    """The agent; of a session that was there the one that its journal holds, on today's terms.
+
+    A turn that goes on keeps its situation: what the model was told of date and branch.
+    """
     history = await home.journal.read(MAIN)
-    first = next((r.event for r in history if isinstance(r.event, AgentStarted)), None)
-    spec = AgentSpec(
-        path=MAIN,
-        kind="main",
-        name=MAIN,
-        model=request.model,
-        root=request.directory,
-        correlation=home.correlation,
-        tools=tools_for("main"),
-    )
+    recorded = [r.event.spec for r in history if isinstance(r.event, AgentStarted | AgentContinued)]
+    began = _turn_began(await home.journal.read(RUN_AGENT))
+    is_told = any(isinstance(r.event, TurnStarted) and r.seq > began for r in history)
+    keeps = request.goes_on and is_told and bool(recorded)
     return replace(
-        first.spec if first is not None else spec,
+        recorded[0] if recorded else _new_spec(home, request),
         model=request.model,
         base_url=request.base_url,
         context_window=request.context_window,
-        situation=_situation(Path(request.directory)),
+        situation=recorded[-1].situation if keeps else _situation(Path(request.directory)),
         max_steps=request.max_steps,
         max_tool_calls=request.max_tool_calls,
         max_depth=request.max_depth,
@@ -151,8 +211,27 @@ async def _spec(home: RunHome, request: SessionRequest) -> AgentSpec:
         output_schema=request.output_schema,
         retry_for_s=request.retry_for_s,
         wait_quota_s=request.wait_quota_s,
-        finished_turns=sum(isinstance(r.event, TurnFinished) for r in history),
+        finished_turns=_finished_turns(history, began),
         data_dir=request.data_dir,
+    )
+
+
+def _new_spec(home: RunHome, request: SessionRequest) -> AgentSpec:
+    return AgentSpec(
+        path=MAIN,
+        kind="main",
+        name=MAIN,
+        model=request.model,
+        root=request.directory,
+        correlation=home.correlation,
+        tools=tools_for("main"),
+    )
+
+
+def _finished_turns(history: Sequence[Record], began: int) -> int:
+    """How many turns had finished when the last one was asked for; one taken up counts once."""
+    return len(
+        {r.event.turn for r in history if isinstance(r.event, TurnFinished) and r.seq < began}
     )
 
 

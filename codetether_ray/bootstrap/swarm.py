@@ -11,17 +11,35 @@ from codetether_ray.bootstrap.driver import driving
 from codetether_ray.bootstrap.follow import Follower, Show
 from codetether_ray.bootstrap.home import open_local_home
 from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
+from codetether_ray.bootstrap.resuming import (
+    find_resumable,
+    has_begun,
+    is_over,
+    resume_command,
+)
 from codetether_ray.bootstrap.session import save_tape
-from codetether_ray.bootstrap.swarm_home import Ask, Question, home_terms, swarm_in_home
+from codetether_ray.bootstrap.swarm_home import (
+    Ask,
+    Question,
+    home_terms,
+    swarm_in_home,
+    unrecorded,
+)
 from codetether_ray.bootstrap.swarm_request import ASK_ABOVE, SwarmRequest
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject
-from codetether_ray.core.errors import UnknownRunError, UsageError
-from codetether_ray.core.events import RunStarted
+from codetether_ray.core.errors import (
+    ClusterError,
+    JournalCorruptError,
+    JournalError,
+    RunBusyError,
+    UnknownRunError,
+    UsageError,
+)
+from codetether_ray.core.events import RunFinished, RunStarted
 from codetether_ray.core.ids import new_run_id
 from codetether_ray.core.usage import Budget
-from codetether_ray.journal.listing import find_run
 from codetether_ray.journal.reader import read_records
 from codetether_ray.swarm.estimate import Estimate
 from codetether_ray.swarm.plan import Plan
@@ -49,7 +67,8 @@ class SwarmWish:
     task: str
     directory: Path
     resume: str | None = None
-    """Go on with this swarm; its task and terms hold, its budget too, but for what is given."""
+    """Go on with this swarm (`resuming.NEWEST`: with the one to resume); its task and terms hold,
+    its budget too, but for what is given."""
     model: str | None = None
     strategy: str | None = None
     max_subagents: int | None = None
@@ -80,20 +99,41 @@ async def run_swarm(
         CodetetherError: nothing was started, or there was nothing to work on.
     """
     settings = load_settings(wish.directory, os.environ)
-    request = await _request(wish, settings)
+    request = await _request(wish, settings, notice)
+    if not isinstance(request, SwarmRequest):
+        return request
 
     async def ask(question: JsonObject) -> bool:
         asked = Question.from_json(question)
         return await decide(asked.plan, asked.cost)
 
     with driving(settings.paths.data, request.swarm_id):
-        if wish.is_local:
-            result = await _local(request, show, ask)
-        else:
-            result = await _on_ray(request, show, ask, notice, dashboard=wish.dashboard)
+        result = await _done(wish, request, show, ask, notice)
     if wish.record is not None:
         await asyncio.to_thread(save_tape, settings.paths.data, request.swarm_id, wish.record)
+    if not is_over("swarm", str(result["outcome"])):
+        result["resume"] = resume_command("swarm", request.swarm_id)
     return result
+
+
+async def _done(
+    wish: SwarmWish,
+    request: SwarmRequest,
+    show: Show,
+    ask: Ask,
+    notice: Callable[[str], None],
+) -> JsonObject:
+    """The result; of a swarm that began and could not be recorded to its end as well."""
+    try:
+        if wish.is_local:
+            return await _local(request, show, ask)
+        return await _on_ray(request, show, ask, notice, dashboard=wish.dashboard)
+    except (RunBusyError, JournalCorruptError):
+        raise
+    except (JournalError, ClusterError) as error:
+        if not has_begun(Path(request.data_dir), request.swarm_id):
+            raise
+        return unrecorded(request, error)
 
 
 async def _local(request: SwarmRequest, show: Show, ask: Ask) -> JsonObject:
@@ -130,7 +170,7 @@ async def _on_ray(
         notice=notice,
         dashboard=dashboard,
         memory_bytes=request.total_memory_bytes,
-        go_on=f"codetether swarm --resume {request.swarm_id}",
+        go_on=resume_command("swarm", request.swarm_id),
     )
     return answer
 
@@ -138,12 +178,26 @@ async def _on_ray(
 # -- the request ----------------------------------------------------------------------------------
 
 
-async def _request(wish: SwarmWish, settings: Settings) -> SwarmRequest:
-    """The wish with everything decided that it left open."""
+async def _request(
+    wish: SwarmWish, settings: Settings, notice: Callable[[str], None]
+) -> SwarmRequest | JsonObject:
+    """The wish with everything decided that it left open.
+
+    A result, where the swarm to be resumed has one that is its last word.
+    """
     data_dir = settings.paths.data
     store = open_secret_store(os.environ, data_dir)
     if wish.resume is not None:
-        old = _recorded(data_dir, wish.resume)
+        choice = find_resumable(data_dir, wish.directory, "swarm", wish.resume)
+        run = choice.run
+        if run.state == "finished" and is_over("swarm", run.outcome):
+            result = _recorded_result(data_dir, run.id)
+            if not wish.deliver or "delivered" in result:
+                notice(f"{run.id} had finished ({run.outcome}); this is its result")
+                return result
+        for sentence in choice.sentences():
+            notice(sentence)
+        old = _recorded(data_dir, run.id)
         model = await choose(wish.model or old.model, settings, store, wish.directory)
         check_budget(model, _budget(old.budget, wish.budget))
         now = await asyncio.to_thread(load_settings, Path(old.directory), os.environ)
@@ -220,12 +274,17 @@ def _recorded(data_dir: Path, swarm_id: str) -> SwarmRequest:
     """The request of the latest try.
 
     Raises:
-        UnknownRunError: there is no such swarm.
+        UnknownRunError: it has none.
+        JournalError: it cannot be read.
     """
-    if find_run(data_dir, swarm_id).kind != "swarm":
-        raise UnknownRunError(swarm_id)
     records = read_records(data_dir, swarm_id, kinds={RunStarted.tag})
     tries = [r.event.command for r in records if isinstance(r.event, RunStarted)]
     if not tries:
         raise UnknownRunError(swarm_id)
     return SwarmRequest.from_json(tries[-1])
+
+
+def _recorded_result(data_dir: Path, swarm_id: str) -> JsonObject:
+    """The result that the swarm's last record holds."""
+    records = read_records(data_dir, swarm_id, kinds={RunFinished.tag})
+    return [r.event.summary for r in records if isinstance(r.event, RunFinished)][-1]

@@ -116,6 +116,18 @@ async def _done(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonObject:
         return _to_json(reached or cancelled)
 
 
+def unrecorded(request: SwarmRequest, error: CodetetherError) -> JsonObject:
+    """The result of a swarm whose end could not be recorded; what it had finished is kept."""
+    return _to_json(
+        SwarmResult(
+            swarm_id=request.swarm_id,
+            outcome="failed",
+            error=str(error),
+            error_kind=type(error).__name__,
+        )
+    )
+
+
 async def _workspace(request: SwarmRequest) -> Workspace:
     return await open_workspace(
         Path(request.directory),

@@ -106,6 +106,27 @@ def limits(function: F) -> F:
     return function
 
 
+def resume(help_text: str) -> Callable[[F], F]:
+    """`--resume [ID]`: None where it is not given, empty where it names nothing."""
+    return click.option(
+        "--resume", is_flag=False, flag_value="", metavar="[ID]", default=None, help=help_text
+    )
+
+
+def refuse_text(text: str, named: str, instead: str) -> None:
+    """Refuse a text beside `--resume`, which may have been taken for its ID.
+
+    Raises:
+        click.UsageError: there is one.
+    """
+    from codetether_ray.core.ids import is_run_id
+
+    if text or (named and " " in named and not is_run_id(named)):
+        raise click.UsageError(
+            f"--resume goes on with what is recorded and takes no text; {instead}"
+        )
+
+
 def budget(usd: float | None, max_tokens: int | None, agents: int | None = None) -> Budget:
     """What the run may spend."""
     return Budget(tokens=max_tokens, usd=usd, agents=agents)

@@ -3,11 +3,11 @@
 import asyncio
 import json
 import math
-import shlex
 import sys
 import time
 from typing import Literal, Protocol, TextIO
 
+from codetether_ray.bootstrap.resuming import continue_command
 from codetether_ray.bootstrap.session_home import SessionResult
 from codetether_ray.cli import words
 from codetether_ray.cli.style import paint
@@ -39,15 +39,18 @@ def open_output(form: Format) -> Output:
     return StreamJsonOutput(sys.stdout, sys.stderr)
 
 
-def resume_command(session_id: str) -> str:
-    """The command that goes on with a session."""
-    return f'codetether run --session {shlex.quote(session_id)} "go on"'
-
-
 def say(sentence: str) -> None:
     """A sentence of the program itself, on stderr."""
     sys.stderr.write(f"codetether: {sentence}\n")
     sys.stderr.flush()
+
+
+def go_on(result: SessionResult) -> str:
+    """The command that goes on with a session: with what is unfinished, or with something new."""
+    if not result.resume:
+        return continue_command(result.session_id)
+    more = " with a higher --max-tokens or --budget" if result.turn.outcome == "budget" else ""
+    return result.resume + more
 
 
 class Countdown:
@@ -134,7 +137,7 @@ class Notes:
                 self._tell(f"{turn.outcome}: {sentence}")
         used = f"{words.tokens(turn.usage)} · {words.dollars(turn.cost_usd)}"
         self.write(f"{turn.outcome} · {used} · {words.seconds(turn.elapsed_s)}")
-        self.write(f"go on: {resume_command(result.session_id)}")
+        self.write(f"go on: {go_on(result)}")
 
     def _tell(self, sentence: str) -> None:
         """An error; a tape's difference has lines of its own."""

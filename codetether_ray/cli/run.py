@@ -18,13 +18,19 @@ from codetether_ray.core.errors import CodetetherError
         'codetether run "why does test_parser fail?"',
         "codetether run - --model anthropic/claude-haiku-5-5 < task.md",
         'codetether run --continue "now fix it"',
+        "codetether run --resume",
+        "codetether run --resume ses_00mws4k4xr_686d8be8 --max-steps 200",
         'codetether run "sum up the changes" --output-schema schema.json --format json',
     ),
 )
-@click.argument("message")
+@click.argument("message", default="")
 @options.limits
 @click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the newest session here.")
 @click.option("-s", "--session", metavar="ID", help="Go on with this session.")
+@options.resume(
+    "Take up again what stopped before its end, from its next step: this session, or the newest "
+    "here that did not finish."
+)
 @click.option(
     "--format",
     "form",
@@ -69,21 +75,56 @@ from codetether_ray.core.errors import CodetetherError
 )
 @click.option("--ray", "on_ray", is_flag=True, help="Run the agent on a Ray cluster.")
 def command(message: str, form: Format, **given: Any) -> int:
-    """Give one agent a task in this directory. MESSAGE `-` reads it from stdin."""
-    return asyncio.run(_run(options.given_text(message), form, given))
+    """Give one agent a task in this directory. MESSAGE `-` reads it from stdin.
+
+    What was interrupted goes on with --resume, which takes no message: what was asked is recorded,
+    and so are the model and the limits, unless they are given anew.
+    """
+    given["resume"] = _resumed(message, given)
+    text = None if given["resume"] is not None else _asked(message)
+    return asyncio.run(_run(text, form, given))
 
 
-async def _run(text: str, form: Format, given: dict[str, Any]) -> int:
-    from codetether_ray.bootstrap.session import SessionWish, run_session
+def _asked(message: str) -> str:
+    if not message:
+        raise click.UsageError("Missing argument 'MESSAGE'.")
+    return options.given_text(message)
+
+
+def _resumed(message: str, given: dict[str, Any]) -> str | None:
+    """What `--resume` names, made sure that nothing contradicts it.
+
+    Raises:
+        click.UsageError: something does.
+    """
+    session, named = given["session"], given["resume"]
+    if session and given["go_on"]:
+        raise click.UsageError("--session and --continue exclude each other")
+    if named is None:
+        return None
+    options.refuse_text(
+        message, named, '`codetether run --continue "…"` says something new in a session'
+    )
+    if given["go_on"]:
+        raise click.UsageError("--continue says something new, --resume does not: give one of them")
+    if given["files"]:
+        raise click.UsageError("--resume goes on with the recorded message; --file adds nothing")
+    if session and named and session != named:
+        raise click.UsageError(f"--session {session} and --resume {named} name two sessions")
+    return str(session or named)
+
+
+async def _run(text: str | None, form: Format, given: dict[str, Any]) -> int:
+    from codetether_ray.bootstrap.session import run_session
     from codetether_ray.bootstrap.session_home import SessionResult
+    from codetether_ray.bootstrap.session_wish import SessionWish
     from codetether_ray.cli import attachments
     from codetether_ray.cli.signals import Stopper
 
-    if given["session"] and given["go_on"]:
-        raise click.UsageError("--session and --continue exclude each other")
     wanted = SessionWish(
-        message=attachments.message(text, given["files"]),
+        message=None if text is None else attachments.message(text, given["files"]),
         directory=Path.cwd(),
+        resume=given["resume"],
         model=given["model"],
         session_id=given["session"],
         continue_newest=given["go_on"],

@@ -41,20 +41,26 @@ def row(summary: "RunSummary", data_dir: Path, now: float) -> "JsonObject":
         "model_calls": spent.calls if spent else None,
         "pid": summary.holder.pid if summary.holder else None,
         "host": summary.holder.host if summary.holder else None,
-        "continue": continue_command(summary),
+        "resume": resume(summary),
+        "continue": go_on(summary),
     }
 
 
-def continue_command(summary: "RunSummary") -> str | None:
-    """The exact command that goes on with a run; None where it can only be looked at."""
-    from codetether_ray.cli.output import resume_command
+def resume(summary: "RunSummary") -> str | None:
+    """The command that takes a run's unfinished work up again; None where there is none."""
+    from codetether_ray.bootstrap.resuming import is_resumable, resume_command
 
-    if summary.state in ("running", "damaged"):
-        return None
-    if summary.kind == "session":
-        return resume_command(summary.id)
-    is_done = summary.outcome in ("success", "completed")
-    return None if is_done else f"codetether swarm --resume {summary.id}"
+    return resume_command(summary.kind, summary.id) if is_resumable(summary) else None
+
+
+def go_on(summary: "RunSummary") -> str | None:
+    """The command that goes on with a run, however; None where it can only be looked at."""
+    from codetether_ray.bootstrap.resuming import continue_command
+
+    unfinished = resume(summary)
+    if unfinished or summary.state in ("running", "damaged") or summary.kind != "session":
+        return unfinished
+    return continue_command(summary.id)
 
 
 def print_table(rows: "Sequence[JsonObject]") -> None:

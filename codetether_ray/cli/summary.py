@@ -72,9 +72,9 @@ def _next_steps(result: dict[str, Any]) -> list[str]:
     out = []
     if result.get("delivered"):
         out.append(result["delivered"])
-    if result["outcome"] != "success":
-        higher = ", with a higher --max-tokens or --budget" if result["outcome"] == "budget" else ""
-        out.append(f"go on: codetether swarm --resume {result['swarm_id']}{higher}")
+    if result.get("resume"):
+        higher = " with a higher --max-tokens or --budget" if result["outcome"] == "budget" else ""
+        out.append(f"go on: {result['resume']}{higher}")
     branch = result["branch"]
     if branch and result["diffstat"]:
         out += [

@@ -20,6 +20,7 @@ _COUNT = click.IntRange(min=1)
     epilog=examples(
         'codetether swarm "port the tests to pytest"',
         'codetether swarm --plan --budget 5 "add type hints, module by module"',
+        "codetether swarm --resume",
         "codetether swarm --resume swm_00mws4k4xr_686d8be8 --max-tokens 2000000",
     ),
 )
@@ -74,7 +75,10 @@ _COUNT = click.IntRange(min=1)
 @click.option("--plan", "show_plan", is_flag=True, help="Show the plan and ask before it begins.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask, however large the plan is.")
 @click.option("--merge", is_flag=True, help="Merge the result into the current branch.")
-@click.option("--resume", metavar="RUN", help="Go on with a swarm that was interrupted.")
+@options.resume(
+    "Go on with a swarm that stopped before its end: this one, or the newest here that did not "
+    "finish."
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
     "--format",
@@ -90,9 +94,13 @@ def command(task: str, form: Format, as_json: bool, **given: Any) -> int:
     """Split TASK among agents, each in a git worktree, and merge their work into one branch.
 
     TASK `-` is read from stdin. Your branch and files stay as they are, unless --merge is given.
+    What was interrupted goes on with --resume, which takes no task: finished subtasks stay
+    finished, and the recorded terms hold, unless they are given anew.
     """
-    if not given["resume"]:
+    if given["resume"] is None:
         task = options.given_text(task)
+    else:
+        options.refuse_text(task, given["resume"], '`codetether swarm "…"` begins a new one')
     return asyncio.run(_swarm(task, "json" if as_json else form, given))
 
 

@@ -191,7 +191,8 @@ async def test_an_interrupt_ends_cleanly_and_prints_how_to_go_on(
         assert ended.code == 130, ended.err
         assert ended.json["outcome"] == "cancelled"
         session = ended.json["session_id"]
-        assert f"codetether run --session {session}" in ended.err
+        assert f"codetether run --resume {session}" in ended.err
+        assert ended.json["resume"] == f"codetether run --resume {session}"
         again = await ask(program, server, "go on", "--session", session)
     assert (again.code, again.out) == (0, "now it works\n")
 
@@ -229,7 +230,7 @@ async def test_the_end_of_max_time_is_124(program: Program) -> None:
         ended = await ask(program, server, "hello", "--max-time", "6")
     assert ended.code == 124
     assert "--max-time" in ended.err
-    assert "codetether run --session" in ended.err
+    assert "codetether run --resume ses_" in ended.err
 
 
 async def test_a_turn_out_of_steps_is_a_failure_and_says_so(program: Program) -> None:

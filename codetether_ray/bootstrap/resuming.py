@@ -1,0 +1,141 @@
+"""Which run a `--resume` goes on with, and the commands that go on with one."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from codetether_ray.core.errors import JournalError, UnknownRunError, UsageError
+from codetether_ray.core.ids import is_run_id
+from codetether_ray.journal.listing import RunSummary, find_run, list_runs
+
+NEWEST = ""
+"""Instead of a run's id: the newest of the directory that did not finish."""
+
+_VERBS: Mapping[str, str] = MappingProxyType({"session": "run", "swarm": "swarm"})
+_OVER: Mapping[str, frozenset[str]] = MappingProxyType(
+    {"session": frozenset({"completed", "needs_decision"}), "swarm": frozenset({"success"})}
+)
+"""Outcomes that are a run's last word; after any other, the same work can be taken up again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The run to go on with. `passed_over` is a newer one of the same kind that has finished."""
+
+    run: RunSummary
+    passed_over: RunSummary | None = None
+
+    def sentences(self) -> Iterator[str]:
+        """What a person should know of the choice."""
+        newer, verb = self.passed_over, _VERBS[self.run.kind]
+        if newer is not None:
+            yield (
+                f"{newer.id}, the newest {newer.kind} here, has finished ({newer.outcome}); the "
+                f"newest that did not is taken up"
+            )
+        title = " ".join(self.run.title.split())[:60]
+        yield f'{verb}: {self.run.id} goes on ("{title}")'
+
+
+def resume_command(kind: str, run_id: str, *more: str) -> str:
+    """The exact command that takes a run's unfinished work up again."""
+    words = ("codetether", _VERBS.get(kind, kind), "--resume", run_id, *more)
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def continue_command(session_id: str) -> str:
+    """The command that says something more in a session."""
+    return f'codetether run --session {shlex.quote(session_id)} "go on"'
+
+
+def is_over(kind: str, outcome: str) -> bool:
+    """Whether a run that ended so has nothing left to take up."""
+    return outcome in _OVER.get(kind, frozenset())
+
+
+def is_resumable(run: RunSummary) -> bool:
+    """Whether `--resume` would go on with a run."""
+    if run.kind not in _VERBS:
+        return False
+    return run.state == "interrupted" or (
+        run.state == "finished" and not is_over(run.kind, run.outcome)
+    )
+
+
+def has_begun(data_dir: Path, run_id: str) -> bool:
+    """Whether a run's journal holds what was asked of it, so that it can be resumed."""
+    try:
+        run = find_run(data_dir, run_id)
+    except UnknownRunError:
+        return False
+    return bool(run.kind) and run.state != "damaged"
+
+
+def find_resumable(data_dir: Path, directory: Path, kind: str, named: str) -> Choice:
+    """The run that is named, which may have finished; for `NEWEST` the one to take up.
+
+    Raises:
+        UsageError: there is nothing to resume, or `named` is a run of another kind.
+        UnknownRunError: there is no such run.
+        JournalError: it cannot be read.
+    """
+    if named == NEWEST:
+        return choose(list_runs(data_dir), directory, kind)
+    if not is_run_id(named):
+        raise UnknownRunError(named)
+    run = find_run(data_dir, named)
+    if run.state == "damaged":
+        raise JournalError(run.detail)
+    if run.kind != kind:
+        if run.kind in _VERBS:
+            other = resume_command(run.kind, named)
+            raise UsageError(f"{named} is a {run.kind}; go on with it by `{other}`")
+        raise UnknownRunError(named)
+    return Choice(run=run)
+
+
+def choose(runs: Sequence[RunSummary], directory: Path, kind: str) -> Choice:
+    """The newest of `runs` (newest first) of this kind and directory that did not finish.
+
+    Raises:
+        UsageError: there is none; the sentence says what there is.
+    """
+    here = [run for run in runs if run.kind == kind and is_of(run, directory)]
+    for run in here:
+        if is_resumable(run):
+            newest = here[0]
+            is_newer = newest is not run and newest.state == "finished"
+            return Choice(run=run, passed_over=newest if is_newer else None)
+    raise UsageError(_nothing(kind, here[0] if here else None))
+
+
+def is_of(run: RunSummary, directory: Path) -> bool:
+    """Whether a run works in `directory`."""
+    return bool(run.directory) and Path(run.directory).resolve() == directory.resolve()
+
+
+def unfinished_here(runs: Sequence[RunSummary], directory: Path) -> RunSummary | None:
+    """The newest run of `directory` that nobody writes and that never came to an end."""
+    return next(
+        (
+            run
+            for run in runs
+            if run.state == "interrupted" and run.kind in _VERBS and is_of(run, directory)
+        ),
+        None,
+    )
+
+
+def _nothing(kind: str, newest: RunSummary | None) -> str:
+    if newest is None:
+        return f"there is nothing to resume: no {kind} has been in this directory"
+    if newest.state == "running":
+        holder = f" ({newest.holder})" if newest.holder else ""
+        return f"there is nothing to resume: {newest.id} is running{holder}"
+    more = f"; say more to it with {continue_command(newest.id)}" if kind == "session" else ""
+    return (
+        f"there is nothing to resume: {newest.id}, the newest {kind} here, has finished "
+        f"({newest.outcome}){more}"
+    )
