@@ -7,6 +7,7 @@ from pathlib import Path
 
 from codetether_ray.agent.instructions import find_instructions
 from codetether_ray.agent.parts import AgentLinks, AgentParts
+from codetether_ray.bootstrap.audit import open_audit
 from codetether_ray.config.paths import data_dir as default_data_dir
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.masking import Masker
@@ -32,26 +33,32 @@ async def build_parts(spec: AgentSpec, links: AgentLinks) -> AgentParts:
         CodetetherError: no such provider, no key, no readable secret store.
     """
     ref = parse_model(spec.model)
-    secret = await _secret(data_dir_of(spec), ref.provider)
+    data_dir = data_dir_of(spec)
+    secret = await _secret(data_dir, ref.provider)
     clock = SystemClock()
+    provider = open_provider(
+        ref,
+        secret=secret,
+        http=_http(),
+        clock=clock,
+        limiter=links.limiter,
+        base_url=spec.base_url,
+        retry_for_s=spec.retry_for_s,
+        wait_quota_s=spec.wait_quota_s,
+    )
+    known = _known(secret)
+    audit = open_audit(data_dir)
+    audit.conceal(known)
     return AgentParts(
         links=links,
-        provider=open_provider(
-            ref,
-            secret=secret,
-            http=_http(),
-            clock=clock,
-            limiter=links.limiter,
-            base_url=spec.base_url,
-            retry_for_s=spec.retry_for_s,
-            wait_quota_s=spec.wait_quota_s,
-        ),
+        provider=provider,
         toolbox=toolbox(spec.tools),
         sandbox=LocalSandbox(),
         clock=clock,
-        mask=Masker(_known(secret)),
+        mask=Masker(known),
         instructions=find_instructions(Path(spec.root)),
         search_program=_search_program(),
+        audit=audit,
     )
 
 

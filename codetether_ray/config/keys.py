@@ -118,6 +118,13 @@ _TABLE = (
         help="How long to wait for a day's quota to come back.",
     ),
     Key(
+        name="audit.path",
+        kind=TEXT,
+        default=None,
+        help="A second file for the audit log, best on another disk: one of the two is enough.",
+        is_user_only=True,
+    ),
+    Key(
         name="archive.bucket",
         kind=TEXT,
         default=None,

@@ -15,6 +15,7 @@ VARIABLES = {
     "CODETETHER_DEFAULT_PROVIDER": "default_provider",
     "CODETETHER_DEFAULT_MODEL": "default_model",
     "CODETETHER_LOCAL_BASE_URL": "providers.local.base_url",
+    "CODETETHER_AUDIT_LOG_PATH": "audit.path",
     "CODETETHER_S3_BUCKET": "archive.bucket",
     "CODETETHER_S3_PREFIX": "archive.prefix",
     "CODETETHER_S3_ENDPOINT": "archive.endpoint",

@@ -73,6 +73,8 @@ class LocalAgent:
             parts, self._parts = self._parts, None
             if parts is not None:
                 await parts.provider.aclose()
+                if parts.audit is not None:
+                    await parts.audit.close()
 
     async def _opened(self) -> AgentLoop:
         if self._is_closed:

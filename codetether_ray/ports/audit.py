@@ -1,5 +1,6 @@
 """The audit log: what was about to be done is durable before it is done, how it ended after it."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -42,11 +43,15 @@ class Action:
 class Audit(Protocol):
     """Appends to this process's own chain."""
 
-    async def begin(self, *actions: Action) -> tuple[str, ...]:
-        """Return one id for each action once the intents are on disk.
+    def begin(self, *actions: Action) -> Awaitable[tuple[str, ...]]:
+        """One id for each action, once the intents are on disk.
+
+        They are handed over by the call itself, so that a caller can let another flush (the
+        journal's) go on beside this one before it awaits the ids.
 
         Raises:
-            AuditError: they could not be written; the actions must not happen.
+            AuditError: they could not be written; the actions must not happen. Raised by the
+                call or by awaiting its answer.
         """
         ...
 
@@ -62,4 +67,8 @@ class Audit(Protocol):
 
         An intent without an end lists as `unknown`, which is then the truth.
         """
+        ...
+
+    async def close(self) -> None:
+        """End this use; the last one writes what waits and closes the chain."""
         ...
