@@ -1,0 +1,208 @@
+"""Verifies a run at all its levels in one pass over its journal, without any model."""
+
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from codetether_ray.agent.verify import AgentCheck
+from codetether_ray.core.departure import Departure
+from codetether_ray.core.errors import JournalCorruptError, UnknownRunError
+from codetether_ray.core.events import Record
+from codetether_ray.journal.blobs import BlobError
+from codetether_ray.journal.encode import restore
+from codetether_ray.journal.scan import Line, RunScan
+from codetether_ray.journal.segments import run_directory
+from codetether_ray.replay.protocol import ProtocolCheck
+from codetether_ray.replay.verdict import LEVELS, Verdict
+from codetether_ray.swarm.verify import SwarmCheck
+
+RUN_AGENT = "run"
+
+Witnessed = Mapping[int, str]
+"""Heads of a run's journal as others saw them: by the stream's length, the last line's hash."""
+
+
+@dataclass(slots=True)
+class RunCheck:
+    """Follows a run through its records; keeps the first departure of each level."""
+
+    protocol: ProtocolCheck = field(default_factory=ProtocolCheck)
+    agents: dict[str, AgentCheck] = field(default_factory=dict)
+    swarm: SwarmCheck = field(default_factory=SwarmCheck)
+    found: dict[str, Departure] = field(default_factory=dict)
+    _generations: dict[str, int] = field(default_factory=dict)
+
+    def take(self, record: Record, *, generation: int = 1, offset: int = -1) -> None:
+        """Check one more record; `generation` is that of its writer, `offset` its first byte."""
+        for departure in self._departures(record, generation):
+            self.note(replace(departure, agent=record.agent, seq=record.seq, offset=offset))
+
+    def note(self, departure: Departure) -> None:
+        """Keep a departure, unless its level has one."""
+        self.found.setdefault(departure.level, departure)
+
+    def _departures(self, record: Record, generation: int) -> Iterable[Departure]:
+        is_new = self._generations.setdefault(record.agent, generation) != generation
+        self._generations[record.agent] = generation
+        if "protocol" not in self.found and (odd := self.protocol.take(record)):
+            yield odd
+        if "decisions" in self.found:
+            return
+        if record.agent == RUN_AGENT:
+            odd = self.swarm.take(record.agent, record.event)
+        else:
+            agent = self.agents.setdefault(record.agent, AgentCheck())
+            odd = agent.take(record.event, is_reborn=is_new)
+            odd = odd or self.swarm.take(record.agent, record.event)
+        if odd is not None:
+            yield odd
+            if odd.level == "protocol":  # nothing can be decided from what contradicts itself
+                self.found.setdefault("decisions", replace(odd, level="decisions"))
+
+    def verdict(self, run_id: str, notes: Iterable[str] = ()) -> Verdict:
+        """What was found."""
+        found = [self.found[level] for level in LEVELS if level in self.found]
+        protocol = self.found.get("protocol")
+        if protocol is not None and len(found) > 1:  # say it once
+            found = [d for d in found if d.level != "decisions" or d.what != protocol.what]
+        blind = sorted(path for path, agent in self.agents.items() if agent.is_blind)
+        said = [*notes, *(_BLIND.format(path) for path in blind)]
+        return Verdict(
+            run_id=run_id,
+            records=self.protocol.records,
+            agents=len(self.agents),
+            decisions=self.swarm.decisions + sum(a.decisions for a in self.agents.values()),
+            is_finished=self.protocol.is_finished,
+            departures=tuple(found),
+            notes=tuple(said),
+        )
+
+
+_BLIND = "agent {} was recorded before terms of decisions were; only its prompts were checked"
+
+
+def verify_run(
+    data_dir: Path,
+    run_id: str,
+    *,
+    witnessed: Witnessed | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Verdict:
+    """Verify one run. `progress` is told the bytes read, now and then.
+
+    Raises:
+        UnknownRunError: there is no such run.
+    """
+    check = RunCheck()
+    notes: list[str] = []
+    directory = run_directory(data_dir, run_id)
+    if not directory.is_dir():
+        raise UnknownRunError(run_id)
+    scan = RunScan(run_id, directory)
+    heads = dict(witnessed or {})
+    try:
+        for line in scan:
+            _compare(check, line.place.off, line.place.prev, heads)
+            if not line.is_control:
+                _take(check, line, directory)
+            if progress is not None:
+                progress(line.place.off + line.length)
+    except JournalCorruptError as error:
+        check.note(_damage(error, scan))
+    _compare(check, scan.position.off, scan.position.prev, heads)
+    _lost(check, scan.position.off, heads)
+    if scan.torn_bytes:
+        notes.append(f"{scan.torn_bytes} bytes at its end are of a line that was being written")
+    _check_commits(check, data_dir, run_id, notes)
+    return check.verdict(run_id, notes)
+
+
+def _take(check: RunCheck, line: Line, directory: Path) -> None:
+    offset = line.place.off
+    try:
+        record = restore(line.data, directory)
+    except BlobError as error:
+        check.note(
+            Departure(
+                level="integrity",
+                cause="damaged",
+                what=str(error),
+                seq=line.place.seq,
+                offset=offset,
+            )
+        )
+        return
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        what = f"the record cannot be read ({error})"
+        check.note(Departure(level="protocol", what=what, seq=line.place.seq, offset=offset))
+        return
+    check.take(record, generation=int(line.data["gen"]), offset=offset)
+
+
+def _damage(error: JournalCorruptError, scan: RunScan) -> Departure:
+    where = f"{error.detail} (byte {error.offset} of {error.segment})"
+    place = scan.position
+    return Departure(
+        level="integrity", cause="damaged", what=where, seq=place.seq, offset=place.off
+    )
+
+
+def _compare(check: RunCheck, off: int, head: str, heads: dict[int, str]) -> None:
+    """Whether the line before `off` is the one that others saw there."""
+    seen = heads.pop(off, None)
+    if seen is None or seen == head:
+        return
+    what = "the journal was rewritten: its line is not the one that the audit log saw"
+    check.note(
+        Departure(
+            level="integrity",
+            what=what,
+            cause="tampered",
+            offset=off,
+            recorded=head,
+            expected=seen,
+        )
+    )
+
+
+def _lost(check: RunCheck, end: int, heads: Mapping[int, str]) -> None:
+    if not heads:
+        return
+    first = min(heads)
+    if first > end:
+        what = f"the journal ends at byte {end}; the audit log saw it reach byte {max(heads)}"
+    else:
+        what = f"no line of the journal ends at byte {first}, where the audit log saw one"
+    check.note(Departure(level="integrity", cause="tampered", what=what, offset=min(first, end)))
+
+
+def _check_commits(check: RunCheck, data_dir: Path, run_id: str, notes: list[str]) -> None:
+    """Whether the snapshots that are named are in the run's hub, where it is still there."""
+    commits = check.protocol.commits
+    hub = data_dir / "hubs" / f"{run_id}.git"
+    if not commits:
+        return
+    if not hub.is_dir():
+        notes.append("its hub is gone, so nobody can say whether its snapshots exist")
+        return
+    asked = "".join(f"{commit}^{{commit}}\n" for commit in commits)
+    git = ["git", "--git-dir", str(hub), "cat-file", "--batch-check"]
+    done = subprocess.run(git, input=asked, capture_output=True, text=True, check=False)
+    answers = done.stdout.splitlines()
+    if done.returncode or len(answers) != len(commits):
+        notes.append(f"its hub could not be read: {done.stderr.strip() or 'git failed'}")
+        return
+    for (commit, seq), answer in zip(commits.items(), answers, strict=True):
+        if answer.endswith("missing"):
+            what = f"snapshot {commit} is not in the run's hub"
+            check.note(Departure(level="protocol", cause="damaged", what=what, seq=seq))
+            return
+
+
+def verify_records(run_id: str, records: Iterable[Record]) -> Verdict:
+    """Verify records that are at hand (no bytes, so no integrity)."""
+    check = RunCheck()
+    for record in records:
+        check.take(record)
+    return check.verdict(run_id)
