@@ -13,7 +13,7 @@ _SILENT_AFTER_S = 60.0
 _WIDE, _MEDIUM = 90, 60
 """Columns from which an agent's line has all its parts, or some of them."""
 _LEAST_DOING = 8
-_FINISHED = ("completed", "failed", "blocked", "cancelled", "timed_out")
+_FINISHED = ("completed", "failed", "blocked", "cancelled", "interrupted", "timed_out")
 
 
 @dataclass(slots=True)

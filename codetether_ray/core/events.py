@@ -17,8 +17,18 @@ from codetether_ray.core.spec import AgentSpec, Correlation, TurnResult
 from codetether_ray.core.usage import Usage
 
 SubtaskStatus = Literal[
-    "pending", "queued", "running", "completed", "failed", "blocked", "cancelled", "timed_out"
+    "pending",
+    "queued",
+    "running",
+    "completed",
+    "failed",
+    "blocked",
+    "cancelled",
+    "interrupted",
+    "timed_out",
 ]
+"""`cancelled`: somebody ended this very subtask, and it stays so. `interrupted`: the whole swarm
+was stopped; it goes on with the swarm. (Old journals say `cancelled` without a result for it.)"""
 
 
 # -- durable: the journal -------------------------------------------------------------------------

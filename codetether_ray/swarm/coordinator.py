@@ -132,7 +132,7 @@ class SwarmCoordinator:
             return await self._finish(
                 "cancelled", error="the plan was not approved", error_kind="DecisionNeededError"
             )
-        for done in memory.completed:
+        for done in memory.settled:
             if done.turn is not None:
                 self._tally.add(done.turn)
         results = await self._execute(plan, memory)
@@ -170,7 +170,7 @@ class SwarmCoordinator:
             publisher=self._publisher,
             watch=self._watch,
         )
-        self._execution = Execution(place, memory.completed)
+        self._execution = Execution(place, memory.settled)
         return await self._execution.run()
 
     async def _close(self, results: tuple[SubtaskResult, ...]) -> SwarmResult:

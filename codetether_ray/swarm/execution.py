@@ -10,12 +10,15 @@ from codetether_ray.swarm.work import Work, Workplace, changed
 
 
 class Execution:
-    """One run of a plan. `results` tells at any time how every subtask stands."""
+    """One run of a plan. `results` tells at any time how every subtask stands.
 
-    def __init__(self, place: Workplace, completed: tuple[SubtaskResult, ...] = ()) -> None:
+    `settled` are the subtasks that earlier runs settled for good: they are not run.
+    """
+
+    def __init__(self, place: Workplace, settled: tuple[SubtaskResult, ...] = ()) -> None:
         self._place = place
         self._schedule = Schedule(place.plan)
-        self._known = {result.subtask.id: result for result in completed}
+        self._known = {result.subtask.id: result for result in settled}
         self._results: dict[str, SubtaskResult] = {}
         self._settled: dict[str, asyncio.Event] = {
             s.id: asyncio.Event() for s in place.plan.subtasks
@@ -36,7 +39,7 @@ class Execution:
     async def run(self) -> tuple[SubtaskResult, ...]:
         """Run everything that can be run, merge all that completed; return all results.
 
-        Cancelled, it ends the agents, records which subtasks were cancelled, and raises.
+        Cancelled, it ends the agents, records which subtasks were interrupted, and raises.
         """
         merging = asyncio.create_task(self._land_all())
         try:
@@ -72,7 +75,7 @@ class Execution:
         while found := self._schedule.take_ready():
             for subtask in found:
                 if subtask.id in self._known:
-                    self._end(self._known[subtask.id])
+                    events += self._end(self._known[subtask.id])
                 else:
                     ready.append(subtask)
         events += [_queued(subtask) for subtask in ready]
@@ -134,7 +137,7 @@ class Execution:
     def _interrupted(self, subtask: Subtask) -> SubtaskResult:
         if subtask.id in self._works:
             return self._works[subtask.id].interrupted()
-        return SubtaskResult(subtask=subtask, agent=f"sub/{subtask.id}", status="cancelled")
+        return SubtaskResult(subtask=subtask, agent=f"sub/{subtask.id}", status="interrupted")
 
     # -- merges -----------------------------------------------------------------------------------
 

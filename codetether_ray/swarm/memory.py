@@ -5,20 +5,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
-from codetether_ray.core.events import Event, PlanMade, SubtaskChanged, SubtaskMerged, SwarmStarted
+from codetether_ray.core.events import (
+    Event,
+    PlanMade,
+    SubtaskChanged,
+    SubtaskMerged,
+    SubtaskStatus,
+    SwarmStarted,
+)
+from codetether_ray.core.spec import TurnResult
 from codetether_ray.swarm.plan import Plan
 from codetether_ray.swarm.result import SubtaskResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """The plan, and the subtasks that are done (and merged): they are not done again."""
+    """The plan, and the subtasks that are settled: they are not done again."""
 
     is_started: bool = False
     is_begun: bool = False
     """Some subtask was queued, so the plan needs no more approval."""
     plan: Plan | None = None
-    completed: tuple[SubtaskResult, ...] = ()
+    settled: tuple[SubtaskResult, ...] = ()
+    """Those that are done (and merged), and those that somebody cancelled."""
     setbacks: Mapping[str, int] = field(default_factory=dict)
     """How often a subtask failed or stayed unmerged, by its id."""
 
@@ -26,26 +35,36 @@ class Memory:
     def of(cls, history: Sequence[Event]) -> "Memory":
         """Fold the coordinator's durable events."""
         plan: Plan | None = None
-        done: dict[str, SubtaskResult] = {}
+        settled: dict[str, SubtaskResult] = {}
         for event in history:
             if isinstance(event, PlanMade):
                 plan = Plan.from_json(event.subtasks, event.warnings)
             elif isinstance(event, SubtaskChanged) and plan is not None:
-                done.pop(event.id, None)
-                if event.status == "completed":
-                    done[event.id] = _completed(plan, event)
-            elif isinstance(event, SubtaskMerged) and event.id in done:
+                settled.pop(event.id, None)
+                if event.status == "completed" or is_cancelled(event.status, event.result):
+                    settled[event.id] = _settled(plan, event)
+            elif isinstance(event, SubtaskMerged) and event.id in settled:
                 merge = event.status if event.status != "unmerged" else ""
-                done[event.id] = replace(done[event.id], merge=merge, conflicts=event.conflicts)
+                known = settled[event.id]
+                settled[event.id] = replace(known, merge=merge, conflicts=event.conflicts)
         started = any(isinstance(event, SwarmStarted) for event in history)
         begun = any(isinstance(event, SubtaskChanged) for event in history)
         return cls(
             is_started=started,
             is_begun=begun,
             plan=plan,
-            completed=tuple(done.values()),
+            settled=tuple(settled.values()),
             setbacks=Counter(e.id for e in history if _is_setback(e)),
         )
+
+
+def is_cancelled(status: SubtaskStatus, turn: TurnResult | None) -> bool:
+    """Whether somebody cancelled this very subtask.
+
+    One that was cut off by the end of its swarm has no result of its own (and is `interrupted`,
+    or `cancelled` in an old journal).
+    """
+    return status == "cancelled" and turn is not None and turn.outcome == "cancelled"
 
 
 def _is_setback(event: Event) -> TypeGuard[SubtaskChanged | SubtaskMerged]:
@@ -54,11 +73,12 @@ def _is_setback(event: Event) -> TypeGuard[SubtaskChanged | SubtaskMerged]:
     return isinstance(event, SubtaskChanged) and event.status == "failed"
 
 
-def _completed(plan: Plan, event: SubtaskChanged) -> SubtaskResult:
+def _settled(plan: Plan, event: SubtaskChanged) -> SubtaskResult:
     return SubtaskResult(
         subtask=plan.by_id[event.id],
         agent=event.agent,
-        status="completed",
+        status=event.status,
+        error=event.detail,
         turn=event.result,
         branch=event.branch,
         commit=event.commit,

@@ -12,7 +12,7 @@ from codetether_ray.swarm import graph
 from codetether_ray.swarm.plan import Plan, Subtask
 
 ENDED: frozenset[SubtaskStatus] = frozenset(
-    {"completed", "failed", "blocked", "cancelled", "timed_out"}
+    {"completed", "failed", "blocked", "cancelled", "interrupted", "timed_out"}
 )
 
 

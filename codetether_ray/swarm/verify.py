@@ -25,6 +25,7 @@ from codetether_ray.core.events import (
 )
 from codetether_ray.core.spec import TurnResult
 from codetether_ray.swarm import graph
+from codetether_ray.swarm.memory import is_cancelled
 from codetether_ray.swarm.plan import Plan, parse_plan, single
 from codetether_ray.swarm.result import SubtaskResult, outcome_of
 from codetether_ray.swarm.schedule import ENDED
@@ -103,11 +104,15 @@ class SwarmCheck:
         return None
 
     def _begin(self) -> None:
-        """A coordinator begins, or begins again: what is completed stays so."""
+        """A coordinator begins, or begins again: what is settled stays so."""
         plan = self._plan
         if plan is None:
             return
-        self._results = {id: r for id, r in self._results.items() if r.is_success}
+        self._results = {
+            id: r
+            for id, r in self._results.items()
+            if r.is_success or is_cancelled(r.status, r.turn)
+        }
         self._queued = []
         self._ends += 1
         self._ready_at = {}
@@ -171,7 +176,7 @@ class SwarmCheck:
         return None
 
     def _may_end(self, event: SubtaskChanged, before: SubtaskStatus) -> Departure | None:
-        if event.status == "cancelled" and event.result is None:
+        if event.status in ("interrupted", "cancelled") and event.result is None:
             return None if before not in ENDED else _jump(event, before)
         if before not in ("queued", "running"):
             return _jump(event, before)

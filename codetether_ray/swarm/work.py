@@ -89,8 +89,8 @@ class Work:
         return result
 
     def interrupted(self) -> SubtaskResult:
-        """What there is to say of it when the swarm is cancelled."""
-        return self._result("cancelled", error="it was cancelled")
+        """What there is to say of it when the whole swarm is stopped."""
+        return self._result("interrupted", error="the swarm was stopped while it ran")
 
     async def _turn(self, needs: tuple[SubtaskResult, ...]) -> TurnResult:
         try:

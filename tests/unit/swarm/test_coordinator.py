@@ -1,5 +1,6 @@
 import asyncio
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -428,10 +429,10 @@ async def test_cancelling_ends_the_agents_keeps_the_trees_and_tells_the_truth() 
     coordinator.cancel()
     result = await running
     assert (result.outcome, exit_code(result)) == ("cancelled", 130)
-    assert [s.status for s in result.subtasks] == ["completed", "cancelled", "cancelled"]
+    assert [s.status for s in result.subtasks] == ["completed", "interrupted", "interrupted"]
     assert scene.runtime.cancelled == ["sub/b"]
     assert "b" not in scene.workspace.released
-    assert _statuses(scene)[-2:] == [("b", "cancelled"), ("c", "cancelled")]
+    assert _statuses(scene)[-2:] == [("b", "interrupted"), ("c", "interrupted")]
     assert isinstance(scene.publisher.recorded[-1], SwarmFinished)
 
 
@@ -502,6 +503,44 @@ async def test_a_resumed_swarm_plans_and_does_nothing_twice() -> None:
     starts = [e for e in again.publisher.recorded if isinstance(e, SwarmStarted)]
     assert len(starts) == 1
     assert result.usage.total_tokens > first.usage.total_tokens - 11  # the planner's are past
+
+
+async def test_a_subtask_that_somebody_cancelled_stays_so_and_stops_its_dependents() -> None:
+    plan = plan_of({"name": "a"}, {"name": "b"}, {"name": "c", "dependencies": ["b"]})
+    scene = world(planner=plan, sub__b=TurnResult(outcome="cancelled", error="it was cancelled"))
+    scene.runtime.behaviours["sub/a"] = _for_ever
+    coordinator = scene.coordinator()
+    running = asyncio.create_task(coordinator.run())
+    await _until(scene, "sub/a")
+    while ("c", "blocked") not in _statuses(scene):
+        await asyncio.sleep(0)
+    coordinator.cancel()
+    assert [s.status for s in (await running).subtasks] == ["interrupted", "cancelled", "blocked"]
+
+    again = World(world().runtime, scene.workspace, MemoryPublisher(scene.publisher.recorded))
+    again.runtime.behaviours["sub/a"] = again.writes({"a": "1"})
+    result = await _run(again)
+    assert again.runtime.paths[0] == "sub/a"
+    assert not {"sub/b", "sub/c"} & set(again.runtime.paths)
+    assert [s.status for s in result.subtasks] == ["completed", "cancelled", "blocked"]
+
+
+async def test_an_old_journal_says_cancelled_of_what_was_interrupted_and_that_goes_on() -> None:
+    scene = world(planner=TWO, sub__a=_for_ever, sub__b=_for_ever)
+    coordinator = scene.coordinator()
+    running = asyncio.create_task(coordinator.run())
+    await _until(scene, "sub/a")
+    coordinator.cancel()
+    await running
+    old = [
+        replace(e, status="cancelled")
+        if isinstance(e, SubtaskChanged) and e.status == "interrupted"
+        else e
+        for e in scene.publisher.recorded
+    ]
+    again = World(world().runtime, scene.workspace, MemoryPublisher(old))
+    assert (await _run(again)).outcome == "success"
+    assert {"sub/a", "sub/b"} <= set(again.runtime.paths)
 
 
 async def test_a_resumed_swarm_tries_what_stayed_unmerged_once_more() -> None:
