@@ -3,9 +3,12 @@
 import hashlib
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.verifying import EXCUSED, places, verify_all, watching
 
 _SLICES = 4  # of a long matrix, one quarter runs by default
 
@@ -41,3 +44,17 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     for name in list(os.environ):
         if name.startswith(("CODETETHER_", "VAULT_", "XDG_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _verified_runs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """`codetether replay --verify` passes on every run of the suite."""
+    path = request.node.nodeid
+    if request.node.get_closest_marker("damages_runs") or path.startswith(tuple(EXCUSED)):
+        yield
+        return
+    has_folder = "tmp_path" in request.fixturenames
+    folder = request.getfixturevalue("tmp_path") if has_folder else None
+    with pytest.MonkeyPatch.context() as patch, watching(patch) as seen:
+        yield
+    verify_all(seen | (places(folder) if folder is not None else set()))
