@@ -259,9 +259,16 @@ def _resumed(
         copy=workspace.copy,
         hooks=workspace.hooks,
         deliver=wish.deliver or old.deliver,
-        ask_above=wish.ask_above,
+        ask_above=_ask_above(old.ask_above, wish.ask_above),
         resumed=True,
     )
+
+
+def _ask_above(old: int | None, wish: int | None) -> int | None:
+    """The stricter policy, where nobody says `--yes`: a plan that was to be shown still is."""
+    if wish is None or (old is None and wish):
+        return None
+    return wish if old is None else min(old, wish)
 
 
 def _budget(old: Budget, wish: Budget) -> Budget:

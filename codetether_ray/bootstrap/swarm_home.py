@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from codetether_ray import __version__
+from codetether_ray.bootstrap.approval import PlanApproval
 from codetether_ray.bootstrap.home import HomeTerms, RunHome
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
 from codetether_ray.core.codec import JsonObject, decode, encode
@@ -143,9 +144,7 @@ async def _workspace(request: SwarmRequest) -> Workspace:
 def _coordinator(
     home: RunHome, request: SwarmRequest, workspace: Workspace, ask: Ask
 ) -> SwarmCoordinator:
-    async def approve(plan: Plan, cost: Estimate) -> bool:
-        if not request.needs_approval(len(plan.subtasks)):
-            return True
+    async def ask_for(plan: Plan, cost: Estimate) -> bool:
         return await ask(Question(plan=plan, cost=cost).to_json())
 
     async def spent() -> tuple[Usage, float | None]:
@@ -158,7 +157,7 @@ def _coordinator(
         workspace,
         home.voices.of_run(),
         home.clock,
-        approve=approve,
+        approve=PlanApproval(request, home.voices.of_run(), ask_for),
         price=request.price,
         spent=spent,
     )
