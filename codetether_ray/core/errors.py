@@ -358,6 +358,17 @@ class RunBusyError(JournalError):
         )
 
 
+class FencedError(JournalError):
+    """A process that was replaced asked for something in the name of its agent."""
+
+    def __init__(self, agent: str) -> None:
+        super().__init__(agent)
+        self.agent = agent
+
+    def __str__(self) -> str:
+        return f"another process took agent {self.agent} over; this one must stop"
+
+
 class AuditError(CodetetherError):
     """The audit log cannot be written, so nothing that must be audited may be done."""
 
