@@ -43,6 +43,7 @@ class RunSink:
         self._path: Path | None = None
         self._file: AppendFile | None = None
         self._is_named = False
+        self._is_rooted = False
         self._turn = 0
         self._failure: JournalError | None = None
 
@@ -92,9 +93,16 @@ class RunSink:
                     waiting.append(piece)
         self._flush(waiting)
         if not self._is_named:
-            self._disk.sync_directory(self._directory)
-            self._disk.sync_directory(self._directory.parent)
-            self._is_named = True
+            self._name()
+
+    def _name(self) -> None:
+        """Make the segment's name durable, and the first time those of the directories above."""
+        self._disk.sync_directory(self._directory)
+        if not self._is_rooted:
+            for above in self._directory.parents[:2]:  # `events`, and the data directory
+                self._disk.sync_directory(above)
+            self._is_rooted = True
+        self._is_named = True
 
     def _write_blobs(self, chunks: Sequence[Chunk]) -> None:
         blobs = [blob for chunk in chunks for blob in chunk.blobs]
