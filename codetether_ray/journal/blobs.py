@@ -3,9 +3,11 @@
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from codetether_ray.core.failpoints import hit
 from codetether_ray.disk.files import Disk, write_all
 
 BLOBS = "blobs"
@@ -62,18 +64,25 @@ def store_blob(disk: Disk, directory: Path, blob: Blob) -> None:
     finally:
         file.close()
     disk.rename(unfinished, path)
+    hit("blob.stored")
 
 
-def load_blob(directory: Path, digest: str) -> bytes:
-    """The bytes of a blob, checked.
+def load_blob(
+    directory: Path, digest: str, fetch: Callable[[str], bytes | None] | None = None
+) -> bytes:
+    """The bytes of a blob, checked; `fetch` is asked for one that is not here.
 
     Raises:
         BlobError: it is missing or damaged.
     """
+    path = blob_path(directory, digest)
     try:
-        data = blob_path(directory, digest).read_bytes()
+        data = path.read_bytes()
     except OSError as error:
-        raise BlobError(f"its blob {digest} cannot be read ({error.strerror})") from error
+        fetched = fetch(digest) if fetch is not None else None
+        if fetched is None:
+            raise BlobError(f"its blob {digest} cannot be read ({error.strerror})") from error
+        data = fetched
     if hashlib.sha256(data).hexdigest() != digest:
         raise BlobError(f"its blob {digest} is damaged")
     return data

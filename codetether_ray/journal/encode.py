@@ -10,9 +10,11 @@ from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import Record, correlation_members
 from codetether_ray.core.jsontext import json_text
 from codetether_ray.core.spec import Correlation
-from codetether_ray.journal.blobs import INLINE_BYTES, Blob, load_blob, make_blob
+from codetether_ray.journal.bigints import INTS, has_big_int, quote_ints, with_int
+from codetether_ray.journal.blobs import INLINE_BYTES, Blob, make_blob
+from codetether_ray.journal.files import RunFiles
 
-_FRAMING = frozenset({"v", "gen", "off", "prev", "crc"})
+_FRAMING = frozenset({"v", "gen", "off", "prev", "crc", INTS})
 _loads = json.JSONDecoder().decode
 
 
@@ -31,11 +33,13 @@ def members(record: Record, agent_seq: int) -> tuple[str, str, Blob | None]:
         text = record.payload_text()
     except (TypeError, ValueError) as error:
         raise JournalError(f"an event {tag} cannot be written as JSON: {error}") from error
-    blob = None
-    body = f'"payload":{text}'
-    if len(text) * 4 > INLINE_BYTES and len(data := text.encode()) > INLINE_BYTES:
+    blob, ints, kept = None, "", text
+    if has_big_int(text):
+        kept, ints = quote_ints(text)
+    body = f'{ints}"payload":{kept}'
+    if len(kept) * 4 > INLINE_BYTES and len(data := kept.encode()) > INLINE_BYTES:
         blob = make_blob(data)
-        body = f'"blob":{{"sha256":"{blob.digest}","bytes":{len(data)}}}'
+        body = f'{ints}"blob":{{"sha256":"{blob.digest}","bytes":{len(data)}}}'
     line = (
         f'{correlation_members(record.correlation)}"agent_seq":{agent_seq},'
         f'"time":{round(record.time, 6)!r},"agent":{json_text(record.agent)},"kind":"{tag}",{body}'
@@ -66,8 +70,10 @@ def _clean(value: JsonValue) -> JsonValue:
     return value
 
 
-def restore(data: Mapping[str, Any], directory: Path) -> Record:
+def restore(data: Mapping[str, Any], files: RunFiles | Path) -> Record:
     """The record of a parsed line; its payload comes from a blob where it was big.
+
+    `files` is where the blobs are: a run's files, or its directory.
 
     Raises:
         BlobError: the blob is missing or damaged.
@@ -76,5 +82,17 @@ def restore(data: Mapping[str, Any], directory: Path) -> Record:
     own = {name: value for name, value in data.items() if name not in _FRAMING}
     blob = own.pop("blob", None)
     if blob is not None:
-        own["payload"] = _loads(load_blob(directory, str(blob["sha256"])).decode())
+        own["payload"] = load_payload(str(blob["sha256"]), files)
+    for path in data.get(INTS, ()):
+        own["payload"] = with_int(own["payload"], path)
     return Record.from_json(own)
+
+
+def load_payload(digest: str, files: RunFiles | Path) -> Any:
+    """The payload that a blob holds.
+
+    Raises:
+        BlobError: the blob is missing or damaged.
+    """
+    held = files if isinstance(files, RunFiles) else RunFiles(files)
+    return _loads(held.blob(digest).decode())

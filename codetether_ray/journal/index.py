@@ -13,15 +13,17 @@ from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import Record
 from codetether_ray.journal import lines
 from codetether_ray.journal.encode import restore
-from codetether_ray.journal.segments import list_segments
+from codetether_ray.journal.files import Fetch, RunFiles
+from codetether_ray.journal.members import MEMBER_BYTES
 from codetether_ray.journal.stream import Place
 
 
 class RunIndex:
     """Offsets and lengths of a run's durable records, by agent and in all."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, fetch: Fetch | None = None) -> None:
         self._directory = directory
+        self._files = RunFiles(directory, fetch)
         self._all: array[int] = array("Q")
         self._by_agent: dict[str, array[int]] = {}
 
@@ -53,8 +55,8 @@ class RunIndex:
         if not places:
             return ()
         try:
-            with _Files(self._directory) as files:
-                return tuple(self._record(files.line(off, length)) for off, length in places)
+            with _Segments(self._files) as segments:
+                return tuple(self._record(segments.line(off, length)) for off, length in places)
         except (OSError, ValueError) as error:
             raise JournalError(
                 f"the journal in {self._directory} is unreadable: {error}"
@@ -62,38 +64,43 @@ class RunIndex:
 
     def _record(self, line: bytes) -> Record:
         data: dict[str, Any] = lines.parse(line[:-1])
-        return restore(data, self._directory)
+        return restore(data, self._files)
 
 
-class _Files:
+class _Segments:
     """The segments of a run, opened as they are needed."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._segments = list_segments(directory)
+    def __init__(self, files: RunFiles) -> None:
+        self._files = files
+        self._segments = files.segments()
         self._starts = [segment.start for segment in self._segments]
-        self._open: dict[int, BinaryIO] = {}
+        self._open: dict[int, tuple[BinaryIO, int]] = {}
 
-    def __enter__(self) -> "_Files":
+    def __enter__(self) -> "_Segments":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in self._open.values():
+        for file, _at in self._open.values():
             file.close()
 
     def line(self, off: int, length: int) -> bytes:
-        """`length` bytes at `off` of the stream."""
+        """`length` bytes at `off` of the stream; the next ones are soonest there."""
         which = bisect_right(self._starts, off) - 1
-        file = self._open.get(which)
-        if file is None:
-            file = self._open[which] = self._file(which)
-        file.seek(off - self._starts[which])
+        if which not in self._open:
+            self._open[which] = self._files.open(self._segments[which], off)[1], off
+        file, at = self._open[which]
+        if at != off:
+            file = self._move(which, file, at, off)
+        self._open[which] = file, off + length
         return file.read(length)
 
-    def _file(self, which: int) -> BinaryIO:
-        try:
-            return self._segments[which].path.open("rb")
-        except FileNotFoundError:  # sealed meanwhile: same start, another name
-            start = self._starts[which]
-            again = next(s for s in list_segments(self._directory) if s.start == start)
-            return again.path.open("rb")
+    def _move(self, which: int, file: BinaryIO, at: int, off: int) -> BinaryIO:
+        """The file of a segment, at `off` instead of `at`."""
+        if file.seekable():
+            file.seek(off - self._starts[which])
+            return file
+        if at < off < at + MEMBER_BYTES:
+            file.read(off - at)
+            return file
+        file.close()
+        return self._files.open(self._segments[which], off)[1]

@@ -12,7 +12,7 @@ def started_at(pid: int) -> str:
     """When a process started, in words to compare; empty if there is no such process."""
     if Path("/proc/self/stat").exists():
         return _ticks(pid)
-    import psutil  # noqa: PLC0415 - not needed on Linux
+    import psutil  # type: ignore[import-untyped] # noqa: PLC0415 - not needed on Linux
 
     try:
         return f"{psutil.Process(pid).create_time():.2f}"
