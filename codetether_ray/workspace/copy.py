@@ -37,6 +37,7 @@ class CopyWorkspace:
         date: str = "",
         limits: Limits | None = None,
         ports_dir: Path | None = None,
+        hub: Path | None = None,
     ) -> None:
         self._directory = directory.resolve()
         git_dir = copies_dir.resolve() / REPOSITORY
@@ -55,6 +56,7 @@ class CopyWorkspace:
             limits=replace(given, file_bytes=given.total_bytes),
             ports_dir=ports_dir,
             repository=self._repository,
+            hub=hub,
         )
         self._making = asyncio.Lock()
 

@@ -14,9 +14,10 @@ from codetether_ray.ports.workspace import Base, Commit, MergeOutcome, Tree
 from codetether_ray.workspace.base import find_or_make_base
 from codetether_ray.workspace.delivery import Delivery, is_delivered
 from codetether_ray.workspace.git_command import Git, decode_path
+from codetether_ray.workspace.hub import Hub
 from codetether_ray.workspace.locks import RepositoryLock
 from codetether_ray.workspace.merging import MainBranch, merge_commits
-from codetether_ray.workspace.names import MAIN, branch_of, run_slug
+from codetether_ray.workspace.names import MAIN, branch_of, ref_of, run_slug
 from codetether_ray.workspace.ports import PortRanges
 from codetether_ray.workspace.prepare import Preparation
 from codetether_ray.workspace.records import ROOM, RunRecord, run_record_path, write_record
@@ -45,6 +46,7 @@ class GitWorkspace:
     """The trees of one run; see `ports.workspace` for what is promised.
 
     `worktrees_dir` belongs to this run. `date` (as git writes dates) fixes the dates of commits.
+    `hub` is where the run's hub is, or will be: what agents commit is there before it counts.
     Any method opens the workspace if nobody has.
     """
 
@@ -62,8 +64,10 @@ class GitWorkspace:
         limits: Limits | None = None,
         ports_dir: Path | None = None,
         repository: Repository | None = None,
+        hub: Path | None = None,
     ) -> None:
         self._directory = directory
+        self._hub = None if hub is None else Hub(hub)
         self._run_id = run_id
         self._slug = run_slug(run_id)
         self._worktrees_dir = worktrees_dir
@@ -107,6 +111,7 @@ class GitWorkspace:
         record = await find_or_make_base(
             git, repository, self._run_id, self._limits, str(self._worktrees_dir)
         )
+        await self._open_hub(git, repository, record)
         lock = RepositoryLock(repository.common_dir / ROOM / "worktrees.flock")
         reason = f"codetether run {self._run_id}"
         trees = Trees(
@@ -117,9 +122,25 @@ class GitWorkspace:
             preparation=self._preparation,
             ports=self._ports,
             file_bytes=self._limits.file_bytes,
+            hub="" if self._hub is None else str(self._hub.path),
+            environment={"CODETETHER_RUN": self._run_id},
         )
         main = MainBranch(git, branch_of(self._slug, MAIN), record.base)
         return _Opened(git=git, repository=repository, record=record, trees=trees, main=main)
+
+    async def _open_hub(self, git: Git, repository: Repository, record: RunRecord) -> None:
+        if self._hub is None:
+            return
+        await self._hub.make(git, repository.common_dir)
+        await self._hub.adopt(git, record.base, record.base, self._hub_ref("base"))
+
+    def _hub_ref(self, *names: str) -> str:
+        return ref_of(self._run_id, *names)
+
+    async def _keep(self, git: Git, name: str, commit: str, base: str) -> None:
+        """Have a result in the hub, which is where it counts."""
+        if self._hub is not None:
+            await self._hub.adopt(git, commit, base, self._hub_ref("result", name))
 
     async def start(self, id: str, parents: tuple[str, ...] = ()) -> Tree:
         """A worktree for agent `id` on its own branch, from the base or the merge of `parents`."""
@@ -129,7 +150,10 @@ class GitWorkspace:
     async def commit(self, tree: Tree, message: str) -> Commit:
         """Commit all that is there (ignored files left out) on the tree's branch."""
         git, record = (await self._open()).trees.of(tree)
-        return await commit_work(git, record, message, self._limits.file_bytes)
+        done = await commit_work(git, record, message, self._limits.file_bytes)
+        if not done.is_empty:
+            await self._keep(git, record.id, done.commit, record.base)
+        return done
 
     async def merge(self, theirs: str, message: str, *, into: str | None = None) -> MergeOutcome:
         """Merge commit `theirs` into the run's main branch (or onto commit `into`)."""
@@ -153,6 +177,8 @@ class GitWorkspace:
         if merge is None or merge.theirs != theirs:
             raise WorkspaceError(f"no merge of {theirs[:10]} was begun in {tree.path}")
         outcome = await end_merge(git, record, merge, message, self._limits.file_bytes)
+        if outcome.status != "conflict":
+            await self._keep(git, record.id, outcome.commit, merge.ours)
         if outcome.status == "conflict" or onto is not None:
             return outcome
         return await here.main.take(outcome, merge.ours, message)

@@ -84,7 +84,7 @@ class Git:
 
     `git_dir` is named explicitly wherever it is known, so that an agent that deletes its `.git`
     file can't make us find a repository further up. `date` (git's own format) fixes the dates of
-    commits. `gate` bounds how many commands run at once.
+    commits. `gate` bounds how many commands run at once. `env` comes last: it overrides.
     """
 
     work_tree: Path
@@ -92,6 +92,7 @@ class Git:
     hooks: bool = False
     date: str = ""
     gate: asyncio.Semaphore | None = None
+    env: tuple[tuple[str, str], ...] = ()
 
     def at(self, work_tree: Path, git_dir: Path) -> "Git":
         """The same git on another work tree."""
@@ -186,7 +187,7 @@ class Git:
             env["GIT_INDEX_FILE"] = str(index)
         if self.date:
             env |= {"GIT_AUTHOR_DATE": self.date, "GIT_COMMITTER_DATE": self.date}
-        return env
+        return env | dict(self.env)
 
 
 def agent_environment(*, hooks: bool) -> dict[str, str]:

@@ -15,7 +15,7 @@ def run_slug(run_id: str) -> str:
     if is_run_id(run_id):
         kind, _, rest = run_id.split("_")
         return f"{kind}-{rest}"
-    return _unique(run_id)
+    return unique(run_id)
 
 
 def tree_name(id: str) -> str:
@@ -24,7 +24,7 @@ def tree_name(id: str) -> str:
     Raises:
         WorkspaceError: the id is `main`, which is the run's own branch.
     """
-    name = _unique(id)
+    name = unique(id)
     if name == MAIN:
         raise WorkspaceError("no subtask may be named `main`: that is the run's own branch")
     return name
@@ -32,7 +32,7 @@ def tree_name(id: str) -> str:
 
 def resolver_name(id: str) -> str:
     """The name of a merge's worktree. Two dashes: no subtask's name has them."""
-    return f"resolve--{_unique(id)}"
+    return f"resolve--{unique(id)}"
 
 
 def branch_of(run: str, name: str) -> str:
@@ -51,7 +51,8 @@ def split_branch(branch: str) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
-def _unique(text: str) -> str:
+def unique(text: str) -> str:
+    """`text` as a name of a directory or in a ref; different texts have different names."""
     name = slug(text)
     if name == text:
         return name

@@ -8,6 +8,7 @@ from codetether_ray.ports.sandbox import Sandbox
 from codetether_ray.ports.workspace import Workspace
 from codetether_ray.workspace.copy import CopyWorkspace
 from codetether_ray.workspace.git import GitWorkspace
+from codetether_ray.workspace.hub import hub_path
 from codetether_ray.workspace.names import run_slug
 from codetether_ray.workspace.repository import find_repository
 
@@ -53,6 +54,7 @@ async def open_workspace(
             sandbox=sandbox,
             date=date,
             ports_dir=data_dir / PORTS,
+            hub=hub_path(data_dir, run_id),
         )
     else:
         workspace = GitWorkspace(
@@ -65,6 +67,7 @@ async def open_workspace(
             sandbox=sandbox,
             date=date,
             ports_dir=data_dir / PORTS,
+            hub=hub_path(data_dir, run_id),
             repository=repository,
         )
     await workspace.open()

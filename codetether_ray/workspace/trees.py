@@ -1,6 +1,7 @@
 """The trees of a run: started, prepared, found again after a crash, and released."""
 
 import asyncio
+from collections.abc import Mapping
 
 from codetether_ray.core.errors import ParentsConflictError, WorkspaceError
 from codetether_ray.ports.workspace import Tree
@@ -20,7 +21,10 @@ _DEPENDENCIES = "Merge what a subtask depends on"
 
 
 class Trees:
-    """Makes `Tree`s of the run `slug`. `prefix` is where in a tree its agent works."""
+    """Makes `Tree`s of the run `slug`. `prefix` is where in a tree its agent works.
+
+    `environment` goes to all of a tree's processes.
+    """
 
     def __init__(
         self,
@@ -32,6 +36,8 @@ class Trees:
         preparation: Preparation,
         ports: PortRanges,
         file_bytes: int,
+        hub: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._git = git
         self._worktrees = worktrees
@@ -40,6 +46,8 @@ class Trees:
         self._preparation = preparation
         self._ports = ports
         self._file_bytes = file_bytes
+        self._hub = hub
+        self._variables = dict(environment or {})
         self._starting: dict[str, asyncio.Lock] = {}
 
     async def start(self, id: str, parents: tuple[str, ...]) -> Tree:
@@ -169,6 +177,7 @@ class Trees:
         ports = str(record.port_base)
         return {
             **agent_environment(hooks=self._git.hooks),
+            **self._variables,
             "GIT_CEILING_DIRECTORIES": str(place.root.parent),
             "CODETETHER_WORKTREE": record.id,
             "CODETETHER_PORT_BASE": ports,
@@ -187,6 +196,7 @@ class Trees:
             path=path,
             branch=record.branch,
             base=record.base,
+            hub=self._hub,
             env=self._environment(place, record),
         )
 

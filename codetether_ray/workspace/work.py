@@ -38,9 +38,9 @@ class Work:
     notes: tuple[str, ...]
 
 
-async def look(git: Git, record: TreeRecord, file_bytes: int) -> Work:
-    """What there is to commit."""
-    status = await read_status(git)
+async def look(git: Git, record: TreeRecord, file_bytes: int, *, index: Path | None = None) -> Work:
+    """What there is to commit (that is not in `index`, where one is given)."""
+    status = await read_status(git, index=index)
     add, unstage, left, notes = [], [], [], []
     for change in status.changes:
         if _is_environment(change, record, git.work_tree):
