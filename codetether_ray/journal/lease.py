@@ -15,7 +15,8 @@ LEASE = "lease"
 STALE_S = 15.0
 """A writer that was silent for longer has stopped or hangs."""
 
-_VARIABLE = "CODETETHER_LEASE_S"
+LEASE_VARIABLE = "CODETETHER_LEASE_S"
+"""Also how long other processes of a run may be silent."""
 _RENEWALS = 7.5
 """How often a lease is renewed before it would be stale."""
 
@@ -23,7 +24,7 @@ _RENEWALS = 7.5
 def stale_after_s(environ: Mapping[str, str] = os.environ) -> float:
     """How long a writer may be silent; `CODETETHER_LEASE_S` sets it."""
     try:
-        return max(float(environ.get(_VARIABLE, "")), 0.1)
+        return max(float(environ.get(LEASE_VARIABLE, "")), 0.1)
     except ValueError:
         return STALE_S
 
