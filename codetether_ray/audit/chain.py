@@ -36,6 +36,8 @@ class Chunk:
 
     lines: list[str]
     """Outcomes, then intents."""
+    time: float = 0.0
+    """When the first intent was made; a chain that begins with it is named by that time."""
     intents: int = 0
     is_closing: bool = False
     waiter: Any = None
@@ -101,7 +103,7 @@ class ChainSink:
         if self._open is None and not lines:
             return
         try:
-            now = self._append(lines, is_closing=is_closing)
+            now = self._append(lines, chunks[0].time, is_closing=is_closing)
         except OSError as error:
             raise AuditError(_sentence(self._data_dir, error)) from error
         _hit(chunks)
@@ -120,10 +122,10 @@ class ChainSink:
 
     # -- writing ----------------------------------------------------------------------------------
 
-    def _append(self, lines: list[str], *, is_closing: bool) -> _Open:
+    def _append(self, lines: list[str], since: float, *, is_closing: bool) -> _Open:
         begun = self._open
         if begun is None:
-            begun, genesis = self._begin()
+            begun, genesis = self._begin(since or self._clock())
             lines = [genesis, *lines]
         self._check_there(begun)
         if is_closing:
@@ -132,9 +134,8 @@ class ChainSink:
         self._grow(begun, data, head)
         return begun
 
-    def _begin(self) -> tuple[_Open, str]:
+    def _begin(self, now: float) -> tuple[_Open, str]:
         """Make a chain's file and register it; its first line is still to be written."""
-        now = self._clock()
         name = new_chain(now)
         path = chain_path(self._data_dir, self._node, name)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -195,7 +195,13 @@ class AuditLog:
     def _submit(self, lines: list[str], *, waiter: object, is_closing: bool = False) -> None:
         """Hand lines over, behind the outcomes that wait; the lock is held."""
         outcomes, self._outcomes = self._outcomes, []
-        chunk = Chunk([*outcomes, *lines], intents=len(lines), is_closing=is_closing, waiter=waiter)
+        chunk = Chunk(
+            [*outcomes, *lines],
+            time=0.0 if outcomes else self._last,
+            intents=len(lines),
+            is_closing=is_closing,
+            waiter=waiter,
+        )
         told = partial(self._told, len(self._committers))
         for sink, committer in zip(self._sinks, self._committers, strict=True):
             committer.submit(sink, chunk, told)

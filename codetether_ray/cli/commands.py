@@ -17,6 +17,7 @@ class Entry:
 
 COMMANDS = MappingProxyType(
     {
+        "audit": Entry("codetether_ray.cli.audit", "What was done, by whom; list, query, verify."),
         "auth": Entry("codetether_ray.cli.auth", "Keep providers' keys: set, list, remove."),
         "cancel": Entry("codetether_ray.cli.cancel", "Stop a run that another process drives."),
         "cleanup": Entry(
@@ -26,9 +27,13 @@ COMMANDS = MappingProxyType(
         "config": Entry("codetether_ray.cli.config", "Show and change settings."),
         "down": Entry("codetether_ray.cli.down", "End the Ray head that `up` started."),
         "models": Entry("codetether_ray.cli.models", "List models and their prices."),
+        "replay": Entry(
+            "codetether_ray.cli.replay", "Show a run as it happened, verify it, make it a page."
+        ),
         "run": Entry("codetether_ray.cli.run", "Give one agent a task, or go on with a session."),
         "runs": Entry("codetether_ray.cli.runs", "List runs: sessions and swarms."),
         "sessions": Entry("codetether_ray.cli.sessions", "List sessions of this directory."),
+        "stats": Entry("codetether_ray.cli.stats", "Sum up runs: tokens, cost, tools, files."),
         "swarm": Entry(
             "codetether_ray.cli.swarm", "Split a task among agents and merge their work."
         ),
