@@ -59,9 +59,9 @@ def is_resumable(run: RunSummary) -> bool:
     """Whether `--resume` would go on with a run."""
     if run.kind not in _VERBS:
         return False
-    return run.state == "interrupted" or (
-        run.state == "finished" and not is_over(run.kind, run.outcome)
-    )
+    if run.state == "finished":
+        return not is_over(run.kind, run.outcome)
+    return run.state == "interrupted" or (run.state == "running" and run.is_silent)
 
 
 def has_begun(data_dir: Path, run_id: str) -> bool:
@@ -116,21 +116,40 @@ def is_of(run: RunSummary, directory: Path) -> bool:
     return bool(run.directory) and Path(run.directory).resolve() == directory.resolve()
 
 
-def unfinished_here(runs: Sequence[RunSummary], directory: Path) -> RunSummary | None:
-    """The newest run of `directory` that nobody writes and that never came to an end."""
-    return next(
-        (
-            run
-            for run in runs
-            if run.state == "interrupted" and run.kind in _VERBS and is_of(run, directory)
-        ),
-        None,
+def newest_session(data_dir: Path, directory: Path) -> RunSummary | None:
+    """The session of `directory` that changed last; None if there is none.
+
+    Raises:
+        JournalError: it is damaged; the sentence names the one before it.
+    """
+    here = [run for run in list_runs(data_dir) if run.kind == "session" and is_of(run, directory)]
+    if not here or here[0].state != "damaged":
+        return here[0] if here else None
+    sound = next((run for run in here if run.state != "damaged"), None)
+    before = f"; the one before it: {continue_command(sound.id)}" if sound else ""
+    raise JournalError(f"the newest session here cannot be continued: {here[0].detail}{before}")
+
+
+def unreadable_sessions(data_dir: Path) -> tuple[RunSummary, ...]:
+    """Damaged sessions of which not even the directory is known."""
+    return tuple(
+        run
+        for run in list_runs(data_dir)
+        if run.kind == "session" and run.state == "damaged" and not run.directory
     )
+
+
+def unfinished_here(runs: Sequence[RunSummary], directory: Path) -> RunSummary | None:
+    """The newest run of `directory` that never came to an end, and that nobody drives to one."""
+    cut = (run for run in runs if run.state != "finished" and is_resumable(run))
+    return next((run for run in cut if is_of(run, directory)), None)
 
 
 def _nothing(kind: str, newest: RunSummary | None) -> str:
     if newest is None:
         return f"there is nothing to resume: no {kind} has been in this directory"
+    if newest.state == "damaged":
+        return f"nothing can be resumed: {newest.detail}"
     if newest.state == "running":
         holder = f" ({newest.holder})" if newest.holder else ""
         return f"there is nothing to resume: {newest.id} is running{holder}"

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codetether_ray.bootstrap.models import check_budget, choose
-from codetether_ray.bootstrap.resuming import find_resumable, is_over, resume_command
+from codetether_ray.bootstrap.resuming import (
+    find_resumable,
+    is_over,
+    newest_session,
+    resume_command,
+    unreadable_sessions,
+)
 from codetether_ray.bootstrap.session_home import SessionRequest, SessionResult
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.config.stores import open_secret_store
@@ -17,7 +23,7 @@ from codetether_ray.core.ids import new_run_id
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import TurnResult
 from codetether_ray.core.usage import Budget, Usage
-from codetether_ray.journal.listing import RunSummary, find_run, newest_session
+from codetether_ray.journal.listing import RunSummary, find_run
 from codetether_ray.journal.reader import read_records
 
 _MAY_CHANGE = ("max_steps", "timeout_s", "output_schema", "retry_for_s", "wait_quota_s")
@@ -59,7 +65,8 @@ async def request_of(
         CodetetherError: there is no model, no such session, nothing to resume.
     """
     if wish.message is not None:
-        return await _new_turn(wish, wish.message, settings)
+        known = _known(wish, settings.paths.data, notice)
+        return await _new_turn(wish, wish.message, known, settings)
     named = wish.resume or ""
     choice = find_resumable(settings.paths.data, wish.directory, "session", named)
     run = choice.run
@@ -71,9 +78,10 @@ async def request_of(
     return await _same_turn(wish, run, settings.paths.data)
 
 
-async def _new_turn(wish: SessionWish, message: Message, settings: Settings) -> SessionRequest:
+async def _new_turn(
+    wish: SessionWish, message: Message, known: RunSummary | None, settings: Settings
+) -> SessionRequest:
     data_dir, agent = settings.paths.data, settings.agent
-    known = _known(wish, data_dir)
     store = open_secret_store(os.environ, data_dir)
     named = wish.model or (known.model if known else None)
     model = await choose(named, settings, store, wish.directory)
@@ -168,15 +176,20 @@ def recorded_result(data_dir: Path, session_id: str) -> SessionResult:
     return SessionResult(session_id=session_id, turn=turn)
 
 
-def _known(wish: SessionWish, data_dir: Path) -> RunSummary | None:
+def _known(wish: SessionWish, data_dir: Path, notice: Callable[[str], None]) -> RunSummary | None:
     """The session to go on with; None for a new one.
 
     Raises:
         UnknownRunError: the session that was named does not exist.
+        JournalError: the newest one is damaged.
     """
-    if wish.session_id is None:
-        return newest_session(data_dir, wish.directory) if wish.continue_newest else None
-    known = find_run(data_dir, wish.session_id)
-    if known.kind != "session":
-        raise UnknownRunError(wish.session_id)
-    return known
+    if wish.session_id is not None:
+        known = find_run(data_dir, wish.session_id)
+        if known.kind != "session":
+            raise UnknownRunError(wish.session_id)
+        return known
+    if not wish.continue_newest:
+        return None
+    for lost in unreadable_sessions(data_dir):
+        notice(f"a session that cannot be read may have been of this directory: {lost.detail}")
+    return newest_session(data_dir, wish.directory)

@@ -118,7 +118,7 @@ async def _run(text: str | None, form: Format, given: dict[str, Any]) -> int:
     from codetether_ray.bootstrap.session import run_session
     from codetether_ray.bootstrap.session_home import SessionResult
     from codetether_ray.bootstrap.session_wish import SessionWish
-    from codetether_ray.cli import attachments
+    from codetether_ray.cli import attachments, unfinished
     from codetether_ray.cli.signals import Stopper
 
     wanted = SessionWish(
@@ -137,6 +137,8 @@ async def _run(text: str | None, form: Format, given: dict[str, Any]) -> int:
         record=given["record"],
         on_ray=given["on_ray"],
     )
+    if text is not None and not (given["session"] or given["go_on"]):
+        unfinished.remind(wanted.directory)
     output = open_output(form)
     stopper: Stopper[SessionResult] = Stopper(say, given["max_time"])
     result = await stopper.run(run_session(wanted, output.show, say))

@@ -30,6 +30,7 @@ def row(summary: "RunSummary", data_dir: Path, now: float) -> "JsonObject":
         "directory": summary.directory,
         "model": summary.model,
         "state": summary.state,
+        "is_silent": summary.is_silent,
         "outcome": summary.outcome or None,
         "detail": summary.detail or None,
         "started_at": _iso(summary.started_at),
@@ -70,9 +71,13 @@ def print_table(rows: "Sequence[JsonObject]") -> None:
         state = str(item["state"])
         if item["outcome"]:
             state = f"{state} ({item['outcome']})"
-        title = words.one_line(str(item["title"] or item["detail"] or ""), _TITLE)
+        elif item["is_silent"]:
+            state = f"{state} (silent)"
+        title = words.one_line(str(item["title"] or "(no title)"), _TITLE)
         click.echo(f"{item['id']}  {item['kind'] or '?':8} {state:22} {age:>8}  {_cost(item)}")
         click.echo(f"    {title}")
+        if item["detail"]:
+            click.echo(f"    {item['detail']}")
         if item["continue"]:
             click.echo(f"    {item['continue']}")
         elif item["pid"]:

@@ -106,11 +106,14 @@ def command(task: str, form: Format, as_json: bool, **given: Any) -> int:
 
 async def _swarm(task: str, form: Format, given: dict[str, Any]) -> int:
     from codetether_ray.bootstrap.swarm import run_swarm
+    from codetether_ray.cli import unfinished
     from codetether_ray.cli.live import open_progress, ticking
     from codetether_ray.cli.output import say
     from codetether_ray.cli.signals import Stopper
     from codetether_ray.cli.swarm_output import Consent, finish, stream_line
 
+    if given["resume"] is None:
+        unfinished.remind(Path.cwd())
     progress = open_progress(sys.stderr)
     consent = Consent(progress, is_given=given["yes"])
     stopper: Stopper[dict[str, Any]] = Stopper(say, given["max_time"])

@@ -35,6 +35,11 @@ def is_run_id(text: str) -> bool:
     return _RUN_ID.fullmatch(text) is not None
 
 
+def run_kind(run_id: str) -> RunKind | None:
+    """What kind of run an id names."""
+    return next((kind for kind, prefix in _PREFIX.items() if run_id.startswith(f"{prefix}_")), None)
+
+
 def slug(text: str, limit: int = 48) -> str:
     """`text` as lower-case letters, digits and dashes; never empty."""
     cleaned = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:limit].strip("-")

@@ -3,18 +3,19 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from codetether_ray.core.codec import decode
 from codetether_ray.core.errors import JournalCorruptError, JournalError, UnknownRunError
 from codetether_ray.core.events import ModelFailed, ModelResponded, Record, RunFinished, RunStarted
-from codetether_ray.core.ids import is_run_id
+from codetether_ray.core.ids import is_run_id, run_kind
 from codetether_ray.core.usage import Usage
 from codetether_ray.journal import lines
 from codetether_ray.journal.blobs import load_blob
 from codetether_ray.journal.encode import restore
+from codetether_ray.journal.lease import lease_age_s, stale_after_s
 from codetether_ray.journal.lines import CONTROL, LineError
 from codetether_ray.journal.lock import Holder, live_holder
 from codetether_ray.journal.scan import RunScan
@@ -32,7 +33,8 @@ class RunSummary:
     """One run. Times in seconds since the epoch.
 
     `running`: a process writes it. `finished`: its last record is `run.finished`, with that
-    `outcome`. `interrupted`: neither. `damaged`: it cannot be read; `detail` says why.
+    `outcome`. `interrupted`: neither. `damaged`: it cannot be read; `detail` says why, and what
+    its beginning still tells is told.
     """
 
     id: str
@@ -47,6 +49,8 @@ class RunSummary:
     updated_at: float = 0.0
     records: int = 0
     holder: Holder | None = None
+    is_silent: bool = False
+    """The process that writes it has stopped or hangs: whoever resumes the run takes it over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +62,12 @@ class Spending:
     calls: int = 0
 
 
-def list_runs(data_dir: Path) -> tuple[RunSummary, ...]:
-    """All runs that hold a record, newest change first."""
+def list_runs(data_dir: Path, *, newest: int | None = None) -> tuple[RunSummary, ...]:
+    """All runs that hold a record, newest change first; `newest`: only those begun last."""
     root = events_root(data_dir)
     names = [p.name for p in root.iterdir() if is_run_id(p.name)] if root.is_dir() else []
+    if newest is not None:
+        names = sorted(names, key=lambda name: name[4:], reverse=True)[:newest]
     found = [summary for name in names if (summary := _summary(name, root / name))]
     return tuple(sorted(found, key=lambda s: (s.updated_at, s.id), reverse=True))
 
@@ -87,11 +93,6 @@ def sessions_of(data_dir: Path, directory: Path) -> tuple[RunSummary, ...]:
     )
 
 
-def newest_session(data_dir: Path, directory: Path) -> RunSummary | None:
-    """The session of `directory` that changed last."""
-    return next((s for s in sessions_of(data_dir, directory) if s.state != "damaged"), None)
-
-
 def spending(data_dir: Path, run_id: str, *, after: int = -1) -> Spending:
     """Sum up a run's model calls behind record `after`. Reads all, but parses those lines alone."""
     directory = run_directory(data_dir, run_id)
@@ -113,39 +114,45 @@ def spending(data_dir: Path, run_id: str, *, after: int = -1) -> Spending:
 
 def _summary(run_id: str, directory: Path) -> RunSummary | None:
     """The run in `directory`; None if it holds no record."""
+    known = RunSummary(id=run_id, kind=run_kind(run_id) or "", updated_at=_touched(directory))
     try:
         first, started = _head(run_id, directory)
+        if started is not None:
+            known = _begun(known, started)
         last = _last(directory)
-        holder = live_holder(directory)
         if first is None or last is None:
             return None
-        return _summed(run_id, first, started, last, holder)
+        known = replace(known, kind=known.kind if started else "", started_at=first.time)
+        return _summed(known, last, directory)
     except JournalCorruptError as error:
-        return RunSummary(
-            id=run_id, state="damaged", detail=str(error), updated_at=_touched(directory)
-        )
+        return replace(known, state="damaged", detail=str(error))
     except (OSError, JournalError, ValueError) as error:
-        words = f"run {run_id} cannot be read: {error}"
-        return RunSummary(id=run_id, state="damaged", detail=words, updated_at=_touched(directory))
+        return replace(known, state="damaged", detail=f"run {run_id} cannot be read: {error}")
 
 
-def _summed(
-    run_id: str, first: Record, started: RunStarted | None, last: Record, holder: Holder | None
-) -> RunSummary:
+def _begun(known: RunSummary, started: RunStarted) -> RunSummary:
+    return replace(
+        known,
+        kind=started.kind,
+        title=started.title,
+        directory=started.directory,
+        model=started.model,
+    )
+
+
+def _summed(known: RunSummary, last: Record, directory: Path) -> RunSummary:
     finished = last.event if isinstance(last.event, RunFinished) else None
+    holder = live_holder(directory)
+    age_s = lease_age_s(directory) if holder else None
     state: RunState = "running" if holder else "finished" if finished else "interrupted"
-    return RunSummary(
-        id=run_id,
-        kind=started.kind if started else "",
-        title=started.title if started else "",
-        directory=started.directory if started else "",
-        model=started.model if started else "",
+    return replace(
+        known,
         state=state,
         outcome=finished.outcome if finished and not holder else "",
-        started_at=first.time,
         updated_at=last.time,
         records=last.seq + 1,
         holder=holder,
+        is_silent=age_s is not None and age_s > stale_after_s(),
     )
 
 

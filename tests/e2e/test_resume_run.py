@@ -90,3 +90,24 @@ async def test_what_cannot_be_resumed_is_said_in_one_sentence(
     assert (ended.code, ended.out) == (2, ""), ended.err
     assert words in ended.err
     assert not list(program.data.glob("events/*"))
+
+
+@pytest.mark.damages_runs
+async def test_a_damaged_newest_session_is_named_and_not_passed_over(program: Program) -> None:
+    async with ModelServer(script_of(say("one"), say("two"))) as server:
+        env = {"CODETETHER_LOCAL_BASE_URL": server.url}
+        older = await program.run("run", "first", "--format", "json", *MODEL, **env)
+        newer = await program.run("run", "second", "--format", "json", *MODEL, **env)
+        newest = newer.json["session_id"]
+        (segment,) = (program.data / "events" / newest).glob("*.jsonl")
+        text = segment.read_bytes()
+        segment.write_bytes(text.replace(b'"agent.started"', b'"agent.stArted"'))
+        ended = await program.run("run", "more", "--continue", *MODEL, **env)
+        assert (ended.code, ended.out) == (1, "")
+        assert f"the journal of {newest} is damaged at byte" in ended.err
+        assert server.count == 2
+        other = await program.run(
+            "run", "more", "--session", older.json["session_id"], *MODEL, **env
+        )
+        assert server.count == 3
+        assert other.code == 1  # the script has no more answers

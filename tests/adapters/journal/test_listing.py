@@ -18,7 +18,6 @@ from codetether_ray.core.usage import Usage
 from codetether_ray.journal.listing import (
     find_run,
     list_runs,
-    newest_session,
     sessions_of,
     spending,
 )
@@ -93,18 +92,32 @@ async def test_runs_are_listed_by_their_last_change(tmp_path: Path) -> None:
     assert [s.id for s in list_runs(tmp_path)] == [_FIRST, _SWARM, _SECOND]
 
 
-async def test_the_newest_session_is_of_the_directory_asked_for(tmp_path: Path) -> None:
+async def test_sessions_are_those_of_the_directory_asked_for(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     (tmp_path / "link").symlink_to(here)
     await _write(tmp_path, _FIRST, _started(here), at=1000.0)
     await _write(tmp_path, _SECOND, _started(there), at=2000.0)
     await _write(tmp_path, _SWARM, _started(here, "swarm"), at=3000.0)
-    newest = newest_session(tmp_path, tmp_path / "link")
-    assert newest is not None
-    assert newest.id == _FIRST
+    assert [s.id for s in sessions_of(tmp_path, tmp_path / "link")] == [_FIRST]
     assert [s.id for s in sessions_of(tmp_path, there)] == [_SECOND]
-    assert newest_session(tmp_path, tmp_path) is None
+    assert sessions_of(tmp_path, tmp_path) == ()
+
+
+async def test_the_runs_begun_last_can_be_had_alone(tmp_path: Path) -> None:
+    for number, run_id in enumerate((_FIRST, _SECOND, _SWARM)):
+        await _write(tmp_path, run_id, _started(tmp_path), at=3000.0 - number)
+    assert [s.id for s in list_runs(tmp_path, newest=2)] == [_SECOND, _SWARM]
+
+
+async def test_of_a_run_whose_beginning_is_damaged_the_kind_is_still_known(tmp_path: Path) -> None:
+    await _write(tmp_path, _FIRST, _started(tmp_path), RunFinished(outcome="completed"))
+    (segment,) = run_directory(tmp_path, _FIRST).glob("*.jsonl")
+    text = segment.read_bytes()
+    segment.write_bytes(text.replace(b'"kind":"run.started"', b'"kind":"ruin.started"'))
+    (found,) = list_runs(tmp_path)
+    assert (found.state, found.kind, found.directory) == ("damaged", "session", "")
+    assert "damaged at byte" in found.detail
 
 
 async def test_spending_adds_up_every_answer(tmp_path: Path) -> None:
