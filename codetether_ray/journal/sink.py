@@ -61,10 +61,11 @@ class RunSink:
             self._failure = JournalError(self._sentence(error))
             self._cut_back()
             raise self._failure from error
+        except JournalError as error:
+            self._failure = error
+            raise
         if self._is_superseded():
-            self._failure = JournalError(
-                f"another process took over run {self._run_id}; this one must stop"
-            )
+            self._failure = self._replaced()
             raise self._failure
         self._durable = chunks[-1].end
 
@@ -114,12 +115,25 @@ class RunSink:
 
     def _flush(self, waiting: list[bytes]) -> None:
         if self._file is None:
-            self._path = self._directory / open_name(self._start, self._clock())
-            self._file = self._disk.create(self._path)
-            self._is_named = False
+            self._begin()
+        assert self._file is not None
         write_all(self._file, b"".join(waiting))
         waiting.clear()
         self._file.sync()
+
+    def _begin(self) -> None:
+        """Make the segment.
+
+        The fence comes between the making and the first byte: a taker that raises the generation
+        later sees this file, so that one with bytes in it is never found beside the taker's own.
+        """
+        self._path = self._directory / open_name(self._start, self._clock())
+        self._file = self._disk.create(self._path)
+        self._is_named = False
+        if self._is_superseded():
+            self.close()
+            self._path.unlink(missing_ok=True)
+            raise self._replaced()
 
     def _seal(self, end: int) -> None:
         """Give the segment its final name; the next flush makes a new one."""
@@ -129,6 +143,9 @@ class RunSink:
         self._path = None
         self._start = end
         self._is_named = False
+
+    def _replaced(self) -> JournalError:
+        return JournalError(f"another process took over run {self._run_id}; this one must stop")
 
     def _is_superseded(self) -> bool:
         return self._disk.exists(generation_path(self._directory, self._generation + 1))
