@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, encode
 from codetether_ray.core.events import ApprovalGiven
 from codetether_ray.ports.publisher import Publisher
@@ -42,6 +43,7 @@ class PlanApproval:
         await self._voice.record(
             ApprovalGiven(subject=SUBJECT, digest=digest, is_granted=is_granted, by="user")
         )
+        failpoints.hit("approval.recorded")
         return is_granted
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from codetether_ray import __version__
 from codetether_ray.bootstrap.home import RUN_AGENT, HomeTerms, RunHome
 from codetether_ray.bootstrap.resuming import is_over, resume_command
+from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, decode, encode_object
 from codetether_ray.core.errors import CodetetherError, JournalError
 from codetether_ray.core.events import (
@@ -155,7 +156,9 @@ async def session_in_home(home: RunHome, request: SessionRequest) -> SessionResu
             version=__version__,
         )
     )
+    failpoints.hit("run.begun")
     result = SessionResult(session_id=request.session_id, turn=await _turn(home, request))
+    failpoints.hit("run.done")
     try:
         await voice.record(RunFinished(outcome=result.turn.outcome, summary=result.to_json()))
     except JournalError:

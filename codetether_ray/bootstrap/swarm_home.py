@@ -10,6 +10,7 @@ from codetether_ray import __version__
 from codetether_ray.bootstrap.approval import PlanApproval
 from codetether_ray.bootstrap.home import HomeTerms, RunHome
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, decode, encode
 from codetether_ray.core.errors import CodetetherError, WorkspaceError
 from codetether_ray.core.events import RunFinished, RunStarted
@@ -90,11 +91,13 @@ async def swarm_in_home(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonO
             version=__version__,
         )
     )
+    failpoints.hit("run.begun")
     try:
         result = await _done(home, request, ask)
     except CodetetherError as error:
         await voice.record(RunFinished(outcome="failed", summary={"error": str(error)}))
         raise
+    failpoints.hit("run.done")
     await voice.record(RunFinished(outcome=str(result["outcome"]), summary=result))
     return result
 
@@ -173,6 +176,7 @@ async def _delivered(
     if request.deliver and result.is_success:
         try:
             out["delivered"] = await workspace.deliver()
+            failpoints.hit("run.delivered")
         except WorkspaceError as error:
             words = f"not delivered: {error}"
             out.update(success=False, outcome="partial", error=words, exit_code=error.exit_code)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 
+from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import (
     BudgetSpentError,
@@ -141,6 +142,7 @@ class SwarmCoordinator:
     async def _new_plan(self) -> Plan:
         plan = await make_plan(self._options, self._crew, self._tally)
         await self._publisher.record(PlanMade(subtasks=plan.to_json(), warnings=plan.warnings))
+        failpoints.hit("plan.recorded")
         return plan
 
     async def _is_approved(self, plan: Plan) -> bool:
@@ -219,6 +221,7 @@ class SwarmCoordinator:
         )
         self.result = result = await self._with_branch(result)
         await self._publisher.record(SwarmFinished(outcome=outcome, result=result.to_json()))
+        failpoints.hit("swarm.recorded")
         return result
 
     async def _with_branch(self, result: SwarmResult) -> SwarmResult:

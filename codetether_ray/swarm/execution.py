@@ -2,6 +2,7 @@
 
 import asyncio
 
+from codetether_ray.core import failpoints
 from codetether_ray.core.events import SubtaskChanged
 from codetether_ray.swarm.plan import Subtask
 from codetether_ray.swarm.result import SubtaskResult
@@ -81,6 +82,7 @@ class Execution:
         events += [_queued(subtask) for subtask in ready]
         if events:
             await self._place.publisher.record(*events)
+            failpoints.hit("subtask.queued")
         for subtask in ready:
             self._start(subtask)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from codetether_ray.core import failpoints
 from codetether_ray.core.errors import CodetetherError, WorkspaceError
 from codetether_ray.core.events import SubtaskMerged
 from codetether_ray.ports.publisher import Publisher
@@ -74,6 +75,7 @@ class Merger:
                 detail=landed.error if landed.merge == "unmerged" else "",
             )
         )
+        failpoints.hit("merge.recorded")
         return landed
 
     async def _land(self, result: SubtaskResult) -> SubtaskResult:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from codetether_ray.core import failpoints
 from codetether_ray.core.errors import (
     BudgetSpentError,
     CodetetherError,
@@ -85,7 +86,9 @@ class Work:
             result = await self._committed(await self._turn(needs))
         except WorkspaceError as error:
             result = self._failed(error)
+        failpoints.hit("subtask.committed")
         await self._place.publisher.record(changed(result))
+        failpoints.hit("subtask.recorded")
         return result
 
     def interrupted(self) -> SubtaskResult:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from codetether_ray.core import failpoints
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.ports.workspace import MergeOutcome
 from codetether_ray.workspace.commits import (
@@ -74,6 +75,8 @@ class MainBranch:
         return self._known
 
     async def _move(self, new: str, old: str) -> bool:
+        failpoints.hit("merge.before_swap")
         is_moved = await move_ref(self._git, self._ref, new, old)
+        failpoints.hit("merge.swapped")
         self._known = new if is_moved else None
         return is_moved
