@@ -1,0 +1,149 @@
+"""`codetether stats`: what runs used and did, summed up from their journals."""
+
+import json
+import os
+import re
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from codetether_ray.cli import exit_codes, words
+from codetether_ray.cli.examples import examples
+from codetether_ray.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from codetether_ray.core.codec import JsonObject
+
+_AGO = re.compile(r"(\d+)\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_SHOWN = 40  # files in the table; --json has all
+
+
+@click.command(
+    "stats",
+    epilog=examples(
+        "codetether stats",
+        "codetether stats --since 7d --tokens",
+        "codetether stats swm_0mbx1c2d3e_5f60718a --tools",
+        "codetether stats --json | jq .cost_usd",
+    ),
+)
+@click.argument("run", required=False)
+@click.option("--tools", is_flag=True, help="Only tools: calls, failures, time.")
+@click.option("--files", is_flag=True, help="Only files that were changed.")
+@click.option("--tokens", is_flag=True, help="Only tokens and cost, by model.")
+@click.option("--since", metavar="WHEN", help="Count from then on: `7d`, `12h`, `2026-11-01`.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def stats(run: str | None, since: str | None, as_json: bool, **only: bool) -> int:
+    """Sum up one run, or all: model calls, tokens by model, cost, tools, files, days."""
+    from codetether_ray.bootstrap.replay import find_id
+    from codetether_ray.bootstrap.stats import sum_up
+    from codetether_ray.config.paths import data_dir
+
+    folder = data_dir(os.environ)
+    run_id = find_id(folder, run) if run else None
+    totals, notes = sum_up(folder, run_id, _moment(since), progress=_progress)
+    for note in notes:
+        click.echo(f"left out from there on: {note}", err=True)
+    found = totals.to_json()
+    if as_json:
+        click.echo(json.dumps(_chosen(found, only), indent=2, ensure_ascii=False))
+    else:
+        _print(found, only)
+    return exit_codes.SUCCESS
+
+
+_SECTIONS = {"tokens": "models", "tools": "tools", "files": "files"}
+
+
+def _chosen(found: "JsonObject", only: dict[str, bool]) -> "JsonObject":
+    keys = [_SECTIONS[name] for name, is_on in only.items() if is_on]
+    return {key: found[key] for key in keys} if keys else found
+
+
+def _print(found: "JsonObject", only: dict[str, bool]) -> None:
+    everything = not any(only.values())
+    if everything:
+        counted = f"{words.plural(_int(found, 'runs'), 'run')}, "
+        counted += f"{words.plural(_int(found, 'agents'), 'agent')}"
+        click.echo(f"{counted}; {_spent(found)}")
+    if everything or only["tokens"]:
+        _table("model", found["models"], _spent)
+    if everything or only["tools"]:
+        _table("tool", found["tools"], _used)
+    if everything or only["files"]:
+        _table("path", found["files"], _changed)
+    if everything:
+        _table("day", found["days"], _day)
+
+
+def _table(key: str, rows: Any, told: Any) -> None:
+    if not rows:
+        return
+    click.echo(f"\n{key}")
+    shown = rows[:_SHOWN]
+    width = min(max(words.cells(str(row[key])) for row in shown), 60)
+    for row in shown:
+        click.echo(f"  {words.column(str(row[key]), width)}  {told(row)}")
+    if len(rows) > len(shown):
+        click.echo(f"  … {len(rows) - len(shown)} more (--json has all)")
+
+
+def _spent(row: "JsonObject") -> str:
+    calls = words.plural(_int(row, "calls"), "call")
+    failed = f" ({_int(row, 'failed')} failed)" if row["failed"] else ""
+    cost = row["cost_usd"]
+    dollars = words.dollars(None if cost is None else float(str(cost)))
+    unpriced = _int(row, "unpriced_calls")
+    more = f" and {unpriced} without a price" if unpriced and cost is not None else ""
+    return f"{calls}{failed}, {words.count(_int(row, 'tokens'))} tokens, {dollars}{more}"
+
+
+def _used(row: "JsonObject") -> str:
+    calls = words.plural(_int(row, "calls"), "call")
+    failed = f"{_int(row, 'failures')} failed"
+    return f"{calls}, {failed}, {words.seconds(_int(row, 'elapsed_ms') / 1000)}"
+
+
+def _day(row: "JsonObject") -> str:
+    return f"{words.plural(_int(row, 'runs'), 'run')}, {_spent(row)}"
+
+
+def _changed(row: "JsonObject") -> str:
+    writes = words.plural(_int(row, "writes"), "write")
+    return f"{writes}, in {words.plural(_int(row, 'commits'), 'commit')}"
+
+
+def _int(row: "JsonObject", key: str) -> int:
+    return int(str(row[key]))
+
+
+def _moment(since: str | None) -> float:
+    """A time ago, or a date, as seconds since the epoch.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if since is None:
+        return 0.0
+    ago = _AGO.fullmatch(since.strip())
+    if ago:
+        return time.time() - int(ago[1]) * _SECONDS[ago[2]]
+    try:
+        moment = datetime.fromisoformat(since.strip())
+    except ValueError:
+        raise UsageError(
+            f"--since {since!r} is neither a time ago (`7d`, `12h`) nor a date (`2026-11-01`)"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty() and total > 20 and done % 20 == 0:
+        click.echo(f"\r{done} of {total} runs\r", nl=False, err=True)
+
+
+command = stats
