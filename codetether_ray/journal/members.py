@@ -9,7 +9,7 @@ import io
 import json
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ def index_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.index")
 
 
-def compress_lines(source: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
+def compress_lines(source: Iterable[bytes], start: int) -> Iterator[tuple[int, bytes]]:
     """The members of `source`'s lines: each one's end in the stream, and its bytes."""
     off, waiting, length = start, list[bytes](), 0
     for line in source:

@@ -5,18 +5,20 @@ older writer either had its records read here or gets no acknowledgement for the
 """
 
 import hashlib
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import JournalError
+from codetether_ray.core.failpoints import hit
 from codetether_ray.disk.files import Disk
+from codetether_ray.journal.files import Fetch
 from codetether_ray.journal.generation import raise_generation
 from codetether_ray.journal.index import RunIndex
 from codetether_ray.journal.lines import Position
 from codetether_ray.journal.scan import RunScan
 from codetether_ray.journal.segments import Segment, sealed_name
+from codetether_ray.journal.zombies import keep_aside, keep_zombies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,8 @@ class Recovered:
     """Where a run stands after take-over.
 
     `adopted` says what was taken over from the writer before: the segment's name, its end, the
-    SHA-256 of its bytes and how many were cut off; empty where there was no open segment.
+    SHA-256 of its bytes and how many were cut off; empty where there was no open segment. `zombies`
+    says where fenced writers had left bytes since, and in which files those are kept.
     """
 
     position: Position
@@ -32,9 +35,10 @@ class Recovered:
     index: RunIndex
     agent_seqs: dict[str, int]
     adopted: JsonObject = field(default_factory=dict)
+    zombies: tuple[JsonObject, ...] = ()
 
 
-def recover(run_id: str, directory: Path, disk: Disk) -> Recovered:
+def recover(run_id: str, directory: Path, disk: Disk, fetch: Fetch | None = None) -> Recovered:
     """Make the run ready for a new writer, whose lock is already held.
 
     Raises:
@@ -43,13 +47,17 @@ def recover(run_id: str, directory: Path, disk: Disk) -> Recovered:
     """
     try:
         generation = raise_generation(directory)
-        scan = RunScan(run_id, directory)
-        index, agent_seqs = RunIndex(directory), dict[str, int]()
+        disk.sync_directory(directory)
+        hit("generation.raised")
+        zombies = keep_zombies(directory, generation, disk)
+        scan = RunScan(run_id, directory, fetch=fetch)
+        index, agent_seqs = RunIndex(directory, fetch), dict[str, int]()
         for line in scan:
             if not line.is_control:
-                agent = str(line.data["agent"])
-                index.add(agent, line.place.off, line.length)
-                agent_seqs[agent] = int(line.data["agent_seq"]) + 1
+                head = line.head
+                index.add(head.agent, head.off, line.length)
+                agent_seqs[head.agent] = head.agent_seq + 1
+        hit("tail.read")
         segment = scan.segment
         adopted: JsonObject = {}
         if segment is not None and segment.is_open:
@@ -60,6 +68,7 @@ def recover(run_id: str, directory: Path, disk: Disk) -> Recovered:
             index=index,
             agent_seqs=agent_seqs,
             adopted=adopted,
+            zombies=zombies,
         )
     except OSError as error:
         raise JournalError(f"the journal of {run_id} cannot be opened: {error}") from error
@@ -70,7 +79,8 @@ def _adopt(segment: Segment, scan: RunScan, generation: int, disk: Disk) -> Json
     end = scan.position.off
     length = end - segment.start
     if scan.torn_bytes:
-        _keep_aside(segment, length, end, generation)
+        keep_aside(segment.path, length, f"torn-{end:020}-gen{generation}")
+        hit("tail.kept")
     if length == 0:  # its writer died before its first line was whole
         segment.path.unlink()
         return {}
@@ -82,21 +92,10 @@ def _adopt(segment: Segment, scan: RunScan, generation: int, disk: Disk) -> Json
     finally:
         file.close()
     sealed = segment.path.with_name(sealed_name(segment.path.name, end))
+    hit("tail.flushed")
     disk.rename(segment.path, sealed)
+    hit("tail.renamed")
     disk.sync_directory(segment.path.parent)
     with sealed.open("rb") as data:
         digest = hashlib.file_digest(data, "sha256").hexdigest()
     return {"segment": sealed.name, "end": end, "sha256": digest, "cut_bytes": scan.torn_bytes}
-
-
-def _keep_aside(segment: Segment, length: int, end: int, generation: int) -> None:
-    """Copy the bytes that are to be cut into a file of their own."""
-    with segment.path.open("rb") as data:
-        data.seek(length)
-        torn = data.read()
-    copy = segment.path.with_name(f"torn-{end:020}-gen{generation}")
-    descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(torn)
-        file.flush()
-        os.fsync(descriptor)
