@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
 
+from codetether_ray.actors.caller import Caller
+from codetether_ray.actors.door import Badge
 from codetether_ray.actors.family import RayChildren, RayShares
 from codetether_ray.actors.journal import RayJournal
 from codetether_ray.actors.ledger import RayLedger
@@ -37,20 +39,21 @@ class AgentActor:
     It is made from values and handles alone; keys and clients are gathered here by the wiring.
     """
 
-    def __init__(self, spec: AgentSpec, wiring: str, links: Links) -> None:
+    def __init__(self, spec: AgentSpec, wiring: str, links: Links, badge: Badge) -> None:
         os.environ.update(links.environ)
         failpoints.arm(os.environ, "agent")
         self._spec = spec
         self._bus = links.services.bus()
+        caller = Caller(links.supervisor, badge)
         self._publisher = LocalPublisher(
-            RayJournal(links.supervisor), self._bus, spec.correlation, spec.path, SystemClock()
+            RayJournal(caller), self._bus, spec.correlation, spec.path, SystemClock()
         )
         made = AgentLinks(
             publisher=self._publisher,
-            ledger=RayLedger(links.supervisor),
+            ledger=RayLedger(caller),
             limiter=links.services.limiter(),
-            children=RayChildren(links.supervisor),
-            shares=RayShares(links.supervisor),
+            children=RayChildren(caller),
+            shares=RayShares(caller),
         )
         self._agent = LocalAgent(spec, made, resolve(wiring))
 
@@ -71,10 +74,6 @@ class AgentActor:
     async def status(self) -> AgentStatus:
         """What it is doing."""
         return await self._agent.status()
-
-    async def pid(self) -> int:
-        """Its process, for people who look for it."""
-        return os.getpid()
 
     async def close(self) -> None:
         """Cancel the running turn, end its tools, publish what waits."""

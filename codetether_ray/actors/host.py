@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import os
+import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +14,11 @@ from ray.exceptions import RayActorError, RayError
 from codetether_ray.actors.agent import KINDS, Links
 from codetether_ray.actors.calls import reason, translated
 from codetether_ray.actors.cluster import NAMESPACE
+from codetether_ray.actors.door import Badge, Door
+from codetether_ray.actors.dossier import LEASE_S
 from codetether_ray.actors.nodes import cluster_capacity, on_this_node
+from codetether_ray.actors.processes import Process
+from codetether_ray.actors.pulse import GROUPS, Pulse, plain
 from codetether_ray.core.errors import AgentLostError
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, TurnResult
@@ -31,16 +37,33 @@ class RayHost:
 
     An agent that can have children reserves nothing in Ray: while it waits its permit is lent,
     and a reservation of Ray's cannot be. Leaves reserve what they were admitted with.
+
+    Each process is let in at the run's door by a badge of its own. One that gives no sign of life
+    for a lease is lost: its badge is taken back, then it is killed.
     """
 
-    def __init__(self, wiring: str, links: Links, *, stays: bool = False) -> None:
+    def __init__(
+        self,
+        wiring: str,
+        links: Links,
+        door: Door,
+        *,
+        lease_s: float = LEASE_S,
+        note: Callable[[Process], None] | None = None,
+        stays: bool = False,
+    ) -> None:
         """Wire agents by the function that `wiring` names.
 
-        `stays`: all agents live on this node, as those must whose files are here alone.
+        `note` is told each process that was started here. `stays`: all agents live on this node,
+        as those must whose files are here alone.
         """
         self._wiring = wiring
         self._links = links
+        self._entry = door
+        self._lease_s = lease_s
+        self._note = note
         self._stays = stays
+        self._name = secrets.token_hex(3)
         self._counter = itertools.count(1)
         self._started: set[RayProcess] = set()
         self._door = asyncio.Semaphore(_STARTS_PER_CPU * len(os.sched_getaffinity(0)))
@@ -53,23 +76,27 @@ class RayHost:
         async with self._door:
             process = self._make(spec, attempt)
             try:
-                await process.actor.__ray_ready__.remote()
+                await process.pulse.identify()
             except RayError as error:
                 await process.end()
                 raise AgentLostError(spec.path, reason(error)) from error
             except BaseException:
                 await process.end()
                 raise
+        body = process.pulse.body
+        if self._note is not None and body is not None and body.process is not None:
+            self._note(body.process)
         return process
 
     def _make(self, spec: AgentSpec, attempt: int) -> "RayProcess":
         is_leaf = "task" not in spec.tools
         tries = next(self._counter)
+        badge = self._entry.admit(spec.path)
         try:
             actor = (
-                ray.remote(KINDS[spec.kind])
+                ray.remote(concurrency_groups=dict(GROUPS))(KINDS[spec.kind])
                 .options(
-                    name=f"{spec.correlation.run_id} {spec.path} {attempt}.{tries}",
+                    name=f"{spec.correlation.run_id} {spec.path} {attempt}.{self._name}{tries}",
                     namespace=NAMESPACE,
                     num_cpus=spec.cpus if is_leaf else 0,
                     memory=spec.memory_bytes if is_leaf and spec.memory_bytes else None,
@@ -78,11 +105,12 @@ class RayHost:
                     max_concurrency=_CALLS_AT_ONCE,
                     scheduling_strategy=on_this_node() if self._stays else "SPREAD",
                 )
-                .remote(spec, self._wiring, self._links)
+                .remote(spec, self._wiring, self._links, badge)
             )
         except (RayError, ValueError, RuntimeError) as error:
             raise AgentLostError(spec.path, reason(error)) from error
-        process = RayProcess(spec, actor, self._started.discard)
+        pulse = Pulse(actor, self._lease_s)
+        process = RayProcess(spec, actor, badge, self._entry, pulse, self._started.discard)
         self._started.add(process)
         return process
 
@@ -98,9 +126,20 @@ class RayHost:
 class RayProcess:
     """One agent's actor."""
 
-    def __init__(self, spec: AgentSpec, actor: Any, on_end: Any) -> None:
+    def __init__(
+        self,
+        spec: AgentSpec,
+        actor: Any,
+        badge: Badge,
+        door: Door,
+        pulse: Pulse,
+        on_end: Callable[["RayProcess"], None],
+    ) -> None:
         self.actor = actor
+        self.pulse = pulse
         self._spec = spec
+        self._badge = badge
+        self._door = door
         self._on_end = on_end
         self._is_idle = True
         self._is_ended = False
@@ -109,20 +148,36 @@ class RayProcess:
         """Give it a turn. Cancelling the caller cancels the turn.
 
         Raises:
-            AgentLostError: its process died, or could not be started.
+            AgentLostError: its process died, could not be started, or hangs.
         """
         self._is_idle = False
+        turn = asyncio.ensure_future(plain(self.actor.turn.remote(message)))
+        silence = asyncio.create_task(self.pulse.silence())
         try:
-            result: TurnResult = await self.actor.turn.remote(message)
-        except RayActorError as error:
-            raise AgentLostError(self._spec.path, reason(error)) from error
-        except RayError as error:
-            raise translated(error, f"agent {self._spec.path}") from error
+            await asyncio.wait({turn, silence}, return_when=asyncio.FIRST_COMPLETED)
+            if not turn.done():
+                self._is_idle = True  # a process that does not answer cannot be closed politely
+                raise AgentLostError(
+                    self._spec.path, f"it gave no sign of life for {self.pulse.lease_s:g} s"
+                )
+            result = self._answered(turn)
         except asyncio.CancelledError:
             await self.cancel()
             raise
+        finally:
+            turn.cancel()
+            silence.cancel()
         self._is_idle = True
         return result
+
+    def _answered(self, turn: "asyncio.Future[TurnResult]") -> TurnResult:
+        try:
+            return turn.result()
+        except RayActorError as error:
+            self._is_idle = True
+            raise AgentLostError(self._spec.path, reason(error)) from error
+        except RayError as error:
+            raise translated(error, f"agent {self._spec.path}") from error
 
     async def cancel(self) -> None:
         """Cancel the running turn, if any; it ends with outcome `cancelled`."""
@@ -130,7 +185,10 @@ class RayProcess:
             self.actor.cancel.remote()
 
     async def end(self) -> None:
-        """End it and its tool processes. Idempotent."""
+        """End it and its tool processes. Idempotent.
+
+        When it returns, nothing that the process wrote is still on its way to the journal.
+        """
         if self._is_ended:
             return
         self._is_ended = True
@@ -141,5 +199,7 @@ class RayProcess:
                     async with asyncio.timeout(_CLOSE_PATIENCE_S):
                         await self.actor.close.remote()
         finally:
-            with suppress(RayError):
-                ray.kill(self.actor)
+            try:
+                await self._door.dismiss(self._badge)
+            finally:
+                self.pulse.kill()

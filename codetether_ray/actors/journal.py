@@ -2,26 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from codetether_ray.actors.calls import ask
+from codetether_ray.actors.caller import Caller
+from codetether_ray.actors.door import Numbers
 from codetether_ray.actors.outbox import Outbox
 from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import Record
 
-_SUPERVISOR = "the run's supervisor"
 _RECORD_BYTES = 2_000
 """What a record is taken to weigh: a guess, which decides how many ride one call."""
 
-Numbers = list[tuple[int, int]]
-"""`seq` and `agent_seq` of each record: they come back, not the records, which may be large."""
-
 
 class RayJournal:
-    """The journal port on a supervisor: appends of one process reach it in order."""
+    """The journal port on a supervisor: appends of one process reach it in order, each once."""
 
-    def __init__(self, supervisor: Any) -> None:
-        self._supervisor = supervisor
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
         self._outbox: Outbox[tuple[Record, ...], Numbers] = Outbox(self._append)
         self._is_closed = False
 
@@ -30,6 +26,7 @@ class RayJournal:
 
         Raises:
             JournalError: nothing of this call is promised.
+            FencedError: another process took this agent over.
             ClusterError: the supervisor is gone; nor is it then.
         """
         if self._is_closed:
@@ -44,14 +41,12 @@ class RayJournal:
         )
 
     async def _append(self, batches: Sequence[tuple[Record, ...]]) -> Sequence[Numbers | Exception]:
-        answers: list[Numbers | Exception] = await ask(
-            self._supervisor.append.remote(batches), _SUPERVISOR
-        )
+        answers: list[Numbers | Exception] = await self._caller.ask("append", batches)
         return answers
 
     async def read(self, agent: str | None = None) -> tuple[Record, ...]:
         """All durable records, or those of one agent, in order of `seq`."""
-        found: tuple[Record, ...] = await ask(self._supervisor.read.remote(agent), _SUPERVISOR)
+        found: tuple[Record, ...] = await self._caller.ask("read", agent)
         return found
 
     async def close(self) -> None:

@@ -1,19 +1,15 @@
 """A run's budget as its agents' processes see it: the state is the run's supervisor's."""
 
-from typing import Any
-
-from codetether_ray.actors.calls import ask
+from codetether_ray.actors.caller import Caller
 from codetether_ray.core.usage import Budget, Spend
 from codetether_ray.ports.ledger import Reservation
-
-_SUPERVISOR = "the run's supervisor"
 
 
 class RayLedger:
     """The ledger port on a supervisor."""
 
-    def __init__(self, supervisor: Any) -> None:
-        self._supervisor = supervisor
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
 
     async def reserve(self, amount: Spend, owner: str = "") -> Reservation:
         """Set `amount` aside for `owner`.
@@ -21,23 +17,23 @@ class RayLedger:
         Raises:
             BudgetSpentError: it does not fit what is left, or the wall time is over.
         """
-        made: Reservation = await ask(self._supervisor.reserve.remote(amount, owner), _SUPERVISOR)
+        made: Reservation = await self._caller.ask("reserve", amount, owner)
         return made
 
     async def settle(self, reservation: Reservation, actual: Spend) -> None:
         """Replace a reservation by what was spent."""
-        await ask(self._supervisor.settle.remote(reservation, actual), _SUPERVISOR)
+        await self._caller.ask("settle", reservation, actual)
 
     async def release(self, owner: str) -> None:
         """Give back what a dead agent had set aside."""
-        await ask(self._supervisor.release.remote(owner), _SUPERVISOR)
+        await self._caller.ask("release", owner)
 
     async def spent(self) -> Spend:
         """All settled spends."""
-        spent: Spend = await ask(self._supervisor.spent.remote(), _SUPERVISOR)
+        spent: Spend = await self._caller.ask("spent")
         return spent
 
     async def limits(self) -> Budget:
         """What may be spent."""
-        limits: Budget = await ask(self._supervisor.limits.remote(), _SUPERVISOR)
+        limits: Budget = await self._caller.ask("limits")
         return limits

@@ -1,15 +1,19 @@
 """The named actors that every run of a cluster shares."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from codetether_ray import __version__
 from codetether_ray.actors.bus import RayBus
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.directory import RayDirectory
 from codetether_ray.actors.limiter import RayLimiter
+from codetether_ray.actors.pulse import GROUPS, Pulse
 from codetether_ray.actors.registry import Registry
 from codetether_ray.local.clock import SystemClock
 
@@ -36,6 +40,19 @@ class Services:
         """The rate limiter; make one per process."""
         return RayLimiter(self.registry_actor, SystemClock())
 
+    async def keep(self, lease_s: float) -> None:
+        """Have an actor that gives no sign of life for `lease_s` started anew, until cancelled."""
+        await asyncio.gather(*(_keep(a, lease_s) for a in (self.bus_actor, self.registry_actor)))
+
+
+async def _keep(actor: Any, lease_s: float) -> None:
+    while True:
+        pulse = Pulse(actor, lease_s)
+        with suppress(RayError, TimeoutError):
+            await asyncio.wait_for(pulse.identify(), lease_s)
+        await pulse.silence()
+        pulse.kill(restarts=True)
+
 
 def start_services(*, is_private: bool) -> Services:
     """Find or make the actors.
@@ -48,7 +65,7 @@ def start_services(*, is_private: bool) -> Services:
         options |= {"lifetime": "detached", "get_if_exists": True}
     bus = RayBus.start(name=f"bus {__version__}", **options)
     registry = (
-        ray.remote(Registry)
+        ray.remote(concurrency_groups=dict(GROUPS))(Registry)
         .options(
             name=f"registry {__version__}",
             num_cpus=0,

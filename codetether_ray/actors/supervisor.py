@@ -1,283 +1,202 @@
 """One actor per run: the run's journal, budget and coordinator live in it, and it owns the agents.
 
-It ends with the driver that made it, and every agent ends with it.
+It begins its work when it is made, and when Ray makes it again after its process died; then the
+journal says where it goes on. On a shared head it outlives its driver, and ends itself.
 """
 
 import asyncio
 import importlib
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import traceback
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import ray
-from ray.exceptions import RayActorError, RayError
 
-from codetether_ray.actors.agent import Links
-from codetether_ray.actors.bus import RayBus
-from codetether_ray.actors.calls import ask, reason, translated
-from codetether_ray.actors.cluster import NAMESPACE
-from codetether_ray.actors.directory import RayDirectory
-from codetether_ray.actors.host import RayHost
-from codetether_ray.actors.journal import Numbers
-from codetether_ray.actors.limiter import RayLimiter
-from codetether_ray.actors.nodes import on_this_node
+from codetether_ray.actors.door import Badge
+from codetether_ray.actors.dossier import Dossier, Job
+from codetether_ray.actors.pulse import Body, this_body
 from codetether_ray.actors.services import Services
+from codetether_ray.actors.world import World
 from codetether_ray.core import failpoints
-from codetether_ray.core.errors import ClusterError, JournalError, RunLostError
-from codetether_ray.core.events import Record
-from codetether_ray.core.spec import AgentSpec, TurnResult
-from codetether_ray.core.usage import Budget, Spend
-from codetether_ray.ports.journal import Journal
-from codetether_ray.ports.ledger import Ledger, Reservation
-from codetether_ray.ports.tool import ChildRuntime, SharedResult, ShareStore
-from codetether_ray.sandbox.environment import tool_environment
-
-_CALLS_AT_ONCE = 20_000
-"""A parent that waits for a child holds one; so this bounds agents that wait, far away."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """What the agents of a run reach through its supervisor."""
-
-    journal: Journal
-    ledger: Ledger
-    shares: ShareStore | None = None
-    children: ChildRuntime | None = None
-
-
-class World:
-    """What a run finds in its supervisor: given to the run function."""
-
-    def __init__(self, run_id: str, services: Services, supervisor: Any) -> None:
-        self.run_id = run_id
-        self.bus: RayBus = services.bus()
-        self.directory: RayDirectory = services.directory()
-        self.limiter: RayLimiter = services.limiter()
-        self.served: Served | None = None
-        self.questions: asyncio.Queue[tuple[Any, asyncio.Future[Any]]] = asyncio.Queue()
-        self._services = services
-        self._supervisor = supervisor
-
-    def host(self, wiring: str, *, stays: bool = False) -> RayHost:
-        """A host whose agents are wired by the function that `wiring` (`module:function`) names.
-
-        `stays`: they live on this node, where the run's files are.
-        """
-        environ = tuple(tool_environment(os.environ).items()) if stays else ()
-        return RayHost(wiring, Links(self._supervisor, self._services, environ), stays=stays)
-
-    def serve(self, served: Served) -> None:
-        """Let agents reach the run's state; before the first agent starts."""
-        self.served = served
-
-    async def ask_driver(self, question: Any) -> Any:
-        """Put a question (a plain value) to who drives the run; its answer."""
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        await self.questions.put((question, answer))
-        return await answer
-
+from codetether_ray.core.errors import ClusterError, CodetetherError
 
 RunFunction = Callable[[Any, World], Awaitable[Any]]
 """Does a run: takes plain options, returns a plain result. Cancelling it ends the run early; it
 may still return a result then."""
 
+_LOOK_S = 0.5
+"""How often it is seen whether somebody wants the run to end."""
+_LINGER_S = 15.0
+"""How long a result waits for a driver that is away for a moment."""
+_FAREWELL_S = 2.0
+"""How long a driver that was told may take to end this actor itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the run function ended: with a value, or with an error."""
+
+    value: Any = None
+    error: CodetetherError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something that the run wants to know of its driver."""
+
+    id: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """How a run stands."""
+
+    body: Body
+    """The supervisor's process now."""
+    question: Question | None = None
+    ended: Ended | None = None
+
 
 class Supervisor:
-    """The class of the actor; `RaySupervisor` is its client for the driver."""
+    """The class of the actor; `RaySupervisor` is its client for drivers."""
 
-    def __init__(
-        self, run_id: str, services: Services, environ: Mapping[str, str] | None = None
-    ) -> None:
-        os.environ.update(environ or {})
-        failpoints.arm(os.environ, "supervisor")
+    def __init__(self, run_id: str, services: Services, folder: str) -> None:
+        """Begin the job that lies in `folder`."""
         self._run_id = run_id
-        self._services = services
-        self._world: World | None = None
-        self._work: asyncio.Task[Any] | None = None
-        self._begun = asyncio.Event()
+        self._dossier = Dossier(Path(folder))
+        job = self._dossier.job()
+        os.environ.update(job.environ)
+        failpoints.arm(os.environ, "supervisor")
+        context = ray.get_runtime_context()
+        self._me = context.current_actor
+        self._body = this_body()
+        self._world = World(
+            run_id,
+            services,
+            self._me,
+            dossier=self._dossier,
+            lease_s=job.lease_s,
+            since=job.since,
+            is_restarted=context.was_current_actor_reconstructed,
+        )
+        self._question: Question | None = None
         self._answer: asyncio.Future[Any] | None = None
+        self._ended: Ended | None = None
+        self._is_told = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._work: asyncio.Task[Any] = asyncio.create_task(self._call(job), name=job.function)
+        self._life = asyncio.create_task(self._live(job, services))
 
     def __repr__(self) -> str:
         return f"Supervisor({self._run_id})"
 
-    # -- for the driver ---------------------------------------------------------------------------
+    # -- for drivers ------------------------------------------------------------------------------
 
-    async def run(self, function: str, options: object) -> Any:
-        """Run the function that `module:function` names; its result."""
-        if self._work is not None:
-            raise ClusterError(f"{self!r} runs already")
-        supervisor = ray.get_runtime_context().current_actor
-        self._world = World(self._run_id, self._services, supervisor)
-        module, _, name = function.partition(":")
-        call = cast("RunFunction", getattr(importlib.import_module(module), name))
-        self._work = asyncio.create_task(_whole(call(options, self._world)), name=function)
-        self._begun.set()
-        try:
-            return await self._work
-        except asyncio.CancelledError:
-            raise ClusterError(f"the run {self._run_id} was cancelled") from None
-        finally:
-            await self._world.bus.aclose()
-
-    async def cancel(self) -> bool:
-        """Cancel the run, if it is under way; `run` answers when it has ended."""
-        return self._work is not None and self._work.cancel()
-
-    async def question(self) -> Any:
-        """The next question of the run to its driver; None once the run is over."""
-        await self._begun.wait()
-        assert self._world is not None
-        assert self._work is not None
-        waiting = asyncio.create_task(self._world.questions.get())
-        await asyncio.wait({waiting, self._work}, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
+    async def news(self, known: str, wait_s: float) -> News:
+        """How the run stands, as soon as it has ended or asks something else than `known`."""
+        deadline = asyncio.get_running_loop().time() + wait_s
+        while not self._has_news(known):
+            left_s = deadline - asyncio.get_running_loop().time()
+            changed = self._changed
+            waiting = asyncio.ensure_future(changed.wait())
+            await asyncio.wait({waiting}, timeout=max(left_s, 0.0))
             waiting.cancel()
-            return None
-        question, self._answer = waiting.result()
-        return question
+            if left_s <= 0:
+                break
+        if self._ended is not None:
+            self._is_told.set()
+        return News(self._body, self._question, self._ended)
 
-    async def answer(self, value: Any) -> None:
-        """Answer the last question."""
-        if self._answer is not None and not self._answer.done():
+    async def answer(self, id: str, value: Any) -> None:
+        """Answer a question; one that was answered is left alone."""
+        if self._question is None or self._question.id != id or self._answer is None:
+            return
+        if not self._answer.done():
             self._answer.set_result(value)
+        self._question = None
 
-    # -- for the agents ---------------------------------------------------------------------------
+    async def cancel(self) -> None:
+        """Cancel the run, if it is under way; it ends soon."""
+        self._work.cancel()
 
-    async def append(self, batches: Sequence[Sequence[Record]]) -> list[Numbers | JournalError]:
-        """Journal batches in order, all in one flush; of each its numbers, or why not."""
-        append = self._served.journal.append
-        answers: list[Numbers | JournalError] = []
-        for kept in await asyncio.gather(*map(append, batches), return_exceptions=True):
-            if isinstance(kept, JournalError):
-                answers.append(kept)
-            elif isinstance(kept, BaseException):
-                raise kept
-            else:
-                answers.append([(record.seq, record.agent_seq) for record in kept])
-        return answers
+    # -- for agents -------------------------------------------------------------------------------
 
-    async def read(self, agent: str | None) -> tuple[Record, ...]:
-        """See `Journal`."""
-        return await self._served.journal.read(agent)
+    async def call(
+        self, badge: Badge, number: int, floor: int, verb: str, arguments: tuple[Any, ...]
+    ) -> Any:
+        """See `Door`."""
+        return await self._world.door.call(badge, number, floor, verb, arguments)
 
-    async def reserve(self, amount: Spend, owner: str) -> Reservation:
-        """See `Ledger`."""
-        return await self._served.ledger.reserve(amount, owner)
+    # -- the work ---------------------------------------------------------------------------------
 
-    async def settle(self, reservation: Reservation, actual: Spend) -> None:
-        """See `Ledger`."""
-        await self._served.ledger.settle(reservation, actual)
+    async def _call(self, job: Job) -> Any:
+        if self._world.is_restarted:
+            await asyncio.to_thread(self._dossier.end_agents)
+        module, _, name = job.function.partition(":")
+        function = cast("RunFunction", getattr(importlib.import_module(module), name))
+        return await function(job.options, self._world)
 
-    async def release(self, owner: str) -> None:
-        """See `Ledger`."""
-        await self._served.ledger.release(owner)
+    async def _live(self, job: Job, services: Services) -> None:
+        asking = asyncio.create_task(self._take_questions())
+        keeping = asyncio.create_task(services.keep(job.lease_s))
+        looking = asyncio.create_task(self._look_for_cancel())
+        await asyncio.wait({self._work})
+        await self._world.bus.aclose()
+        self._ended = _ended(self._run_id, self._work)
+        self._tell()
+        looking.cancel()
+        asking.cancel()
+        keeping.cancel()
+        await asyncio.gather(looking, asking, keeping, return_exceptions=True)
+        if job.lasts:
+            await self._leave()
 
-    async def spent(self) -> Spend:
-        """See `Ledger`."""
-        return await self._served.ledger.spent()
+    async def _take_questions(self) -> None:
+        count = 0
+        while True:
+            value, self._answer = await self._world.questions.get()
+            count += 1
+            self._question = Question(f"{self._body}.{count}", value)
+            self._tell()
+            await asyncio.wait({self._answer})
 
-    async def limits(self) -> Budget:
-        """See `Ledger`."""
-        return await self._served.ledger.limits()
+    async def _look_for_cancel(self) -> None:
+        while not self._dossier.is_cancelled:  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(_LOOK_S)
+        self._work.cancel()
 
-    async def run_child(
-        self, parent: AgentSpec, call_id: str, description: str, prompt: str
-    ) -> TurnResult:
-        """See `ChildRuntime`."""
-        children = self._served.children
-        if children is None:
-            raise ClusterError(f"{self!r} starts no children")
-        return await children.run_child(parent, call_id, description, prompt)
+    async def _leave(self) -> None:
+        """End this actor once its result was told, or nobody came for it (the journal has it)."""
+        told = asyncio.ensure_future(self._is_told.wait())
+        await asyncio.wait({told}, timeout=_LINGER_S)
+        told.cancel()
+        await asyncio.sleep(_FAREWELL_S)
+        self._dossier.remove()
+        ray.kill(self._me)
 
-    async def share(self, result: SharedResult) -> None:
-        """See `ShareStore`."""
-        await self._shares.publish(result)
-
-    async def shared(self, key: str) -> SharedResult | None:
-        """See `ShareStore`."""
-        return await self._shares.get(key)
-
-    async def all_shared(self, tags: tuple[str, ...], prefix: str) -> tuple[SharedResult, ...]:
-        """See `ShareStore`."""
-        return await self._shares.query(tags=tags, prefix=prefix)
-
-    @property
-    def _served(self) -> Served:
-        served = None if self._world is None else self._world.served
-        if served is None:
-            raise ClusterError(f"{self!r} serves no run yet")
-        return served
-
-    @property
-    def _shares(self) -> ShareStore:
-        shares = self._served.shares
-        if shares is None:
-            raise ClusterError(f"{self!r} shares no results")
-        return shares
-
-
-async def _whole(call: Awaitable[Any]) -> Any:
-    return await call
-
-
-class RaySupervisor:
-    """A run's supervisor as its driver sees it."""
-
-    def __init__(self, run_id: str, actor: Any) -> None:
-        self.run_id = run_id
-        self.actor = actor
-
-    @classmethod
-    def start(cls, run_id: str, services: Services) -> "RaySupervisor":
-        """Make the actor, on this node, where the run's files are. It ends with this process.
-
-        It sees those variables of this process that a tool may see.
-        """
-        actor = (
-            ray.remote(Supervisor)
-            .options(
-                name=f"{run_id} supervisor",
-                namespace=NAMESPACE,
-                num_cpus=0,
-                max_restarts=0,
-                max_task_retries=0,
-                max_concurrency=_CALLS_AT_ONCE,
-                scheduling_strategy=on_this_node(),
-            )
-            .remote(run_id, services, tool_environment(os.environ))
+    def _has_news(self, known: str) -> bool:
+        return self._ended is not None or (
+            self._question is not None and self._question.id != known
         )
-        return cls(run_id, actor)
 
-    async def run(self, function: str, options: object) -> Any:
-        """Do the run that `module:function` names with plain `options`; its plain result.
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-        Raises:
-            CodetetherError: what the run raised.
-            RunLostError: the supervisor died.
-            ClusterError: the run was cancelled and gave no result.
-        """
-        try:
-            return await self.actor.run.remote(function, options)
-        except RayActorError as error:
-            raise RunLostError(self.run_id, reason(error)) from error
-        except RayError as error:
-            raise translated(error, f"the supervisor of {self}") from error
 
-    async def cancel(self) -> bool:
-        """Cancel the run; `run` answers when it has ended. False if it was over."""
-        return bool(await ask(self.actor.cancel.remote(), f"the supervisor of {self}"))
-
-    async def questions(self, answer: Callable[[Any], Awaitable[Any]]) -> None:
-        """Answer the run's questions until it is over."""
-        whom = f"the supervisor of {self}"
-        while (question := await ask(self.actor.question.remote(), whom)) is not None:
-            await ask(self.actor.answer.remote(await answer(question)), whom)
-
-    def end(self) -> None:
-        """End the actor and, with it, every agent of the run."""
-        ray.kill(self.actor)
-
-    def __str__(self) -> str:
-        return self.run_id
+def _ended(run_id: str, work: asyncio.Task[Any]) -> Ended:
+    if work.cancelled():
+        return Ended(error=ClusterError(f"the run {run_id} was cancelled"))
+    error = work.exception()
+    if error is None:
+        return Ended(value=work.result())
+    if isinstance(error, CodetetherError):
+        return Ended(error=error)
+    traceback.print_exception(error)  # into the log of this worker
+    return Ended(
+        error=ClusterError(f"the supervisor of {run_id} failed: {type(error).__name__}: {error}")
+    )

@@ -20,8 +20,9 @@ from typing import Any
 from swarm_local import IDEAL_S, TURNS, local_cases, start_model
 
 from codetether_ray.actors.cluster import ClusterOptions, join_or_start
+from codetether_ray.actors.dossier import Dossier, Job
 from codetether_ray.actors.services import start_services
-from codetether_ray.actors.supervisor import RaySupervisor
+from codetether_ray.actors.supervised import RaySupervisor
 from codetether_ray.core.ids import new_run_id
 
 _HERE = Path(__file__).parent
@@ -45,6 +46,10 @@ class Meter:
         return [json.loads(line) for line in out.splitlines()]
 
 
+async def _nobody(_: object) -> None:
+    """Answers questions that this run does not ask."""
+
+
 async def fan_out(agents: int, url: str, work: Path, *, worktrees: bool) -> dict[str, float]:
     """One fan-out on a private Ray of its own."""
     options = {
@@ -59,13 +64,16 @@ async def fan_out(agents: int, url: str, work: Path, *, worktrees: bool) -> dict
     )
     try:
         services = start_services(is_private=True)
-        supervisor = RaySupervisor.start(new_run_id("swarm"), services)
+        run_id = new_run_id("swarm")
+        job = Job(function="swarm_fanout:run", options={**options, "settle_s": _SETTLE_S + 1.5})
+        dossier = Dossier.of(Path(str(options["data_dir"])), run_id)
+        supervisor = RaySupervisor.start(run_id, services, job, dossier)
         await asyncio.sleep(_SETTLE_S)
         idle = Meter()
         await asyncio.sleep(1.0)
         before = idle.stop()[-1]
         meter = Meter()
-        result: dict[str, Any] = await supervisor.run("swarm_fanout:run", options)
+        result: dict[str, Any] = await supervisor.result(_nobody)
         samples = meter.stop()
         supervisor.end()
     finally:

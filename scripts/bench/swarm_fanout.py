@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from codetether_ray.actors.supervisor import World
+from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.home import HomeTerms
 from codetether_ray.bootstrap.on_ray import open_home
 from codetether_ray.core.messages import user
@@ -19,7 +19,11 @@ TURNS = 3
 
 
 async def run(options: dict[str, Any], world: World) -> dict[str, float]:
-    """Run the agents; wall seconds from the first that is asked for to the last that has ended."""
+    """Run the agents; wall seconds from the first that is asked for to the last that has ended.
+
+    Nothing is done for `settle_s` seconds, so that what an idle supervisor takes can be measured.
+    """
+    await asyncio.sleep(options["settle_s"])
     correlation = Correlation(run_id=world.run_id, swarm_id=world.run_id)
     data_dir, directory = Path(options["data_dir"]), Path(options["directory"])
     home = await open_home(

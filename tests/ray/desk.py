@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from codetether_ray.actors.supervisor import Served, Supervisor, World
+from codetether_ray.actors.door import Badge, Door, Served
+from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.agents import WIRING
 from codetether_ray.core.messages import user
 from codetether_ray.core.spec import AgentSpec, Correlation, TurnResult
@@ -22,17 +23,37 @@ from codetether_ray.local.shares import LocalShares
 from codetether_ray.ports.journal import Journal
 
 
-class Desk(Supervisor):
-    """A supervisor whose run is replaced for each test, so that one process serves them all."""
+class Desk:
+    """A run's door, opened anew for each test, so that one process serves them all."""
 
-    async def fresh(self, data_dir: str, run_id: str, budget: Budget) -> None:
-        if self._world is not None and self._world.served is not None:
-            await self._world.served.journal.close()
-        self._world = World(run_id, self._services, None)
+    def __init__(self) -> None:
+        self._door = Door("swm_desk")
+        self._served: Served | None = None
+
+    async def fresh(self, data_dir: str, run_id: str, budget: Budget) -> Badge:
+        """Serve a new run; a badge for a visitor."""
+        if self._served is not None:
+            await self._served.journal.close()
         journal = await LocalJournal.open(Path(data_dir), run_id, Correlation(run_id=run_id))
-        self._world.serve(
-            Served(journal=journal, ledger=LocalLedger(budget, SystemClock()), shares=LocalShares())
-        )
+        ledger = LocalLedger(budget, SystemClock())
+        self._served = Served(journal=journal, ledger=ledger, shares=LocalShares())
+        self._door = Door(run_id)
+        self._door.serve(self._served)
+        return self._door.admit("test")
+
+    async def admit(self) -> Badge:
+        """Another badge."""
+        return self._door.admit("test")
+
+    async def dismiss(self, badge: Badge) -> None:
+        """Take one back."""
+        await self._door.dismiss(badge)
+
+    async def call(
+        self, badge: Badge, number: int, floor: int, verb: str, arguments: tuple[Any, ...]
+    ) -> Any:
+        """See `Door`."""
+        return await self._door.call(badge, number, floor, verb, arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

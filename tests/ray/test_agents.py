@@ -1,35 +1,20 @@
 """Agents as Ray actors, under a supervisor, against a model server that counts."""
 
 import asyncio
-import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
-from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.services import Services
-from codetether_ray.actors.supervisor import RaySupervisor
 from codetether_ray.core.errors import BudgetSpentError, ClusterError
-from codetether_ray.core.ids import new_run_id
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.ray.desk import Job
+from tests.ray.scene import gone, supervised
 
 _RUN = "tests.ray.desk:run_agents"
-
-
-@contextmanager
-def supervised(services: Services) -> Iterator[RaySupervisor]:
-    supervisor = RaySupervisor.start(new_run_id("swarm"), services)
-    try:
-        yield supervisor
-    finally:
-        supervisor.end()
 
 
 def job(server: ModelServer, root: Path, run_id: str, *names: str, **more: Any) -> Job:
@@ -53,19 +38,6 @@ def job(server: ModelServer, root: Path, run_id: str, *names: str, **more: Any) 
     return Job(data_dir=str(root / "data"), correlation=correlation, specs=specs, **more)
 
 
-async def pid_of(run_id: str, path: str) -> int:
-    """The process of a run's agent, as soon as there is one."""
-    while True:
-        for number in range(1, 20):
-            name = f"{run_id} {path} 0.{number}"
-            try:
-                actor = ray.get_actor(name, namespace=NAMESPACE)
-            except ValueError:
-                continue
-            return int(await actor.pid.remote())
-        await asyncio.sleep(0.05)
-
-
 async def test_agents_run_as_actors_and_their_events_are_journaled(
     services: Services, tmp_path: Path
 ) -> None:
@@ -75,9 +47,9 @@ async def test_agents_run_as_actors_and_their_events_are_journaled(
         return say("done")
 
     async with ModelServer(script) as server:
-        with supervised(services) as supervisor:
-            asked = job(server, tmp_path / "root", supervisor.run_id, "a", "b")
-            out = await supervisor.run(_RUN, asked)
+        with supervised(services, tmp_path) as scene:
+            asked = job(server, tmp_path / "root", scene.run_id, "a", "b")
+            out = await scene.run(_RUN, asked)
     assert {path: (r.outcome, r.text) for path, r in out["results"].items()} == {
         "sub/a": ("completed", "done"),
         "sub/b": ("completed", "done"),
@@ -86,7 +58,7 @@ async def test_agents_run_as_actors_and_their_events_are_journaled(
     assert kinds.count("model.responded") == 2
     assert kinds[-1] == "turn.finished"
     assert (tmp_path / "root" / "scripted.txt").read_text() == "made"
-    assert await services.directory().list(supervisor.run_id) == ()
+    assert await services.directory().list(scene.run_id) == ()
 
 
 async def test_a_killed_agent_goes_on_and_finished_model_calls_are_not_asked_again(
@@ -103,12 +75,11 @@ async def test_a_killed_agent_goes_on_and_finished_model_calls_are_not_asked_aga
         return say("went on")
 
     async with ModelServer(script) as server:
-        with supervised(services) as supervisor:
-            run_id = supervisor.run_id
-            asked = job(server, tmp_path / "root", run_id, "a")
-            work = asyncio.create_task(supervisor.run(_RUN, asked))
+        with supervised(services, tmp_path) as scene:
+            asked = job(server, tmp_path / "root", scene.run_id, "a")
+            work = asyncio.create_task(scene.run(_RUN, asked))
             await second_call.wait()
-            os.kill(await pid_of(run_id, "sub/a"), signal.SIGKILL)
+            await scene.signal("sub/a", signal.SIGKILL)
             out = await asyncio.wait_for(work, 60)
         steps = [request.step for request in server.requests]
     result = out["results"]["sub/a"]
@@ -126,17 +97,17 @@ async def test_eight_permits_and_eight_agents_that_spawn_to_depth_three_all_fini
         return say(f"depth done, tools: {len(asked.tools)}")
 
     async with ModelServer(script) as server:
-        with supervised(services) as supervisor:
+        with supervised(services, tmp_path) as scene:
             names = [f"p{n}" for n in range(8)]
             asked = job(
                 server,
                 tmp_path / "root",
-                supervisor.run_id,
+                scene.run_id,
                 *names,
                 max_live=8,
                 spec={"tools": ("task",), "max_depth": 3},
             )
-            out = await asyncio.wait_for(supervisor.run(_RUN, asked), 300)
+            out = await asyncio.wait_for(scene.run(_RUN, asked), 300)
         asked_by_depth = len(server.requests)
     assert [r.outcome for r in out["results"].values()] == ["completed"] * 8
     finished = {agent for agent, kind in out["kinds"] if kind == "turn.finished"}
@@ -147,7 +118,7 @@ async def test_eight_permits_and_eight_agents_that_spawn_to_depth_three_all_fini
 
 
 async def test_a_question_reaches_the_driver_and_a_cancelled_run_may_still_answer(
-    services: Services,
+    services: Services, tmp_path: Path
 ) -> None:
     heard: list[object] = []
 
@@ -155,24 +126,23 @@ async def test_a_question_reaches_the_driver_and_a_cancelled_run_may_still_answe
         heard.append(question)
         return "yes"
 
-    with supervised(services) as supervisor:
-        options = {"question": {"plan": ["a", "b"]}}
-        work = asyncio.create_task(supervisor.run("tests.ray.desk:ask_and_wait", options))
-        asking = asyncio.create_task(supervisor.questions(answer))
+    with supervised(services, tmp_path) as scene:
+        scene.start("tests.ray.desk:ask_and_wait", {"question": {"plan": ["a", "b"]}})
+        work = asyncio.create_task(scene.result(answer))
         while not heard:
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.1)
-        assert await supervisor.cancel()
+        scene.supervisor.cancel()
         assert (await work)["answer"] == "yes"
-        await asking
-        assert not await supervisor.cancel()
     assert heard == [{"plan": ["a", "b"]}]
 
 
-async def test_an_error_of_the_run_reaches_the_driver_as_itself(services: Services) -> None:
-    with supervised(services) as supervisor:
+async def test_an_error_of_the_run_reaches_the_driver_as_itself(
+    services: Services, tmp_path: Path
+) -> None:
+    with supervised(services, tmp_path) as scene:
         with pytest.raises(BudgetSpentError) as raised:
-            await supervisor.run("tests.ray.desk:fail", BudgetSpentError("tokens", 5, 7))
+            await scene.run("tests.ray.desk:fail", BudgetSpentError("tokens", 5, 7))
         assert (raised.value.limit, raised.value.spent) == (5, 7)
 
 
@@ -184,31 +154,15 @@ async def test_agents_end_with_their_supervisor(services: Services, tmp_path: Pa
         return say("too late", delay_s=60)
 
     async with ModelServer(script) as server:
-        with supervised(services) as supervisor:
-            run_id = supervisor.run_id
-            asked = job(server, tmp_path / "root", run_id, "a")
-            work = asyncio.create_task(supervisor.run(_RUN, asked))
+        with supervised(services, tmp_path) as scene:
+            asked = job(server, tmp_path / "root", scene.run_id, "a")
+            work = asyncio.create_task(scene.run(_RUN, asked))
             await asked_once.wait()
-            pid = await pid_of(run_id, "sub/a")
-            supervisor.end()
+            pid = (await scene.body("sub/a")).process.pid
+            scene.supervisor.end()
             with pytest.raises(ClusterError, match="supervisor"):
                 await work
             await gone(pid)
-
-
-async def gone(pid: int) -> None:
-    """Return when a process has ended; Ray tells it to, and does not wait."""
-    async with asyncio.timeout(15):
-        while is_running(pid):
-            await asyncio.sleep(0.05)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 async def test_cancelling_the_run_cancels_its_agents(services: Services, tmp_path: Path) -> None:
@@ -219,12 +173,12 @@ async def test_cancelling_the_run_cancels_its_agents(services: Services, tmp_pat
         return say("too late", delay_s=60)
 
     async with ModelServer(script) as server:
-        with supervised(services) as supervisor:
-            asked = job(server, tmp_path / "root", supervisor.run_id, "a")
-            work = asyncio.create_task(supervisor.run(_RUN, asked))
+        with supervised(services, tmp_path) as scene:
+            asked = job(server, tmp_path / "root", scene.run_id, "a")
+            work = asyncio.create_task(scene.run(_RUN, asked))
             await asked_once.wait()
-            pid = await pid_of(supervisor.run_id, "sub/a")
-            assert await supervisor.cancel()
+            pid = (await scene.body("sub/a")).process.pid
+            scene.supervisor.cancel()
             with pytest.raises(ClusterError, match="cancelled"):
                 await asyncio.wait_for(work, 20)
             await gone(pid)

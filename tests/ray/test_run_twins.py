@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import ray
 
+from codetether_ray.actors.caller import Caller
+from codetether_ray.actors.door import Badge
 from codetether_ray.actors.family import RayShares
 from codetether_ray.actors.journal import RayJournal
 from codetether_ray.actors.ledger import RayLedger
 from codetether_ray.actors.services import Services
-from codetether_ray.core.errors import ClusterError
+from codetether_ray.core.errors import FencedError
 from codetether_ray.core.ids import new_run_id
 from codetether_ray.core.spec import Correlation
 from codetether_ray.core.usage import Budget
@@ -26,13 +28,16 @@ from tests.ray.desk import Desk
 
 @pytest.fixture(scope="module")
 def desk(services: Services) -> Any:
-    return ray.remote(Desk).options(num_cpus=0, max_concurrency=1000).remote("swm_desk", services)
+    return ray.remote(Desk).options(num_cpus=0, max_concurrency=1000).remote()
 
 
-async def fresh(desk: Any, data_dir: Path, budget: Budget = Budget()) -> str:  # noqa: B008
-    run_id = new_run_id("swarm")
-    await desk.fresh.remote(str(data_dir), run_id, budget)
-    return run_id
+async def fresh(
+    desk: Any,
+    data_dir: Path,
+    run_id: str,
+    budget: Budget = Budget(),  # noqa: B008
+) -> Caller:
+    return Caller(desk, await desk.fresh.remote(str(data_dir), run_id, budget))
 
 
 class TestRayJournal(JournalContract):
@@ -41,8 +46,7 @@ class TestRayJournal(JournalContract):
         opened: list[RayJournal] = []
 
         async def start() -> RayJournal:
-            await desk.fresh.remote(str(data_dir), RUN, Budget())
-            opened.append(RayJournal(desk))
+            opened.append(RayJournal(await fresh(desk, data_dir, RUN)))
             return opened[-1]
 
         yield start
@@ -54,8 +58,7 @@ class TestRayLedger(LedgerContract):
     @pytest.fixture
     def make_ledger(self, desk: Any, data_dir: Path):
         async def make(budget: Budget) -> RayLedger:
-            await fresh(desk, data_dir, budget)
-            return RayLedger(desk)
+            return RayLedger(await fresh(desk, data_dir, new_run_id("swarm"), budget))
 
         return make
 
@@ -63,18 +66,19 @@ class TestRayLedger(LedgerContract):
 class TestPublisherOverRay(PublisherContract):
     @pytest.fixture
     async def make_publisher(self, desk: Any, data_dir: Path, services: Services):
-        correlation = Correlation(run_id=await fresh(desk, data_dir))
+        correlation = Correlation(run_id=new_run_id("swarm"))
+        caller = await fresh(desk, data_dir, correlation.run_id)
         bus = services.bus()
 
         def make(agent: str) -> LocalPublisher:
-            return LocalPublisher(RayJournal(desk), bus, correlation, agent, SystemClock())
+            return LocalPublisher(RayJournal(caller), bus, correlation, agent, SystemClock())
 
         return make
 
 
 async def test_shares_cross_processes(desk: Any, data_dir: Path) -> None:
-    await fresh(desk, data_dir)
-    mine, theirs = RayShares(desk), RayShares(desk)
+    mine = RayShares(await fresh(desk, data_dir, new_run_id("swarm")))
+    theirs = RayShares(Caller(desk, await desk.admit.remote()))
     result = SharedResult(key="api/users", producer="sub/a", value={"n": 1}, tags=("api",))
     await mine.publish(result)
     assert await theirs.get("api/users") == result
@@ -83,7 +87,16 @@ async def test_shares_cross_processes(desk: Any, data_dir: Path) -> None:
     assert await theirs.query(tags=("ui",)) == ()
 
 
-async def test_a_supervisor_that_serves_nothing_says_so(services: Services) -> None:
-    idle = ray.remote(Desk).options(num_cpus=0).remote("swm_idle", services)
-    with pytest.raises(ClusterError, match="serves no run yet"):
-        await RayLedger(idle).spent()
+async def test_who_was_replaced_can_neither_read_nor_write_nor_spend(
+    desk: Any, data_dir: Path
+) -> None:
+    old = await fresh(desk, data_dir, new_run_id("swarm"))
+    await desk.dismiss.remote(old._badge)
+    for refused in (RayJournal(old).read(), RayLedger(old).spent(), RayShares(old).query()):
+        with pytest.raises(FencedError, match="another process took agent test over"):
+            await refused
+
+
+async def test_a_visitor_without_a_badge_of_this_door_is_refused(desk: Any) -> None:
+    with pytest.raises(FencedError):
+        await RayLedger(Caller(desk, Badge("sub/a", "made up"))).spent()

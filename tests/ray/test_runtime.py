@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import ray
 
+from codetether_ray.actors.door import Badge, Served
 from codetether_ray.actors.services import Services
-from codetether_ray.actors.supervisor import Served, Supervisor, World
+from codetether_ray.actors.world import World
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, Correlation, TurnResult
 from codetether_ray.local.admission import Admission
@@ -21,8 +22,16 @@ from codetether_ray.ports.runtime import AgentStatus, Prepare
 from tests.contracts.runtime import RUN, WIRING, Open, RuntimeContract, Terms
 
 
-class Counter(Supervisor):
-    """A supervisor whose runtime is served to the test, call by call."""
+class Counter:
+    """A run whose runtime is served to the test, call by call."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def call(
+        self, badge: Badge, number: int, floor: int, verb: str, arguments: tuple[Any, ...]
+    ) -> Any:
+        return await self._world.door.call(badge, number, floor, verb, arguments)
 
     async def open_runtime(self, data_dir: str, terms: Terms) -> None:
         me = ray.get_runtime_context().current_actor
@@ -105,9 +114,7 @@ class TestRayRuntime(RuntimeContract):
         actors = []
 
         async def open_it(terms: Terms) -> FarRuntime:
-            actor = (
-                ray.remote(Counter).options(num_cpus=0, max_concurrency=1000).remote(RUN, services)
-            )
+            actor = ray.remote(Counter).options(num_cpus=0, max_concurrency=1000).remote(services)
             actors.append(actor)
             await actor.open_runtime.remote(str(tmp_path / "data"), terms)
             return FarRuntime(actor)

@@ -1,0 +1,189 @@
+"""Where a run's agents are let in to what their supervisor holds: with a badge, each call once.
+
+A badge is given to one process of an agent and taken back before another process of that agent
+starts. A process that was stopped, replaced and woken up gets no answer for anything any more.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from codetether_ray.core.errors import ClusterError, FencedError, JournalError
+from codetether_ray.core.events import Record
+from codetether_ray.core.spec import AgentSpec, TurnResult
+from codetether_ray.core.usage import Budget, Spend
+from codetether_ray.ports.journal import Journal
+from codetether_ray.ports.ledger import Ledger, Reservation
+from codetether_ray.ports.tool import ChildRuntime, SharedResult, ShareStore
+
+Numbers = list[tuple[int, int]]
+"""`seq` and `agent_seq` of each record: they come back, not the records, which may be large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """One process of the agent at `path`."""
+
+    path: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What the agents of a run reach through its supervisor."""
+
+    journal: Journal
+    ledger: Ledger
+    shares: ShareStore | None = None
+    children: ChildRuntime | None = None
+
+
+@dataclass(slots=True)
+class _Guest:
+    """The calls of one badge: those under way, and answers that may be asked for again."""
+
+    floor: int = 0
+    calls: dict[int, asyncio.Task[Any]] = field(default_factory=dict)
+    writing: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def forget(self, floor: int) -> None:
+        """Drop the answers of calls below `floor`: the caller has them."""
+        for number in range(self.floor, floor):
+            self.calls.pop(number, None)
+        self.floor = max(self.floor, floor)
+
+
+class Door:
+    """Keeps true: a call of a badge (told by its number) is done once, however often it comes;
+    once a badge is dismissed nothing of it is done, and nothing of it is acknowledged."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._served: Served | None = None
+        self._guests: dict[Badge, _Guest] = {}
+        self._verbs: dict[str, Callable[..., Awaitable[Any]]] = {
+            "append": self._append,
+            "read": self._read,
+            "reserve": self._reserve,
+            "settle": self._settle,
+            "release": self._release,
+            "spent": self._spent,
+            "limits": self._limits,
+            "run_child": self._run_child,
+            "share": self._share,
+            "shared": self._shared,
+            "all_shared": self._all_shared,
+        }
+
+    def serve(self, served: Served) -> None:
+        """Have something behind the door; before the first agent starts."""
+        self._served = served
+
+    def admit(self, path: str) -> Badge:
+        """A badge for a new process of the agent at `path`."""
+        badge = Badge(path, secrets.token_hex(8))
+        self._guests[badge] = _Guest()
+        return badge
+
+    async def dismiss(self, badge: Badge) -> None:
+        """Take a badge back at once, and wait until what it had begun to write is written.
+
+        Who reads the journal after that sees all that the badge's process ever wrote.
+        """
+        guest = self._guests.pop(badge, None)
+        if guest is not None and guest.writing:
+            await asyncio.wait(guest.writing)
+
+    async def call(
+        self, badge: Badge, number: int, floor: int, verb: str, arguments: tuple[Any, ...]
+    ) -> Any:
+        """Do call `number` of a badge, or give the answer that it has had.
+
+        The caller has the answers of all its calls below `floor`.
+
+        Raises:
+            FencedError: the badge is not, or no longer, valid.
+            CodetetherError: what the call raised.
+        """
+        guest = self._guests.get(badge)
+        if guest is None or number < guest.floor:
+            raise FencedError(badge.path)
+        guest.forget(floor)
+        task = guest.calls.get(number)
+        if task is None:
+            task = guest.calls[number] = asyncio.ensure_future(self._do(verb, arguments))
+            if verb == "append":
+                guest.writing.add(task)
+                task.add_done_callback(guest.writing.discard)
+        await asyncio.wait({task})
+        if badge not in self._guests:
+            raise FencedError(badge.path)
+        return task.result()
+
+    async def _do(self, verb: str, arguments: tuple[Any, ...]) -> Any:
+        return await self._verbs[verb](*arguments)
+
+    # -- the verbs --------------------------------------------------------------------------------
+
+    async def _append(self, batches: Sequence[Sequence[Record]]) -> list[Numbers | JournalError]:
+        """Journal batches in order, all in one flush; of each its numbers, or why not."""
+        append = self._behind.journal.append
+        answers: list[Numbers | JournalError] = []
+        for kept in await asyncio.gather(*map(append, batches), return_exceptions=True):
+            if isinstance(kept, JournalError):
+                answers.append(kept)
+            elif isinstance(kept, BaseException):
+                raise kept
+            else:
+                answers.append([(record.seq, record.agent_seq) for record in kept])
+        return answers
+
+    async def _read(self, agent: str | None) -> tuple[Record, ...]:
+        return await self._behind.journal.read(agent)
+
+    async def _reserve(self, amount: Spend, owner: str) -> Reservation:
+        return await self._behind.ledger.reserve(amount, owner)
+
+    async def _settle(self, reservation: Reservation, actual: Spend) -> None:
+        await self._behind.ledger.settle(reservation, actual)
+
+    async def _release(self, owner: str) -> None:
+        await self._behind.ledger.release(owner)
+
+    async def _spent(self) -> Spend:
+        return await self._behind.ledger.spent()
+
+    async def _limits(self) -> Budget:
+        return await self._behind.ledger.limits()
+
+    async def _run_child(
+        self, parent: AgentSpec, call_id: str, description: str, prompt: str
+    ) -> TurnResult:
+        children = self._behind.children
+        if children is None:
+            raise ClusterError(f"the supervisor of {self._run_id} starts no children")
+        return await children.run_child(parent, call_id, description, prompt)
+
+    async def _share(self, result: SharedResult) -> None:
+        await self._shares.publish(result)
+
+    async def _shared(self, key: str) -> SharedResult | None:
+        return await self._shares.get(key)
+
+    async def _all_shared(self, tags: tuple[str, ...], prefix: str) -> tuple[SharedResult, ...]:
+        return await self._shares.query(tags=tags, prefix=prefix)
+
+    @property
+    def _behind(self) -> Served:
+        if self._served is None:
+            raise ClusterError(f"the supervisor of {self._run_id} serves no run yet")
+        return self._served
+
+    @property
+    def _shares(self) -> ShareStore:
+        shares = self._behind.shares
+        if shares is None:
+            raise ClusterError(f"the supervisor of {self._run_id} shares no results")
+        return shares

@@ -1,0 +1,122 @@
+"""The files by which a run's supervisor goes on when its process is replaced.
+
+In `<data>/supervisors/<run>/`: `job`, what it was told to do; `agents`, the processes it started,
+so that its successor ends what is left of them; `cancel`, there once somebody wants it to stop.
+They are for processes that die, not for machines: nothing is flushed, the journal is the truth.
+"""
+
+import contextlib
+import pickle
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codetether_ray.actors import processes
+from codetether_ray.actors.processes import Process
+from codetether_ray.core.errors import ClusterError
+
+LEASE_S = 30.0
+_JOB, _AGENTS, _CANCEL = "job", "agents", "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a supervisor is to do: the run function that `module:function` names, on plain options.
+
+    Pickled in the user's own directory, readable by nobody else. No secret is in it.
+    """
+
+    function: str
+    options: Any
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the driver that the supervisor shall see."""
+    lease_s: float = LEASE_S
+    """How long a process may give no sign of life before it is replaced."""
+    since: int = 0
+    """How many records the run had before."""
+    lasts: bool = False
+    """Whether the supervisor outlives its driver, and ends itself."""
+
+
+class Dossier:
+    """The files of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def of(cls, data_dir: Path, run_id: str) -> "Dossier":
+        """Where the files of a run are, or would be."""
+        return cls(data_dir / "supervisors" / run_id)
+
+    def open(self, job: Job) -> None:
+        """Write down a new job.
+
+        Raises:
+            ClusterError: the files cannot be written.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path(_CANCEL).unlink(missing_ok=True)
+            fresh = self._path(f"{_JOB}.new")
+            fresh.touch(mode=0o600)
+            fresh.write_bytes(pickle.dumps(job))
+            fresh.replace(self._path(_JOB))
+        except OSError as error:
+            raise ClusterError(f"{self.folder} cannot be written: {error.strerror}") from error
+
+    def job(self) -> Job:
+        """What was written down.
+
+        Raises:
+            ClusterError: nothing was, or it cannot be read.
+        """
+        try:
+            job: Job = pickle.loads(self._path(_JOB).read_bytes())
+        except (OSError, pickle.UnpicklingError, EOFError) as error:
+            raise ClusterError(f"the job in {self.folder} cannot be read: {error}") from error
+        return job
+
+    def note_agent(self, process: Process) -> None:
+        """Remember a process that was started."""
+        with contextlib.suppress(OSError), self._path(_AGENTS).open("a") as file:
+            file.write(f"{process.pid} {process.started}\n")
+
+    def end_agents(self) -> int:
+        """End what a predecessor's agents have left running; how many there were. It blocks."""
+        left = [process for process in self._agents() if process.is_alive]
+        processes.end_all(tuple(left), patience_s=0)
+        while any(process.is_alive for process in left):
+            processes.end_all(tuple(left), patience_s=0.05)
+        self._path(_AGENTS).unlink(missing_ok=True)
+        return len(left)
+
+    def cancel(self) -> bool:
+        """Ask for the run's end, now or after a restart; False if there is no such run."""
+        try:
+            self._path(_CANCEL).touch()
+        except OSError:
+            return False
+        return True
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody wants the run to end."""
+        return self._path(_CANCEL).exists()
+
+    def remove(self) -> None:
+        """The run has ended, and its result was told."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _agents(self) -> list[Process]:
+        try:
+            lines = self._path(_AGENTS).read_text().splitlines()
+        except OSError:
+            return []
+        pairs = [line.split() for line in lines]
+        return [Process(int(pair[0]), pair[1]) for pair in pairs if len(pair) == 2]
+
+    def _path(self, name: str) -> Path:
+        return self.folder / name

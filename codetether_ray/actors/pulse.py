@@ -1,0 +1,113 @@
+"""Whether an actor's process still gives signs of life: one that is stopped or hangs gives none.
+
+The question is answered by a thread of its own in the actor, so one that computes is alive.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
+
+import ray
+from ray.exceptions import RayError
+
+from codetether_ray.actors import processes
+from codetether_ray.actors.processes import Process
+
+T = TypeVar("T")
+
+_GROUP = "pulse"
+GROUPS = MappingProxyType({_GROUP: 2})
+"""For `ray.remote(concurrency_groups=…)` of every class whose actors are watched."""
+_LOOKS = 3
+"""Looks in a row that find nothing. Who was stopped itself, and wakes up, misses one at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The process of an actor, and its node."""
+
+    node: str
+    process: Process | None
+
+    def kill(self) -> None:
+        """End it, if it runs on this node; a stopped one as well."""
+        process = self.process
+        if process is None or self.node != _node() or not process.is_alive:
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def this_body(_: object = None) -> Body:
+    """This process. Called in an actor, it is given the actor's instance."""
+    return Body(_node(), processes.find(os.getpid()))
+
+
+class Pulse:
+    """Looks at one actor several times a lease."""
+
+    def __init__(self, actor: Any, lease_s: float) -> None:
+        self.body: Body | None = None
+        """None until `identify`."""
+        self.lease_s = lease_s
+        self._actor = actor
+        self._look_s = lease_s / _LOOKS
+
+    async def identify(self) -> None:
+        """Wait until the actor is up, and learn which process it is.
+
+        Raises:
+            RayError: it died, or could not be started.
+        """
+        self.body = await self._ask()
+
+    async def silence(self) -> None:
+        """Return when the actor has given no sign for a lease."""
+        missed = 0
+        while missed < _LOOKS:
+            beat = asyncio.ensure_future(self._ask())
+            _, slow = await asyncio.gather(
+                asyncio.sleep(self._look_s), asyncio.wait({beat}, timeout=self._look_s)
+            )
+            missed = missed + 1 if slow[1] or not _is_good(beat) else 0
+            beat.cancel()
+
+    def kill(self, *, restarts: bool = False) -> None:
+        """End the process, whatever state it is in. `restarts`: Ray may start it again."""
+        if self.body is not None:
+            self.body.kill()
+        with suppress(RayError, ValueError):
+            ray.kill(self._actor, no_restart=not restarts)
+
+    async def _ask(self) -> Body:
+        body: Body = await self._actor.__ray_call__.options(concurrency_group=_GROUP).remote(
+            this_body
+        )
+        return body
+
+
+async def patiently(work: "asyncio.Future[T]", patience_s: float) -> bool:
+    """Wait for `work`; False if it is not done after `patience_s`, however long we were stopped."""
+    for _ in range(_LOOKS):
+        await asyncio.wait({work}, timeout=patience_s / _LOOKS)
+        if work.done():
+            return True
+    return False
+
+
+async def plain(reference: object) -> Any:
+    """An actor's answer as a coroutine, for a task."""
+    return await cast("Awaitable[Any]", reference)
+
+
+def _is_good(beat: "asyncio.Future[Body]") -> bool:
+    return beat.done() and not beat.cancelled() and beat.exception() is None
+
+
+def _node() -> str:
+    return str(ray.get_runtime_context().get_node_id())

@@ -1,0 +1,190 @@
+"""A run's supervisor as a driver sees it: started or found, followed through its restarts."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
+
+from codetether_ray.actors.calls import reason, translated
+from codetether_ray.actors.cluster import NAMESPACE
+from codetether_ray.actors.dossier import Dossier, Job
+from codetether_ray.actors.nodes import on_this_node
+from codetether_ray.actors.pulse import GROUPS, Body, patiently, plain
+from codetether_ray.actors.services import Services
+from codetether_ray.actors.supervisor import News, Question, Supervisor
+from codetether_ray.core.errors import RunBusyError, RunLostError
+from codetether_ray.sandbox.environment import tool_environment
+
+_CALLS_AT_ONCE = 20_000
+"""A parent that waits for a child holds one; so this bounds agents that wait, far away."""
+_MAX_RESTARTS = 10
+_WAIT_S = 10.0
+"""How long the supervisor keeps a question for news."""
+_PAUSE_S = 0.2
+_RESTART_PATIENCE_S = 90.0
+"""For a process that Ray starts again, on a busy machine."""
+
+
+def _ignore(*_: Any) -> None:
+    """Nobody wants to know."""
+
+
+class RaySupervisor:
+    """One run's supervisor."""
+
+    def __init__(self, run_id: str, actor: Any, dossier: Dossier, lease_s: float) -> None:
+        self.run_id = run_id
+        self.actor = actor
+        self._dossier = dossier
+        self._lease_s = lease_s
+        self._body: Body | None = None
+        self._wait_s = min(_WAIT_S, lease_s)
+
+    @classmethod
+    def start(cls, run_id: str, services: Services, job: Job, dossier: Dossier) -> "RaySupervisor":
+        """Make the actor, on this node, where the run's files are; it begins at once.
+
+        It sees those variables of this process that a tool may see. It ends with this process,
+        unless the job says that it lasts.
+
+        Raises:
+            RunBusyError: there is one already.
+            ClusterError: its files cannot be written.
+        """
+        if find(run_id) is not None:
+            raise RunBusyError(run_id, "its supervisor")
+        dossier.open(replace(job, environ={**tool_environment(os.environ), **job.environ}))
+        try:
+            actor = (
+                ray.remote(concurrency_groups=dict(GROUPS))(Supervisor)
+                .options(
+                    name=_name(run_id),
+                    namespace=NAMESPACE,
+                    lifetime="detached" if job.lasts else "non_detached",
+                    num_cpus=0,
+                    max_restarts=_MAX_RESTARTS,
+                    max_task_retries=0,
+                    max_concurrency=_CALLS_AT_ONCE,
+                    scheduling_strategy=on_this_node(),
+                )
+                .remote(run_id, services, str(dossier.folder))
+            )
+        except ValueError as error:  # another driver was faster
+            raise RunBusyError(run_id, "its supervisor") from error
+        return cls(run_id, actor, dossier, job.lease_s)
+
+    @classmethod
+    def join(cls, run_id: str, dossier: Dossier, lease_s: float) -> "RaySupervisor | None":
+        """The supervisor of a run that is under way on this cluster; None if there is none."""
+        actor = find(run_id)
+        return None if actor is None else cls(run_id, actor, dossier, lease_s)
+
+    async def result(
+        self,
+        ask: Callable[[Any], Awaitable[Any]],
+        on_restart: Callable[[str], None] = _ignore,
+    ) -> Any:
+        """The run's plain result, through restarts of its supervisor; `ask` answers questions.
+
+        `on_restart` is told, in a sentence, when the supervisor was replaced.
+
+        Raises:
+            CodetetherError: what the run raised.
+            RunLostError: the supervisor is gone for good.
+            ClusterError: the run was cancelled and gave no result.
+        """
+        known, answering = "", set[asyncio.Task[None]]()
+        try:
+            while (news := await self._news(known, on_restart)).ended is None:
+                if news.question is not None and news.question.id != known:
+                    known = news.question.id
+                    answering.add(asyncio.create_task(self._answer(news.question, ask)))
+        finally:
+            for task in answering:
+                task.cancel()
+            await asyncio.gather(*answering, return_exceptions=True)
+        if news.ended.error is not None:
+            raise news.ended.error
+        return news.ended.value
+
+    def cancel(self) -> None:
+        """Cancel the run, now or after a restart of its supervisor; `result` tells how it ended."""
+        self._dossier.cancel()
+        self.actor.cancel.remote()
+
+    def end(self) -> None:
+        """End the actor and, with it, every agent of the run."""
+        ray.kill(self.actor)
+        self._dossier.remove()
+
+    async def _news(self, known: str, on_restart: Callable[[str], None]) -> News:
+        loop = asyncio.get_running_loop()
+        seen = loop.time()
+        while loop.time() < seen + _RESTART_PATIENCE_S:
+            asked = asyncio.ensure_future(plain(self.actor.news.remote(known, self._wait_s)))
+            if not await patiently(asked, self._patience_s):
+                asked.cancel()
+                self._end_silent(on_restart)
+                seen = loop.time()
+                continue
+            try:
+                news: News = asked.result()
+            except ActorUnavailableError:
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            except RayTaskError as error:
+                raise translated(error, f"the supervisor of {self}") from error
+            except RayError as error:
+                raise RunLostError(self.run_id, reason(error)) from error
+            self._see(news, on_restart)
+            return news
+        raise RunLostError(self.run_id, "Ray does not start it again")
+
+    @property
+    def _patience_s(self) -> float:
+        if self._body is None:  # its process has yet to start
+            return self._wait_s + _RESTART_PATIENCE_S
+        return self._wait_s + self._lease_s
+
+    def _end_silent(self, on_restart: Callable[[str], None]) -> None:
+        on_restart(f"the supervisor of {self} gives no sign of life, so it is replaced")
+        body, self._body = self._body, None
+        if body is not None:
+            body.kill()
+        ray.kill(self.actor, no_restart=False)
+
+    def _see(self, news: News, on_restart: Callable[[str], None]) -> None:
+        if self._body is not None and self._body != news.body:
+            on_restart(f"the process of {self} died; another one goes on from the journal")
+        self._body = news.body
+
+    async def _answer(self, question: Question, ask: Callable[[Any], Awaitable[Any]]) -> None:
+        value = await ask(question.value)
+        while True:
+            try:
+                await plain(self.actor.answer.remote(question.id, value))
+            except ActorUnavailableError:
+                await asyncio.sleep(_PAUSE_S)
+            except RayActorError:
+                return
+            else:
+                return
+
+    def __str__(self) -> str:
+        return self.run_id
+
+
+def find(run_id: str) -> Any:
+    """The actor of a run's supervisor; None if there is none."""
+    try:
+        return ray.get_actor(_name(run_id), namespace=NAMESPACE)
+    except ValueError:
+        return None
+
+
+def _name(run_id: str) -> str:
+    return f"{run_id} supervisor"

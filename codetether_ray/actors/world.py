@@ -1,0 +1,65 @@
+"""What a run finds in its supervisor: the cluster's services, its own door, a host for agents."""
+
+import asyncio
+import os
+from typing import Any
+
+from codetether_ray.actors.agent import Links
+from codetether_ray.actors.bus import RayBus
+from codetether_ray.actors.directory import RayDirectory
+from codetether_ray.actors.door import Door, Served
+from codetether_ray.actors.dossier import LEASE_S, Dossier
+from codetether_ray.actors.host import RayHost
+from codetether_ray.actors.limiter import RayLimiter
+from codetether_ray.actors.services import Services
+from codetether_ray.sandbox.environment import tool_environment
+
+
+class World:
+    """Given to the run function."""
+
+    def __init__(
+        self,
+        run_id: str,
+        services: Services,
+        supervisor: Any,
+        *,
+        dossier: Dossier | None = None,
+        lease_s: float = LEASE_S,
+        since: int = 0,
+        is_restarted: bool = False,
+    ) -> None:
+        self.run_id = run_id
+        self.is_restarted = is_restarted
+        """Whether an earlier process of this supervisor died: go on from the journal."""
+        self.since = since
+        """How many records the run had before this supervisor."""
+        self.bus: RayBus = services.bus()
+        self.directory: RayDirectory = services.directory()
+        self.limiter: RayLimiter = services.limiter()
+        self.door = Door(run_id)
+        self.questions: asyncio.Queue[tuple[Any, asyncio.Future[Any]]] = asyncio.Queue()
+        self._services = services
+        self._supervisor = supervisor
+        self._dossier = dossier
+        self._lease_s = lease_s
+
+    def host(self, wiring: str, *, stays: bool = False) -> RayHost:
+        """A host whose agents are wired by the function that `wiring` (`module:function`) names.
+
+        `stays`: they live on this node, where the run's files are.
+        """
+        environ = tuple(tool_environment(os.environ).items()) if stays else ()
+        links = Links(self._supervisor, self._services, environ)
+        note = self._dossier.note_agent if self._dossier is not None else None
+        return RayHost(wiring, links, self.door, lease_s=self._lease_s, note=note, stays=stays)
+
+    def serve(self, served: Served) -> None:
+        """Let agents reach the run's state; before the first agent starts."""
+        self.door.serve(served)
+
+    async def ask_driver(self, question: Any) -> Any:
+        """Put a question (a plain value) to who follows the run; its answer."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        await self.questions.put((question, answer))
+        return await answer

@@ -1,0 +1,92 @@
+"""A supervised run of a test: started, watched, its processes found."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util import list_named_actors
+
+from codetether_ray.actors.cluster import NAMESPACE
+from codetether_ray.actors.dossier import Dossier, Job
+from codetether_ray.actors.pulse import Body, this_body
+from codetether_ray.actors.services import Services
+from codetether_ray.actors.supervised import RaySupervisor
+from codetether_ray.core.ids import new_run_id
+
+
+async def _no(_: object) -> bool:
+    return False
+
+
+@dataclass(kw_only=True)
+class Supervised:
+    """One run. `lost` holds what was told of its supervisor's restarts."""
+
+    run_id: str
+    services: Services
+    dossier: Dossier
+    supervisor: RaySupervisor | None = None
+    lost: list[str] = field(default_factory=list)
+
+    def start(self, function: str, options: object, **terms: Any) -> None:
+        job = Job(function=function, options=options, **terms)
+        self.supervisor = RaySupervisor.start(self.run_id, self.services, job, self.dossier)
+
+    async def result(self, ask: Callable[[Any], Awaitable[Any]] = _no) -> Any:
+        assert self.supervisor is not None
+        return await self.supervisor.result(ask, self.lost.append)
+
+    async def run(self, function: str, options: object, **terms: Any) -> Any:
+        self.start(function, options, **terms)
+        return await self.result()
+
+    async def body(self, of: str) -> Body:
+        """The process of the supervisor, or of the agent at a path, as soon as there is one."""
+        while True:
+            for found in list_named_actors(all_namespaces=True):
+                if found["name"].startswith(f"{self.run_id} {of}"):
+                    try:
+                        actor = ray.get_actor(found["name"], namespace=NAMESPACE)
+                        return await actor.__ray_call__.remote(this_body)
+                    except (RayError, ValueError):
+                        continue
+            await asyncio.sleep(0.05)
+
+    async def signal(self, of: str, number: signal.Signals) -> int:
+        """Signal the process of the supervisor or of an agent; its pid."""
+        pid = (await self.body(of)).process.pid
+        os.kill(pid, number)
+        return pid
+
+
+@contextmanager
+def supervised(services: Services, folder: Path) -> Iterator[Supervised]:
+    run_id = new_run_id("swarm")
+    scene = Supervised(run_id=run_id, services=services, dossier=Dossier.of(folder, run_id))
+    try:
+        yield scene
+    finally:
+        if scene.supervisor is not None:
+            scene.supervisor.end()
+
+
+async def gone(pid: int) -> None:
+    """Return when a process has ended; Ray tells it to, and does not wait."""
+    async with asyncio.timeout(15):
+        while is_running(pid):
+            await asyncio.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
