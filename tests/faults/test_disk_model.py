@@ -146,9 +146,10 @@ class JournalOnABadDisk(RuleBasedStateMachine):
         self._check()
 
     @precondition(lambda self: self.zombies)
-    @rule(length=st.integers(0, 400))
-    def a_zombie_appends(self, length: int) -> None:
-        assert self._append(self.zombies[-1], [length]) is None, "a zombie promised something"
+    @rule(which=st.integers(0, 9), length=st.integers(0, 400))
+    def a_zombie_appends(self, which: int, length: int) -> None:
+        zombie = self.zombies[which % len(self.zombies)]
+        assert self._append(zombie, [length]) is None, "a zombie promised something"
 
     @rule(data=st.data())
     def lose_power(self, data: st.DataObject) -> None:
