@@ -102,6 +102,11 @@ class Dossier:
         return True
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a job that has not come to its end."""
+        return self._path(_JOB).exists()
+
+    @property
     def is_cancelled(self) -> bool:
         """Whether somebody wants the run to end."""
         return self._path(_CANCEL).exists()

@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from codetether_ray.actors.dossier import Dossier
 from codetether_ray.core.errors import CodetetherError, ConfigError, UnknownRunError
 from codetether_ray.core.ids import is_run_id
+from codetether_ray.journal.lock import live_holder
+from codetether_ray.journal.segments import run_directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,21 @@ class Driver:
     def is_alive(self) -> bool:
         """Whether that very process still runs, on this machine."""
         return self.host == socket.gethostname() and _mark(self.pid) == self.mark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unattended:
+    """A run that goes on by itself on a head: its driver is gone, its supervisor is not."""
+
+    data_dir: Path
+    run_id: str
+    pid: int
+    """The supervisor's."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a process still writes the run."""
+        return live_holder(run_directory(self.data_dir, self.run_id)) is not None
 
 
 @contextlib.contextmanager
@@ -85,12 +103,23 @@ def find(data_dir: Path, run_id: str) -> Driver | None:
     return found if found.is_alive or found.host != socket.gethostname() else None
 
 
-def stop(driver: Driver) -> None:
-    """Ask the driver to end its run cleanly, as Ctrl-C would.
+def find_unattended(data_dir: Path, run_id: str) -> Unattended | None:
+    """A run that is under way without a driver; None if it is not under way."""
+    holder = live_holder(run_directory(data_dir, run_id))
+    if holder is None or not Dossier.of(data_dir, run_id).is_open:
+        return None
+    return Unattended(data_dir=data_dir, run_id=run_id, pid=holder.pid)
+
+
+def stop(driver: Driver | Unattended) -> None:
+    """Ask for the clean end of a run, as Ctrl-C would.
 
     Raises:
         CodetetherError: it is on another machine, or is not ours.
     """
+    if isinstance(driver, Unattended):
+        Dossier.of(driver.data_dir, driver.run_id).cancel()
+        return
     if driver.host != socket.gethostname():
         raise CodetetherError(f"the run is driven by process {driver.pid} on {driver.host}")
     try:

@@ -127,6 +127,7 @@ async def _on_ray(
         ask=ask,
         notice=notice,
         go_on=resume_command("session", request.session_id),
+        joins=request.goes_on,
     )
     return answer
 

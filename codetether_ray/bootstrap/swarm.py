@@ -171,6 +171,7 @@ async def _on_ray(
         dashboard=dashboard,
         memory_bytes=request.total_memory_bytes,
         go_on=resume_command("swarm", request.swarm_id),
+        joins=request.resumed,
     )
     return answer
 

@@ -37,7 +37,7 @@ def command(run_id: str, wait_s: float) -> int:
     from codetether_ray.journal.segments import run_directory
 
     folder = data_dir(os.environ)
-    found = driver.find(folder, run_id)
+    found = driver.find(folder, run_id) or driver.find_unattended(folder, run_id)
     if found is None:
         if not run_directory(folder, run_id).exists():
             raise UnknownRunError(run_id)
