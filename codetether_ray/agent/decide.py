@@ -1,7 +1,7 @@
 """What an agent does next: a function of its conversation and its limits."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from codetether_ray.agent import compaction
@@ -100,8 +100,11 @@ def _stop(conversation: Conversation, stop: Finish) -> Decision:
     why = _WHY.get(stop.outcome, f"the turn ended ({stop.outcome})")
     if stop.outcome == "cancelled" and stop.error != "cancelled":
         why = stop.error  # nobody cancelled it: its process died
-    return Settle(results=tuple(_unfinished(p, why, conversation) for p in conversation.pending))
+    return Settle(results=tuple(unfinished(p, why, conversation) for p in conversation.pending))
 
+
+DIED = "the agent's process died while it ran"
+"""Why a call has no result that was at work when its agent was lost."""
 
 _CUT = (
     "your answer was cut off at the output limit before this call was complete; make it again, "
@@ -117,18 +120,15 @@ _WHY: Mapping[Outcome, str] = {
 def _tools(conversation: Conversation, turn: Turn, limits: Limits) -> Decision:
     lost = [p for p in conversation.pending if p.effect == Effect.SHELL]
     if lost:
-        why = "the agent's process died while it ran"
-        return Settle(results=tuple(_unfinished(p, why, conversation) for p in lost))
+        return Settle(results=tuple(unfinished(p, DIED, conversation) for p in lost))
     cut = [p for p in conversation.pending if p.is_cut]
     if cut:
-        return Settle(results=tuple(_unfinished(p, _CUT, conversation) for p in cut))
+        return Settle(results=tuple(unfinished(p, _CUT, conversation) for p in cut))
     left = limits.max_tool_calls - turn.tool_calls
     allowed = list(_allowed(conversation.pending, left))
     if not allowed:
         why = f"the limit of {limits.max_tool_calls} tool calls is reached"
-        return Settle(
-            results=tuple(_unfinished(p, why, conversation) for p in conversation.pending)
-        )
+        return Settle(results=tuple(unfinished(p, why, conversation) for p in conversation.pending))
     return RunTools(groups=tuple(_groups(allowed, limits.effects)))
 
 
@@ -152,18 +152,27 @@ def _groups(
             yield from ((call,) for call in calls)
 
 
-def _unfinished(pending: PendingCall, why: str, conversation: Conversation) -> ToolFinished:
-    """The result of a call that has none: whether it had an effect is said, not guessed."""
+def unfinished(pending: PendingCall, why: str, conversation: Conversation) -> ToolFinished:
+    """The result of a call that has none: whether it had an effect is said, not guessed.
+
+    What was found in the tree may be added to the words of one that had started.
+    """
+    step = conversation.step - 1
+    if not pending.is_started:
+        return not_run(pending, why, step)
+    text = f"interrupted: {why}; it may have had part of its effect, so check before repeating"
+    return replace(_result(pending, text, step), interrupted=True)
+
+
+def not_run(pending: PendingCall, why: str, step: int) -> ToolFinished:
+    """The result of a call that certainly had no effect."""
+    return _result(pending, f"not run: {why}", step)
+
+
+def _result(pending: PendingCall, text: str, step: int) -> ToolFinished:
     call = pending.call
-    if pending.is_started:
-        text = f"interrupted: {why}; it may have had part of its effect, so check before repeating"
-    else:
-        text = f"not run: {why}"
-    return ToolFinished(
-        step=conversation.step - 1,
-        result=ToolResult(call_id=call.id, name=call.name, content=text, is_error=True),
-        interrupted=pending.is_started,
-    )
+    result = ToolResult(call_id=call.id, name=call.name, content=text, is_error=True)
+    return ToolFinished(step=step, result=result)
 
 
 def _answered(turn: Turn, limits: Limits) -> Decision:

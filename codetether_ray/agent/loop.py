@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+from codetether_ray.agent.auditing import Auditor
 from codetether_ray.agent.deadline import Deadline, PausingChildren
 from codetether_ray.agent.decide import Finish, Settle
 from codetether_ray.agent.digests import prefix_digest
@@ -15,6 +16,7 @@ from codetether_ray.agent.steps import Steps
 from codetether_ray.agent.terms import decision_terms
 from codetether_ray.agent.text import clean
 from codetether_ray.agent.tooling import ToolRunner
+from codetether_ray.agent.trees import TreeKeeper
 from codetether_ray.core.errors import (
     BudgetSpentError,
     CodetetherError,
@@ -46,7 +48,9 @@ class AgentLoop:
         self._parts = parts
         self._history = History(parts.links.publisher)
         self._notebook = Notebook()
-        self._runner = ToolRunner(spec, parts, self._notebook)
+        self._auditor = Auditor(spec, parts.audit)
+        self._trees = TreeKeeper(spec, parts, self._history)
+        self._runner = ToolRunner(spec, parts, self._notebook, self._trees, self._auditor)
         self._steps: Steps | None = None
         self._work: asyncio.Task[Finish] | None = None
         self._is_fresh = True
@@ -78,7 +82,9 @@ class AgentLoop:
         elif known.spec != self._spec or known.terms != terms:
             history.note(AgentContinued(spec=self._spec, terms=terms))
         self._notebook.todos = history.conversation.todos
-        self._steps = Steps(self._spec, self._parts, history, self._runner)
+        self._steps = Steps(
+            self._spec, self._parts, history, self._runner, self._trees, self._auditor
+        )
 
     async def turn(self, message: Message, *, is_cancelled: bool = False) -> TurnResult:
         """Take a turn, or go on with the unfinished one if it has the same message.
@@ -97,7 +103,9 @@ class AgentLoop:
         finished = self._open(message)
         self._is_fresh = False
         if finished is not None:
+            await self._trees.go_on(self._runner.rehearse)
             return finished
+        self._trees.begin_turn()
         started = self._parts.clock.monotonic()
         finish, was_cancelled = _CANCELLED, False
         if not is_cancelled:
@@ -208,6 +216,7 @@ class AgentLoop:
 
     async def _end(self, finish: Finish, elapsed_s: float) -> TurnResult:
         """Record the end of the turn, through any cancellation."""
+        await self._trees.look()
         result = self._note_end(finish, elapsed_s)
         await self._history.keep()
         return result
@@ -218,7 +227,7 @@ class AgentLoop:
         self._steps.stop = finish
         decision = self._steps.decide()
         if isinstance(decision, Settle):
-            self._history.note(*decision.results)
+            self._history.note(*self._trees.told(decision.results))
         turn = self._history.conversation.turn
         assert turn is not None
         result = TurnResult(

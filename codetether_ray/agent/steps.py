@@ -7,6 +7,7 @@ from typing import Literal
 
 from codetether_ray.agent import compaction, tokens
 from codetether_ray.agent.asking import Asker, Grant, model_limits, model_name
+from codetether_ray.agent.auditing import Auditor
 from codetether_ray.agent.compaction import Clear, Summarise
 from codetether_ray.agent.conversation import PendingCall
 from codetether_ray.agent.decide import (
@@ -18,19 +19,28 @@ from codetether_ray.agent.decide import (
     RunTools,
     Settle,
     decide,
+    not_run,
 )
 from codetether_ray.agent.digests import MessageChain
 from codetether_ray.agent.history import History
 from codetether_ray.agent.ids import with_unique_ids
 from codetether_ray.agent.parts import AgentParts
 from codetether_ray.agent.tooling import ToolRunner
-from codetether_ray.core.errors import CodetetherError, ContextOverflowError, JournalError
+from codetether_ray.agent.trees import WRITING, TreeKeeper
+from codetether_ray.core import failpoints
+from codetether_ray.core.errors import (
+    AuditError,
+    CodetetherError,
+    ContextOverflowError,
+    JournalError,
+)
 from codetether_ray.core.events import (
     Compacted,
     ModelFailed,
     ModelRequested,
     ModelResponded,
     Nudged,
+    ToolFinished,
     ToolStarted,
 )
 from codetether_ray.core.messages import Message, user
@@ -46,13 +56,21 @@ class Steps:
     """Decides and does, until there is nothing to do; `stop` ends it at the next decision."""
 
     def __init__(
-        self, spec: AgentSpec, parts: AgentParts, history: History, runner: ToolRunner
+        self,
+        spec: AgentSpec,
+        parts: AgentParts,
+        history: History,
+        runner: ToolRunner,
+        trees: TreeKeeper,
+        auditor: Auditor,
     ) -> None:
         self.stop: Finish | None = None
         self._spec = spec
         self._parts = parts
         self._history = history
         self._runner = runner
+        self._trees = trees
+        self._auditor = auditor
         self._model = model_limits(spec, parts)
         self._asker = Asker(parts, self._model, spec)
         self._chain = MessageChain(history.conversation.prefix_digest)
@@ -72,9 +90,12 @@ class Steps:
         """Go on with the open turn until its end.
 
         Raises:
-            CodetetherError: a model call failed, the budget is spent, the journal is broken.
+            CodetetherError: a model call failed, the budget is spent, the journal or the audit log
+                is broken, the tree of a rebuilt agent cannot be had again.
         """
+        await self._trees.go_on(self._runner.rehearse)
         while True:
+            self._trees.tell()
             decision = self.decide()
             if isinstance(decision, Finish):
                 return decision
@@ -93,7 +114,7 @@ class Steps:
         elif isinstance(decision, RunTools):
             await self._run_tools(decision.groups)
         elif isinstance(decision, Settle):
-            self._history.note(*decision.results)
+            await self._settle(decision.results)
         elif isinstance(decision, Nudge):
             step = self._history.conversation.step
             self._history.note(Nudged(step=step, reason=decision.reason, text=decision.text))
@@ -156,9 +177,18 @@ class Steps:
                 purpose=purpose,
             )
         )
-        await history.keep()  # the results that this request carries are on disk before it is sent
+        # the results that this request carries are on disk before it is sent
+        action = self._auditor.model(request, digest, purpose)
+        (id,) = await self._auditor.beside(history.keep(), action)
+        failpoints.hit("model.requested")
         started = clock.monotonic()
-        response = await self._asker.ask(request, grant)
+        try:
+            response = await self._asker.ask(request, grant)
+        except BaseException as error:
+            self._auditor.failed(id, error)
+            raise
+        self._auditor.answered(id, response)
+        failpoints.hit("model.responded")
         message = with_unique_ids(response.message, self._call_ids, request.step)
         if message is not response.message:
             response = replace(response, message=message)
@@ -193,17 +223,60 @@ class Steps:
     async def _run_tools(self, groups: tuple[tuple[PendingCall, ...], ...]) -> None:
         step = self._history.conversation.step - 1
         for group in groups:
-            self._history.note(
-                *(
-                    ToolStarted(step=step, call=p.call, effect=self._effect(p.call.name))
-                    for p in group
-                    if not p.is_started
-                )
-            )
-            await self._history.keep()  # the answer and the start are on disk before the effect
+            await self._begin(group, step)
+            ids = await self._allowed(group, step)
             if self.stop is not None:
+                for id in ids:
+                    self._auditor.end(id, "failure", {"error": "CancelledError"})
                 return
-            await self._runner.run_group(group, step, self._history.note)
+            failpoints.hit("tool.begun")
+            writes = any(self._effect(p.call.name) in WRITING for p in group)
+            await self._runner.run_group(group, step, ids, self._history.note, writes=writes)
+
+    async def _begin(self, group: tuple[PendingCall, ...], step: int) -> None:
+        """Note that calls start, with the tree before them."""
+        effects = {self._effect(p.call.name) for p in group}
+        tree = await self._trees.before(step) if effects & WRITING else ""
+        self._history.note(
+            *(
+                ToolStarted(
+                    step=step,
+                    call=p.call,
+                    effect=self._effect(p.call.name),
+                    policy=self._auditor.policy,
+                    snapshot=tree,
+                )
+                for p in group
+                if not p.is_started
+            )
+        )
+
+    async def _allowed(self, group: tuple[PendingCall, ...], step: int) -> tuple[str, ...]:
+        """Wait until the answer, the start and the intents are on disk: before the effect.
+
+        Raises:
+            AuditError: the intents are not; the calls are settled as not run.
+        """
+        known = self._limits.effects
+        actions = (self._auditor.tool(p.call, known.get(p.call.name), step) for p in group)
+        try:
+            return await self._auditor.beside(self._history.keep(), *actions)
+        except AuditError as error:
+            self._history.note(*(not_run(p, str(error), step) for p in group))
+            raise
+
+    async def _settle(self, results: tuple[ToolFinished, ...]) -> None:
+        """Note results of calls that are not run; a refusal by a limit is audited."""
+        refused = {
+            p.call.id: p.call
+            for p in self._history.conversation.pending
+            if not p.is_started and not p.is_cut
+        }
+        for each in results:
+            call = refused.get(each.result.call_id)
+            if call is not None and self.stop is None:
+                await self._auditor.refuse(call, "limit")
+        self._history.note(*self._trees.told(results))
 
     def _effect(self, name: str) -> str:
         return str(self._limits.effects.get(name, Effect.READ))

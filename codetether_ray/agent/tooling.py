@@ -2,99 +2,152 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from codetether_ray.agent.auditing import Auditor
 from codetether_ray.agent.conversation import PendingCall
 from codetether_ray.agent.outlasting import outlast
 from codetether_ray.agent.parts import AgentParts
 from codetether_ray.agent.text import MAX_RESULT_CHARS, clean, shortened
-from codetether_ray.core.errors import CodetetherError, JournalError
+from codetether_ray.agent.trees import TreeKeeper
+from codetether_ray.core import failpoints
+from codetether_ray.core.errors import (
+    AuditError,
+    CodetetherError,
+    JournalError,
+    PathEscapesError,
+    TreeLimitError,
+)
 from codetether_ray.core.events import Event, ToolFinished, ToolOutput, Warned
 from codetether_ray.core.masking import StreamMasker
 from codetether_ray.core.messages import ToolCall, ToolResult
 from codetether_ray.core.spec import AgentSpec
+from codetether_ray.ports.audit import AuditOutcome
 from codetether_ray.ports.tool import ChildRuntime, Notebook, ToolContext
 
 
 class ToolRunner:
     """Runs calls of one agent. A result is masked before anyone sees it: model, journal or bus."""
 
-    def __init__(self, spec: AgentSpec, parts: AgentParts, notebook: Notebook) -> None:
+    def __init__(
+        self,
+        spec: AgentSpec,
+        parts: AgentParts,
+        notebook: Notebook,
+        trees: TreeKeeper,
+        auditor: Auditor,
+    ) -> None:
         self._spec = spec
         self._parts = parts
         self._notebook = notebook
+        self._trees = trees
+        self._auditor = auditor
         self._root = Path(spec.root)
         self.children: ChildRuntime | None = parts.links.children
 
-    async def run(self, pending: PendingCall, step: int) -> ToolFinished:
+    async def run(self, pending: PendingCall, step: int, audit_id: str = "") -> ToolFinished:
         """Run a call to its one result; whatever a tool raises becomes an error result.
 
         Raises:
-            JournalError: the run can keep nothing any more.
+            JournalError, AuditError: the run can keep nothing any more.
         """
-        call = pending.call
         started = self._parts.clock.monotonic()
-        output = _MaskedOutput(self._parts.links.publisher.emit, self._parts.mask)
         try:
-            text, is_error = await self._answer(call, output)
-        finally:
-            output.close()
+            finished, outcome = await self._run(pending.call, step, self._root)
+        except BaseException as error:
+            self._auditor.failed(audit_id, error)
+            raise
+        self._auditor.returned(audit_id, outcome, finished.result)
         elapsed_s = self._parts.clock.monotonic() - started
-        return ToolFinished(
-            step=step,
-            result=ToolResult(
-                call_id=call.id, name=call.name, content=self._shown(text), is_error=is_error
-            ),
-            elapsed_ms=int(elapsed_s * 1000),
-        )
+        return replace(finished, elapsed_ms=int(elapsed_s * 1000))
+
+    async def rehearse(self, pending: PendingCall, root: Path) -> ToolFinished:
+        """What a call would come to in another root."""
+        step = self._trees.step
+        finished, _ = await self._run(pending.call, step, root)
+        return finished
 
     async def run_group(
-        self, group: tuple[PendingCall, ...], step: int, note: Callable[[ToolFinished], None]
+        self,
+        group: tuple[PendingCall, ...],
+        step: int,
+        audit_ids: tuple[str, ...],
+        note: Callable[[ToolFinished], None],
+        *,
+        writes: bool,
     ) -> None:
-        """Run calls at once and note their results in call order.
+        """Run calls at once and note their results in call order (`writes`: and the tree).
 
         If it is cancelled, what had finished is noted, and the cancellation goes on.
         """
-        if len(group) == 1:
-            note(await self.run(group[0], step))
-            return
-        tasks = [asyncio.create_task(self.run(pending, step)) for pending in group]
+        tasks = [
+            asyncio.create_task(self.run(pending, step, id))
+            for pending, id in zip(group, audit_ids, strict=True)
+        ]
+        was_cancelled = False
         try:
             await asyncio.wait(tasks)
         except asyncio.CancelledError:
+            was_cancelled = True
             for task in tasks:
                 task.cancel()
             await outlast(*tasks)
-            raise
-        finally:
-            for task in tasks:
-                if not task.cancelled():
-                    note(task.result())
+        failpoints.hit("tool.done")
+        finished = [task.result() for task in tasks if not task.cancelled()]
+        if finished and writes:
+            kept = asyncio.ensure_future(self._trees.after(finished[-1]))
+            was_cancelled |= await outlast(kept)
+            finished[-1] = kept.result()
+        for each in finished:
+            note(each)
+        if was_cancelled:
+            raise asyncio.CancelledError
 
-    async def _answer(self, call: ToolCall, output: "_MaskedOutput") -> tuple[str, bool]:
+    async def _run(
+        self, call: ToolCall, step: int, root: Path
+    ) -> tuple[ToolFinished, AuditOutcome]:
+        output = _MaskedOutput(self._parts.links.publisher.emit, self._parts.mask)
         try:
-            return await self._parts.toolbox.call(
-                call.name, call.arguments, self._context(call.id, output)
-            ), False
-        except JournalError:
+            text, outcome = await self._answer(call, self._context(call, step, root, output))
+        finally:
+            output.close()
+        result = ToolResult(
+            call_id=call.id,
+            name=call.name,
+            content=self._shown(text),
+            is_error=outcome != "success",
+        )
+        return ToolFinished(step=step, result=result), outcome
+
+    async def _answer(self, call: ToolCall, context: ToolContext) -> tuple[str, AuditOutcome]:
+        try:
+            return await self._parts.toolbox.call(call.name, call.arguments, context), "success"
+        except (JournalError, AuditError):
             raise
+        except (PathEscapesError, TreeLimitError) as error:
+            return str(error), "denied"
         except CodetetherError as error:
-            return str(error), True
+            is_known = self._parts.toolbox.effect(call.name) is not None
+            return str(error), "failure" if is_known else "denied"
         except Exception as error:  # noqa: BLE001 - a fault in a tool must not end the agent
             what = f"{call.name} failed inside: {type(error).__name__}: {error}"
             self._parts.links.publisher.emit(Warned(text=self._parts.mask(what)))
-            return f"{what}; this is a fault of the tool, not of your call", True
+            return f"{what}; this is a fault of the tool, not of your call", "failure"
 
-    def _context(self, call_id: str, output: "_MaskedOutput") -> ToolContext:
+    def _context(
+        self, call: ToolCall, step: int, root: Path, output: "_MaskedOutput"
+    ) -> ToolContext:
         async def run_tool(name: str, arguments: str) -> str:
-            return await self._parts.toolbox.call(name, arguments, context)
+            inner = ToolCall(id=call.id, name=name, arguments=arguments)
+            return await self._within(inner, step, context)
 
         context = ToolContext(
             spec=self._spec,
-            root=self._root,
+            root=root,
             sandbox=self._parts.sandbox,
             emit=output.emit,
-            call_id=call_id,
+            call_id=call.id,
             notebook=self._notebook,
             children=self.children,
             shares=self._parts.links.shares,
@@ -102,6 +155,22 @@ class ToolRunner:
             search_program=self._parts.search_program,
         )
         return context
+
+    async def _within(self, call: ToolCall, step: int, context: ToolContext) -> str:
+        """A call that another tool makes; audited like any other."""
+        toolbox, auditor = self._parts.toolbox, self._auditor
+        action = auditor.tool(call, toolbox.effect(call.name), step, within=call.id)
+        (id,) = await auditor.begin(action)
+        try:
+            text = await toolbox.call(call.name, call.arguments, context)
+        except PathEscapesError:
+            auditor.end(id, "denied")
+            raise
+        except BaseException as error:
+            auditor.failed(id, error)
+            raise
+        auditor.end(id, "success", {"output": {"characters": len(text)}})
+        return text
 
     def _shown(self, text: str) -> str:
         masked = self._parts.mask(clean(text))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from codetether_ray.agent.instructions import find_instructions
 from codetether_ray.agent.parts import AgentLinks, AgentParts
+from codetether_ray.agent.trees import WRITING
 from codetether_ray.bootstrap.audit import open_audit
 from codetether_ray.config.paths import data_dir as default_data_dir
 from codetether_ray.config.stores import open_secret_store
@@ -14,10 +15,15 @@ from codetether_ray.core.masking import Masker
 from codetether_ray.core.spec import AgentSpec
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.ports.secrets import ProviderSecret
+from codetether_ray.ports.snapshots import Snapshots
 from codetether_ray.providers.http import HttpClient
 from codetether_ray.providers.registry import open_provider, parse_model
+from codetether_ray.sandbox.leftovers import marks
 from codetether_ray.sandbox.local import LocalSandbox
+from codetether_ray.tools.catalog import load
 from codetether_ray.tools.toolbox import toolbox
+from codetether_ray.workspace.hub import hub_path
+from codetether_ray.workspace.snapshots import GitSnapshots
 
 WIRING = f"{__name__}:build_parts"
 """The name by which an agent's host finds `build_parts` in another process."""
@@ -53,12 +59,13 @@ async def build_parts(spec: AgentSpec, links: AgentLinks) -> AgentParts:
         links=links,
         provider=provider,
         toolbox=toolbox(spec.tools),
-        sandbox=LocalSandbox(),
+        sandbox=LocalSandbox(marks=marks(spec.correlation.run_id, spec.path)),
         clock=clock,
         mask=Masker(known),
         instructions=find_instructions(Path(spec.root)),
         search_program=_search_program(),
         audit=audit,
+        snapshots=_snapshots(spec, data_dir),
     )
 
 
@@ -79,6 +86,22 @@ async def _secret(data_dir: Path, provider: str) -> ProviderSecret | None:
     if key not in _secrets:
         _secrets[key] = await open_secret_store(os.environ, data_dir).get(provider)
     return _secrets[key]
+
+
+def _snapshots(spec: AgentSpec, data_dir: Path) -> Snapshots | None:
+    """What keeps the agent's trees; None where it cannot change any, or there is no repository."""
+    writes = any(load(name).effect in WRITING for name in spec.tools)
+    if not writes or not (spec.hub or _is_in_repository(Path(spec.root))):
+        return None
+    run_id = spec.correlation.run_id
+    hub = Path(spec.hub) if spec.hub else hub_path(data_dir, run_id)
+    is_own = spec.tree == spec.path
+    return GitSnapshots(Path(spec.root), hub, run_id=run_id, agent=spec.path, is_own=is_own)
+
+
+def _is_in_repository(root: Path) -> bool:
+    """Whether there is a `.git` above: most places without one are told so without a process."""
+    return any((place / ".git").exists() for place in (root, *root.parents))
 
 
 def _known(secret: ProviderSecret | None) -> list[str]:

@@ -41,3 +41,7 @@ class Sandbox(Protocol):
         killed at the timeout, when the caller is cancelled, and when this process dies.
         """
         ...
+
+    async def end_leftovers(self, run_id: str, agent: str) -> int:
+        """End what a dead process of that agent left running on this host; how many there were."""
+        ...

@@ -21,6 +21,7 @@ from codetether_ray.core.errors import ToolError
 from codetether_ray.ports.sandbox import Completed
 from codetether_ray.sandbox.capture import Capture
 from codetether_ray.sandbox.environment import tool_environment
+from codetether_ray.sandbox.leftovers import end_leftovers
 
 _LAUNCH = "import sys; sys.path[:0] = [sys.argv[1]]; import reaper; reaper.main(sys.argv[2:])"
 _CHUNK = 65536  # bytes read at once
@@ -33,13 +34,19 @@ class LocalSandbox:
     """Runs commands as this user, under a parent that ends whatever they start."""
 
     def __init__(
-        self, *, environ: Mapping[str, str] | None = None, memory_bytes: int | None = None
+        self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        memory_bytes: int | None = None,
+        marks: Mapping[str, str] | None = None,
     ) -> None:
         """Take the variables to choose from, by default this process's, and a limit of data.
 
-        `memory_bytes` holds for each process of a command (RLIMIT_DATA).
+        `memory_bytes` holds for each process of a command (RLIMIT_DATA). `marks` (see
+        `leftovers.marks`) are variables of every command.
         """
         self._environ = environ
+        self._marks = dict(marks or {})
         self._memory_bytes = memory_bytes or 0
 
     async def run(
@@ -62,7 +69,7 @@ class LocalSandbox:
         """
         program = [_shell(), "-c", command] if isinstance(command, str) else list(command)
         environ = os.environ if self._environ is None else self._environ
-        variables = tool_environment(environ, env)
+        variables = tool_environment(environ, {**(env or {}), **self._marks})
         capture = Capture(max_output_bytes, on_output)
         process = _Process(program, cwd, variables, stdin, self._memory_bytes, capture)
         timed_out = False
@@ -74,6 +81,10 @@ class LocalSandbox:
         finally:
             await process.end()
         return process.completed(timed_out=timed_out)
+
+    async def end_leftovers(self, run_id: str, agent: str) -> int:
+        """End what a dead process of that agent left running on this host; how many there were."""
+        return await asyncio.to_thread(end_leftovers, run_id, agent)
 
 
 class _Process:

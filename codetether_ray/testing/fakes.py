@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from codetether_ray.core.errors import BudgetSpentError, ToolError
+from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.errors import AuditError, BudgetSpentError, ToolError
 from codetether_ray.core.events import Event, Record
 from codetether_ray.core.messages import Message, Reasoning, Text, assistant
 from codetether_ray.core.models import (
@@ -24,6 +25,7 @@ from codetether_ray.core.models import (
 )
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.core.usage import Budget, Spend, Usage
+from codetether_ray.ports.audit import Action, AuditOutcome
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.ledger import Reservation
 from codetether_ray.ports.sandbox import Completed
@@ -259,6 +261,44 @@ class FakeSandbox:
         if on_output is not None and self._completed.output:
             on_output(self._completed.output)
         return self._completed
+
+    async def end_leftovers(self, run_id: str, agent: str) -> int:
+        """There are none."""
+        return 0
+
+
+class MemoryAudit:
+    """An audit log in a list: `intents`, and how each ended in `outcomes`; it can be broken."""
+
+    def __init__(self) -> None:
+        self.intents: dict[str, Action] = {}
+        self.outcomes: dict[str, tuple[AuditOutcome, JsonObject]] = {}
+        self.broken: AuditError | None = None
+
+    async def begin(self, *actions: Action) -> tuple[str, ...]:
+        """Keep, after giving way once, as a disk would."""
+        await asyncio.sleep(0)
+        if self.broken is not None:
+            raise self.broken
+        ids = tuple(str(len(self.intents) + n) for n in range(len(actions)))
+        self.intents |= dict(zip(ids, actions, strict=True))
+        return ids
+
+    def end(
+        self,
+        id: str,
+        outcome: AuditOutcome,
+        *,
+        detail: JsonObject | None = None,
+        duration_ms: int | None = None,
+    ) -> None:
+        """Keep; an end comes once, and after its beginning."""
+        assert id in self.intents, id
+        assert id not in self.outcomes, id
+        self.outcomes[id] = outcome, detail or {}
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
 
 
 def make_spec(path: str = "main", **changes: Any) -> AgentSpec:
