@@ -41,6 +41,7 @@ class Chunk:
     intents: int = 0
     is_closing: bool = False
     waiter: Any = None
+    answers: int = 0
     failures: int = 0
     is_settled: bool = False
 

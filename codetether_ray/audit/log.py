@@ -264,13 +264,15 @@ class AuditLog:
                 loop.call_soon_threadsafe(_settle, waiters)
 
     def _is_decided(self, chunk: Chunk, sinks: int, failure: Exception | None) -> bool:
+        """Whether the chunk's fate is sealed by this answer; a closing one waits for all."""
         with self._lock:
-            if chunk.is_settled:
+            chunk.answers += 1
+            chunk.failures += failure is not None
+            if chunk.is_settled or (chunk.is_closing and chunk.answers < sinks):
                 return False
-            if failure is not None:
-                chunk.failures += 1
-                if chunk.failures < sinks:
-                    return False
+            if failure is not None and chunk.failures < sinks and not chunk.is_closing:
+                return False
+            if chunk.failures == sinks:
                 self._keep_outcomes(chunk)
             chunk.is_settled = True
             return True
