@@ -3,7 +3,9 @@
 Only what the writer needs: every call blocks and raises `OSError`.
 """
 
+import fcntl
 import os
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -66,13 +68,21 @@ class _File:
         return os.write(self._fd, data)
 
     def sync(self) -> None:
-        os.fdatasync(self._fd)
+        _flush(self._fd)
 
     def truncate(self, length: int) -> None:
         os.ftruncate(self._fd, length)
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def _flush(descriptor: int) -> None:
+    """Return once a file's bytes are on the device; macOS's own fsync stops at its cache."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fdatasync(descriptor)
 
 
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
@@ -105,7 +115,10 @@ class RealDisk:
         """Open the directory and flush it."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            if sys.platform == "darwin":
+                fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            else:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

@@ -61,6 +61,9 @@ def store_blob(disk: Disk, directory: Path, blob: Blob) -> None:
     try:
         write_all(file, blob.data)
         file.sync()
+    except OSError:
+        unfinished.unlink(missing_ok=True)  # it would take room that the run needs to end well
+        raise
     finally:
         file.close()
     disk.rename(unfinished, path)

@@ -7,7 +7,7 @@ liveness only; what keeps an old writer from being believed is the generation.
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,13 +32,16 @@ def stale_after_s(environ: Mapping[str, str] = os.environ) -> float:
 class Lease:
     """Renewed from its making until `release`."""
 
-    def __init__(self, directory: Path, stale_s: float) -> None:
-        """Renew once, then from a thread.
+    def __init__(
+        self, directory: Path, stale_s: float, on_renewal: Callable[[], None] | None = None
+    ) -> None:
+        """Renew once, then from a thread, which calls `on_renewal` after each time.
 
         Raises:
             OSError: the file cannot be made.
         """
         self._path = directory / LEASE
+        self._on_renewal = on_renewal
         self._every_s = stale_s / _RENEWALS
         os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         os.utime(self._path)
@@ -55,6 +58,9 @@ class Lease:
         while not self._ended.wait(self._every_s):
             with suppress(OSError):  # the run was removed, or the disk is ill: writing says so
                 os.utime(self._path)
+            if self._on_renewal is not None:
+                with suppress(OSError):
+                    self._on_renewal()
 
 
 def lease_age_s(directory: Path) -> float | None:

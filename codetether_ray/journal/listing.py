@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +14,9 @@ from codetether_ray.core.events import ModelFailed, ModelResponded, Record, RunF
 from codetether_ray.core.ids import is_run_id, run_kind
 from codetether_ray.core.usage import Usage
 from codetether_ray.journal import lines
-from codetether_ray.journal.blobs import load_blob
-from codetether_ray.journal.encode import restore
+from codetether_ray.journal.away import HEAD_LINES, read_note
+from codetether_ray.journal.encode import load_payload, restore
+from codetether_ray.journal.files import Fetch, RunFiles
 from codetether_ray.journal.lease import lease_age_s, stale_after_s
 from codetether_ray.journal.lines import CONTROL, LineError
 from codetether_ray.journal.lock import Holder, live_holder
@@ -24,8 +26,6 @@ from codetether_ray.journal.segments import Segment, events_root, list_segments,
 RunState = Literal["running", "finished", "interrupted", "damaged"]
 
 _TAIL_BYTES = 256 * 1024
-_HEAD_LINES = 16
-"""`run.started` is among a run's first lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ class RunSummary:
     """One run. Times in seconds since the epoch.
 
     `running`: a process writes it. `finished`: its last record is `run.finished`, with that
-    `outcome`. `interrupted`: neither. `damaged`: it cannot be read; `detail` says why, and what
-    its beginning still tells is told.
+    `outcome`. `interrupted`: neither; `detail` says why, where its writer could. `damaged`: it
+    cannot be read; `detail` says why, and what its beginning still tells is told.
     """
 
     id: str
@@ -93,15 +93,22 @@ def sessions_of(data_dir: Path, directory: Path) -> tuple[RunSummary, ...]:
     )
 
 
-def spending(data_dir: Path, run_id: str, *, after: int = -1) -> Spending:
-    """Sum up a run's model calls behind record `after`. Reads all, but parses those lines alone."""
-    directory = run_directory(data_dir, run_id)
+def spending(
+    data_dir: Path, run_id: str, *, after: int = -1, fetch: Fetch | None = None
+) -> Spending:
+    """Sum up a run's model calls behind record `after`. Reads all, but parses those lines alone.
+
+    Of what only the archive holds nothing is summed up without `fetch`, and no cost is told.
+    """
+    files = RunFiles(run_directory(data_dir, run_id), fetch)
     usage, cost, calls = Usage(), 0.0, 0
-    is_priced = True
-    for data in _lines_of_kinds(directory, ModelResponded.tag, ModelFailed.tag):
+    everything = files.segments()
+    here = [s for s in everything if s.form != "away" or fetch is not None]
+    is_priced = len(here) == len(everything)
+    for data in _lines_of_kinds(files, here, ModelResponded.tag, ModelFailed.tag):
         if data["seq"] <= after:
             continue
-        call = _payload(data, directory)
+        call = _payload(data, files)
         is_answer = data["kind"] == ModelResponded.tag
         call = call.get("response", {}) if is_answer else call
         usage += decode(Usage, call.get("usage", {}))
@@ -119,11 +126,12 @@ def _summary(run_id: str, directory: Path) -> RunSummary | None:
         first, started = _head(run_id, directory)
         if started is not None:
             known = _begun(known, started)
-        last = _last(directory)
+        last, reason = _last(directory)
         if first is None or last is None:
             return None
         known = replace(known, kind=known.kind if started else "", started_at=first.time)
-        return _summed(known, last, directory)
+        summary = _summed(known, last, directory)
+        return replace(summary, detail=reason) if summary.state == "interrupted" else summary
     except JournalCorruptError as error:
         return replace(known, state="damaged", detail=str(error))
     except (OSError, JournalError, ValueError) as error:
@@ -159,20 +167,28 @@ def _summed(known: RunSummary, last: Record, directory: Path) -> RunSummary:
 def _head(run_id: str, directory: Path) -> tuple[Record | None, RunStarted | None]:
     """The first record, and how the run started."""
     first: Record | None = None
-    for number, line in enumerate(RunScan(run_id, directory)):
-        if number >= _HEAD_LINES:
-            break
-        if line.is_control:
+    for data in _first_lines(run_id, directory):
+        if data["kind"] in CONTROL:
             continue
-        record = restore(line.data, directory)
+        record = restore(data, directory)
         first = first or record
         if isinstance(record.event, RunStarted):
             return first, record.event
     return first, None
 
 
-def _last(directory: Path) -> Record | None:
-    """The last record that is whole."""
+def _first_lines(run_id: str, directory: Path) -> Iterator[dict[str, Any]]:
+    segments = list_segments(directory)
+    if segments and segments[0].form == "away":
+        yield from (lines.parse(raw) for raw in read_note(segments[0]))
+        return
+    for line in islice(RunScan(run_id, directory), HEAD_LINES):
+        yield line.data
+
+
+def _last(directory: Path) -> tuple[Record | None, str]:
+    """The last record that is whole, and why its writer had to stop if that is said behind it."""
+    reason = ""
     for segment in reversed(list_segments(directory)):
         for raw in reversed(_tail(segment)):
             try:
@@ -180,21 +196,34 @@ def _last(directory: Path) -> Record | None:
             except LineError:
                 continue  # a torn last line, or the middle of one where the tail was cut out
             if data["kind"] not in CONTROL:
-                return restore(data, directory)
-    return None
+                return restore(data, directory), reason
+            if data["kind"] == lines.STOPPED:
+                reason = str(data["payload"].get("reason", ""))
+    return None, reason
 
 
 def _tail(segment: Segment) -> list[bytes]:
+    if segment.form == "away":
+        return read_note(segment)
+    if segment.form == "gzip":
+        end = segment.end or 0
+        start = max(segment.start, end - _TAIL_BYTES)
+        _, file = RunFiles(segment.path.parent).open(segment, start)
+        with file:
+            return file.read().split(b"\n")[:-1]
     with segment.path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _TAIL_BYTES))
         return file.read().split(b"\n")[:-1]
 
 
-def _lines_of_kinds(directory: Path, *kinds: str) -> Iterator[dict[str, Any]]:
+def _lines_of_kinds(
+    files: RunFiles, segments: Iterable[Segment], *kinds: str
+) -> Iterator[dict[str, Any]]:
     wanted = re.compile("|".join(re.escape(f'"kind":"{kind}"') for kind in kinds).encode())
-    for segment in list_segments(directory):
-        with segment.path.open("rb") as file:
+    for segment in segments:
+        _, file = files.open(segment)
+        with file:
             for raw in file:
                 if wanted.search(raw):
                     data = _loads(raw)
@@ -210,11 +239,9 @@ def _loads(raw: bytes) -> dict[str, Any]:
     return data
 
 
-def _payload(data: dict[str, Any], directory: Path) -> dict[str, Any]:
+def _payload(data: dict[str, Any], files: RunFiles) -> dict[str, Any]:
     blob = data.get("blob")
-    if blob is None:
-        return dict(data["payload"])
-    return dict(json.loads(load_blob(directory, blob["sha256"])))
+    return dict(data["payload"] if blob is None else load_payload(blob["sha256"], files))
 
 
 def _touched(directory: Path) -> float:

@@ -54,8 +54,11 @@ class RunLock:
         *,
         on_stale: OnStale | None = None,
         stale_s: float | None = None,
+        on_renewal: Callable[[], None] | None = None,
     ) -> None:
         """Take the lock, and write down who we are. It blocks for seconds at a stale holder.
+
+        `on_renewal` is called in the lease's thread each time that was renewed.
 
         Raises:
             RunBusyError: another writer holds it.
@@ -71,7 +74,7 @@ class RunLock:
             if not _take(self._fd):
                 self._take_over()
             # The lease first: whoever reads our name finds it fresh.
-            self._lease = Lease(directory, self._stale_s)
+            self._lease = Lease(directory, self._stale_s, on_renewal)
             self.holder = this_process()
             words = json.dumps(asdict(self.holder)).encode()
             os.pwrite(self._fd, words, 0)

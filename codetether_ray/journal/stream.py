@@ -18,6 +18,8 @@ from codetether_ray.journal.blobs import Blob
 from codetether_ray.journal.encode import control_members, members, without_surrogates
 from codetether_ray.journal.lines import Position
 
+_OF_OLDER = frozenset({"adopted", "zombies", "taken_from"})
+
 
 @dataclass(frozen=True, slots=True)
 class Roll:
@@ -44,6 +46,8 @@ class Chunk:
     records: list[Record] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     end: Position = field(default_factory=Position)
+    size: int = 0
+    """Bytes of its lines and blobs."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,8 +86,8 @@ class Stream:
     ) -> None:
         """Go on at `position`; `agent_seqs` holds each agent's next number.
 
-        `writer` is what the first line of a segment says of its writer; its member `adopted`,
-        what was taken over, is said in the first segment alone.
+        `writer` is what the first line of a segment says of its writer; what it says of the writer
+        before (`_OF_OLDER`) is said in the first segment alone.
         """
         self._state = _State(position=position, segment_start=position.off)
         self._agent_seqs = agent_seqs
@@ -110,6 +114,8 @@ class Stream:
             self._put(state, chunk, record, number)
             counts[agent] = number + 1
         chunk.end = state.position
+        chunk.size = state.position.off - self._state.position.off
+        chunk.size += sum(len(blob.data) for blob in chunk.blobs)
         self._state = state
         self._agent_seqs.update(counts)
         return chunk
@@ -156,7 +162,7 @@ class Stream:
         state.segment_start = state.position.off
         state.segment_lines = 0
         state.digest = hashlib.sha256()
-        self._open(state, chunk, {k: v for k, v in self._writer.items() if k != "adopted"})
+        self._open(state, chunk, {k: v for k, v in self._writer.items() if k not in _OF_OLDER})
 
     def _control(self, state: _State, chunk: Chunk, kind: str, payload: JsonObject) -> None:
         text = control_members(kind, self._correlation, self._clock(), payload)

@@ -10,15 +10,23 @@ from codetether_ray import __version__
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import Record
+from codetether_ray.core.failpoints import hit
 from codetether_ray.core.spec import Correlation
-from codetether_ray.disk.files import Disk, RealDisk
+from codetether_ray.disk.ballast import Ballast
+from codetether_ray.disk.files import RealDisk
 from codetether_ray.disk.group import Told, borrow_committer, give_back
+from codetether_ray.disk.quota import Quota
+from codetether_ray.journal.compress import Compressor
 from codetether_ray.journal.index import RunIndex
-from codetether_ray.journal.lock import RunLock
+from codetether_ray.journal.lock import Holder, RunLock
+from codetether_ray.journal.options import Options
 from codetether_ray.journal.recovery import Recovered, recover
-from codetether_ray.journal.segments import DEFAULT_SEGMENT_BYTES, run_directory
+from codetether_ray.journal.segments import events_root, run_directory
 from codetether_ray.journal.sink import RunSink
 from codetether_ray.journal.stream import Chunk, Stream
+
+_MEASURE_S = 60.0
+"""How often the data directory is measured, where it has a quota."""
 
 
 class RunWriter:
@@ -29,10 +37,7 @@ class RunWriter:
         data_dir: Path,
         run_id: str,
         correlation: Correlation | None = None,
-        *,
-        segment_bytes: int = DEFAULT_SEGMENT_BYTES,
-        disk: Disk | None = None,
-        clock: Callable[[], float] = time.time,
+        options: Options | None = None,
     ) -> None:
         """Take the run over; it is made if it is new. It blocks while it reads the run.
 
@@ -42,24 +47,29 @@ class RunWriter:
             JournalCorruptError: the run's bytes are damaged.
             JournalError: the disk refused.
         """
-        disk = disk or RealDisk()
+        options = options or Options()
+        disk = options.disk or RealDisk()
+        correlation = correlation or Correlation(run_id=run_id)
         directory = run_directory(data_dir, run_id)
-        self._lock = _lock(run_id, directory)
+        care = _Care(data_dir, directory, options)
+        self._lock = _lock(run_id, directory, options, care.tend)
         try:
-            taken = recover(run_id, directory, disk)
+            taken = recover(run_id, directory, disk, options.fetch)
+            self._committer = borrow_committer(directory)
         except BaseException:
             self._lock.release()
             raise
+        self._care = care
         self.index: RunIndex = taken.index
         """Holds the durable records only; the caller adds what `told` says is durable."""
         self._stream = Stream(
             position=taken.position,
             agent_seqs=taken.agent_seqs,
             generation=taken.generation,
-            segment_bytes=segment_bytes,
-            correlation=correlation or Correlation(run_id=run_id),
-            writer=_introduction(taken),
-            clock=clock,
+            segment_bytes=options.segment_bytes,
+            correlation=correlation,
+            writer=_introduction(taken, self._lock.taken_from),
+            clock=options.clock,
         )
         self._sink = RunSink(
             run_id=run_id,
@@ -67,10 +77,16 @@ class RunWriter:
             disk=disk,
             position=taken.position,
             generation=taken.generation,
-            clock=clock,
+            clock=options.clock,
+            correlation=correlation,
+            mirror=options.mirror,
+            ballast=care.ballast,
+            on_sealed=care.compress,
         )
-        self._committer = borrow_committer(directory)
         self._is_closed = False
+        care.compress()
+        if taken.zombies and options.warn is not None:
+            options.warn(_zombie_sentence(run_id, taken))
 
     def submit(self, records: Iterable[Record], told: Told) -> Chunk:
         """Number records and hand them to the writing thread.
@@ -81,6 +97,7 @@ class RunWriter:
         if self._is_closed:
             raise JournalError("the journal is closed")
         chunk = self._stream.add(records)
+        hit("journal.queued")
         self._committer.submit(self._sink, chunk, told)
         return chunk
 
@@ -91,21 +108,71 @@ class RunWriter:
         self._is_closed = True
         give_back(self._committer)
         self._sink.close()
+        self._care.close()
         self._lock.release()
 
 
-def _lock(run_id: str, directory: Path) -> RunLock:
+class _Care:
+    """What is done beside the writing: compressing, ballast, quota. Not on a caller's own disk."""
+
+    def __init__(self, data_dir: Path, directory: Path, options: Options) -> None:
+        is_ours = options.disk is None
+        self.ballast = Ballast(data_dir / "ballast") if is_ours else None
+        self._compressor = Compressor(directory, RealDisk()) if is_ours else None
+        self._quota: Quota | None = None
+        if options.quota_bytes and options.warn is not None:
+            self._quota = Quota(events_root(data_dir), options.quota_bytes, options.warn)
+        self._measured_at = float("-inf")
+
+    def tend(self) -> None:
+        """Called every two seconds or so, in a thread of its own."""
+        if self.ballast is not None:
+            self.ballast.fill()
+        now = time.monotonic()
+        if self._quota is not None and now - self._measured_at >= _MEASURE_S:
+            self._measured_at = now
+            self._quota.check()
+
+    def compress(self) -> None:
+        """There may be a segment to compress."""
+        if self._compressor is not None:
+            self._compressor.wake()
+
+    def close(self) -> None:
+        """Stop what goes on."""
+        if self._compressor is not None:
+            self._compressor.close()
+
+
+def _lock(
+    run_id: str, directory: Path, options: Options, on_renewal: Callable[[], None]
+) -> RunLock:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return RunLock(run_id, directory)
+        return RunLock(run_id, directory, on_stale=options.on_stale, on_renewal=on_renewal)
     except OSError as error:
         raise JournalError(f"the journal of {run_id} cannot be opened: {error}") from error
 
 
-def _introduction(taken: Recovered) -> JsonObject:
+def _introduction(taken: Recovered, taken_from: Holder | None) -> JsonObject:
     words: JsonObject = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "program": __version__,
     }
-    return {**words, "adopted": taken.adopted} if taken.adopted else words
+    if taken.adopted:
+        words["adopted"] = taken.adopted
+    if taken.zombies:
+        words["zombies"] = list(taken.zombies)
+    if taken_from is not None:
+        words["taken_from"] = {"pid": taken_from.pid, "since": taken_from.since}
+    return words
+
+
+def _zombie_sentence(run_id: str, taken: Recovered) -> str:
+    total = sum(int(str(zombie["bytes"])) for zombie in taken.zombies)
+    files = ", ".join(str(zombie["kept"]) for zombie in taken.zombies)
+    return (
+        f"a writer that had lost run {run_id} wrote {total} bytes more; nobody was told that they "
+        f"count, and they are kept aside in {files}"
+    )

@@ -2,16 +2,23 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import Record
+from codetether_ray.core.failpoints import hit
 from codetether_ray.core.spec import Correlation
 from codetether_ray.disk.files import Disk
+from codetether_ray.journal.files import Fetch
+from codetether_ray.journal.lock import OnStale
+from codetether_ray.journal.options import Mirror, Options
 from codetether_ray.journal.segments import DEFAULT_SEGMENT_BYTES
 from codetether_ray.journal.stream import Chunk
 from codetether_ray.journal.writer import RunWriter
+
+QUEUE_BYTES = 16 * 1024 * 1024
 
 
 class LocalJournal:
@@ -21,8 +28,12 @@ class LocalJournal:
     once it is on disk; a caller that is cancelled while it waits may find its records written.
     """
 
-    def __init__(self, run_id: str, writer: RunWriter) -> None:
+    def __init__(self, run_id: str, writer: RunWriter, queue_bytes: int = QUEUE_BYTES) -> None:
         """Wrap a writer; use `open`."""
+        self._queue_bytes = queue_bytes
+        self._queued = 0
+        """Bytes that were submitted and are not on disk."""
+        self._held_up: deque[asyncio.Future[None]] = deque()
         self.run_id = run_id
         self._writer = writer
         self._loop = asyncio.get_running_loop()
@@ -39,8 +50,20 @@ class LocalJournal:
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
         disk: Disk | None = None,
         clock: Callable[[], float] = time.time,
+        on_stale: OnStale | None = None,
+        fetch: Fetch | None = None,
+        mirror: Mirror | None = None,
+        quota_bytes: int | None = None,
+        warn: Callable[[str], None] | None = None,
+        queue_bytes: int = QUEUE_BYTES,
     ) -> "LocalJournal":
         """Take over a run, or begin a new one; `correlation` marks the journal's own lines.
+
+        A holder on this machine that gives no sign of life is ended, and `on_stale` told in
+        another thread, before the run is read. `fetch` gets what only the archive still holds;
+        `mirror` is given each batch before it counts. `warn` is called in this loop, with a
+        sentence for a person: of `quota_bytes` (all runs together) nearly used, say. An append
+        waits while more than `queue_bytes` are not yet on disk.
 
         Raises:
             UnknownRunError: `run_id` has not the form of a run id.
@@ -48,22 +71,36 @@ class LocalJournal:
             JournalCorruptError: the run's bytes are damaged.
             JournalError: the disk refused.
         """
-        writer = await asyncio.to_thread(
-            RunWriter,
-            data_dir,
-            run_id,
-            correlation,
+        loop = asyncio.get_running_loop()
+
+        def tell(sentence: str) -> None:
+            if warn is not None and not loop.is_closed():
+                loop.call_soon_threadsafe(warn, sentence)
+
+        options = Options(
             segment_bytes=segment_bytes,
             disk=disk,
             clock=clock,
+            on_stale=on_stale,
+            fetch=fetch,
+            mirror=mirror,
+            quota_bytes=quota_bytes,
+            warn=tell,
         )
-        return cls(run_id, writer)
+        writer = await asyncio.to_thread(RunWriter, data_dir, run_id, correlation, options)
+        return cls(run_id, writer, queue_bytes)
 
     async def append(self, records: Sequence[Record]) -> tuple[Record, ...]:
         """Number records and return them once they are on disk."""
         if not records:
             return ()
-        chunk = self._writer.submit(records, self._told)
+        if self._queued >= self._queue_bytes or self._held_up:
+            await self._wait_for_room()
+        try:
+            chunk = self._writer.submit(records, self._told)
+            self._queued += chunk.size
+        finally:
+            self._let_in()
         done: asyncio.Future[tuple[Record, ...]] = self._loop.create_future()
         self._waiting[id(chunk)] = done
         return await done
@@ -88,6 +125,7 @@ class LocalJournal:
 
     def _settle(self, chunks: Sequence[Chunk], failure: Exception | None) -> None:
         for chunk in chunks:
+            self._queued -= chunk.size
             if failure is None:
                 self._writer.index.add_all(chunk.places)
             done = self._waiting.pop(id(chunk), None)
@@ -95,8 +133,31 @@ class LocalJournal:
                 continue
             if failure is None:
                 done.set_result(tuple(chunk.records))
+                hit("journal.acked")
             else:
                 done.set_exception(_as_journal_error(failure))
+        self._let_in()
+
+    async def _wait_for_room(self) -> None:
+        """Wait, in order of arrival, until less than `queue_bytes` are on their way."""
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._held_up.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self._held_up:
+                self._held_up.remove(turn)
+            else:  # its turn had come: the next one's it is
+                self._let_in()
+            raise
+
+    def _let_in(self) -> None:
+        """Wake the first that waits; it wakes the next when it has submitted, or is told."""
+        while self._held_up and self._queued < self._queue_bytes:
+            turn = self._held_up.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
 
 def _as_journal_error(failure: Exception) -> JournalError:
