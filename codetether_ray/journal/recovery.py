@@ -82,7 +82,7 @@ def _adopt(segment: Segment, scan: RunScan, generation: int, disk: Disk) -> Json
         keep_aside(segment.path, length, f"torn-{end:020}-gen{generation}")
         hit("tail.kept")
     if length == 0:  # its writer died before its first line was whole
-        segment.path.unlink()
+        segment.path.unlink(missing_ok=True)
         return {}
     file = disk.open(segment.path)
     try:
