@@ -49,6 +49,12 @@ class Committer:
         """Commit `chunk` soon and say so to `told`; chunks of one sink keep their order."""
         self._queue.put((sink, chunk, told))
 
+    def drain(self) -> None:
+        """Return once everything submitted before this call is written, and marked."""
+        passed = threading.Event()
+        self._queue.put((_Barrier(), None, lambda *_: passed.set()))
+        passed.wait()
+
     def stop(self) -> None:
         """Finish what waits, then end the thread."""
         self._queue.put(None)
@@ -67,6 +73,16 @@ class Committer:
             _commit([item for item in batch if item is not None])
             if is_open and len(batch) > 1:
                 time.sleep(_PAUSE_S)
+
+
+class _Barrier:
+    """A sink that takes nothing: whoever is told of it knows that those before it were told."""
+
+    def commit(self, chunks: Sequence[None]) -> None:
+        """Nothing to write."""
+
+    def mark(self) -> None:
+        """Nothing to note."""
 
 
 def _commit(batch: list[_Item]) -> None:
@@ -102,7 +118,8 @@ def borrow_committer(directory: Path) -> Committer:
 
 
 def give_back(committer: Committer) -> None:
-    """End one use; the last one waits until the thread has written everything and ended."""
+    """End one use once all that it submitted is written; the last one ends the thread, too."""
+    committer.drain()
     with _lock:
         committer.users -= 1
         if committer.users:
