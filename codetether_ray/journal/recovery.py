@@ -84,18 +84,27 @@ def _adopt(segment: Segment, scan: RunScan, generation: int, disk: Disk) -> Json
     if length == 0:  # its writer died before its first line was whole
         segment.path.unlink(missing_ok=True)
         return {}
-    file = disk.open(segment.path)
-    try:
-        if scan.torn_bytes:
-            file.truncate(length)
-        file.sync()
-    finally:
-        file.close()
     sealed = segment.path.with_name(sealed_name(segment.path.name, end))
-    hit("tail.flushed")
-    disk.rename(segment.path, sealed)
-    hit("tail.renamed")
+    try:
+        _seal(segment.path, sealed, length if scan.torn_bytes else None, disk)
+    except FileNotFoundError:
+        if not disk.exists(sealed):
+            raise
+        # Its writer flushed and named it itself: it had looked at the generation just before.
     disk.sync_directory(segment.path.parent)
     with sealed.open("rb") as data:
         digest = hashlib.file_digest(data, "sha256").hexdigest()
     return {"segment": sealed.name, "end": end, "sha256": digest, "cut_bytes": scan.torn_bytes}
+
+
+def _seal(path: Path, sealed: Path, cut_to: int | None, disk: Disk) -> None:
+    file = disk.open(path)
+    try:
+        if cut_to is not None:
+            file.truncate(cut_to)
+        file.sync()
+    finally:
+        file.close()
+    hit("tail.flushed")
+    disk.rename(path, sealed)
+    hit("tail.renamed")

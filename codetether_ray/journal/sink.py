@@ -157,9 +157,14 @@ class RunSink:
             raise self._replaced()
 
     def _seal(self, end: int) -> None:
-        """Give the segment its final name; the next flush makes a new one."""
+        """Give the segment its final name; the next flush makes a new one.
+
+        A replaced writer does not: the taker names what it read of it.
+        """
         assert self._path is not None, "a flush came before"
         self.close()
+        if self._is_superseded():
+            raise self._replaced()
         self._disk.rename(self._path, self._path.with_name(sealed_name(self._path.name, end)))
         hit("seal.renamed")
         self._path = None
