@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import Record
+from codetether_ray.journal.options import Options
 from codetether_ray.journal.reader import read_records
 from codetether_ray.journal.segments import list_segments, run_directory
 from codetether_ray.journal.writer import RunWriter
@@ -189,9 +190,11 @@ class JournalOnABadDisk(RuleBasedStateMachine):
         return RunWriter(
             self.data_dir,
             RUN,
-            segment_bytes=_SEGMENT_BYTES,
-            disk=self.disk,
-            clock=lambda: float(next(self.clock)),
+            options=Options(
+                segment_bytes=_SEGMENT_BYTES,
+                disk=self.disk,
+                clock=lambda: float(next(self.clock)),
+            ),
         )
 
     def _append(self, writer: RunWriter, lengths: Sequence[int]) -> Sequence[Record] | None:
