@@ -149,7 +149,7 @@ class TreeKeeper:
         assert self._snapshots is not None
         others = {Effect.SHELL, Effect.SPAWN}
         is_open = any(p.effect in others for p in conversation.pending)
-        if is_open and Path(self._spec.root).is_dir():
+        if is_open and self._snapshots.is_there:
             await self._look()
         else:
             for note in await self._snapshots.restore():

@@ -32,6 +32,11 @@ class Snapshots(Protocol):
         """Whether the tree is this agent's alone: nobody else works in it, it may be put back."""
         ...
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the workspace is there at all."""
+        ...
+
     async def take(self, note: str) -> Snapshot:
         """The tree now, durable in the hub; the last one again if nothing changed.
 

@@ -102,6 +102,11 @@ class GitSnapshots:
         """Whether the tree is this agent's alone."""
         return self._is_own
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the workspace is there at all."""
+        return self._root.is_dir()
+
     async def take(self, note: str) -> Snapshot:
         """The tree now, flushed to the hub; see the port."""
         here = await self._look()
@@ -126,7 +131,7 @@ class GitSnapshots:
         if not self._is_own:
             raise WorkspaceError(f"{self._root} is not the agent's own; its files stay as they are")
         notes: tuple[str, ...] = ()
-        is_new = not self._root.is_dir()
+        is_new = not self.is_there
         if is_new:
             notes = await asyncio.to_thread(recreate, self._hub.common_dir(), self._root)
         here = await self._look()

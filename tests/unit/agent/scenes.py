@@ -63,6 +63,8 @@ class Scene:
     mask: Callable[[str], str] = str
     children: Any = None
     instructions: tuple[tuple[str, str], ...] = ()
+    audit: Any = None
+    snapshots: Any = None
 
     def __post_init__(self) -> None:
         self.publisher = MemoryPublisher(self.recorded)
@@ -77,6 +79,8 @@ class Scene:
             clock=self.clock,
             mask=self.mask,
             instructions=self.instructions,
+            audit=self.audit,
+            snapshots=self.snapshots,
         )
         self.loop = AgentLoop(self.spec, self.parts)
 
