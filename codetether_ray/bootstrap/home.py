@@ -1,11 +1,13 @@
 """Where a run lives: its journal, its budget, its agents. In this process, or in a supervisor."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from codetether_ray.agent.parts import AgentLinks
 from codetether_ray.bootstrap.agents import build_parts
 from codetether_ray.bootstrap.heap import settle_heap
+from codetether_ray.bootstrap.run_journal import Notices, open_run_journal
+from codetether_ray.core.events import Warned
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.core.usage import Budget, Spend
 from codetether_ray.local.admission import Admission
@@ -70,6 +72,8 @@ class HomeTerms:
     """What all agents together may take, whatever there is."""
     spent: Spend | None = None
     """What earlier tries of this run have spent."""
+    notices: Notices = field(default_factory=Notices)
+    """What opening and writing the journal has to tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,12 @@ class RunHome:
     runtime: HostedRuntime
     voices: Voices
     clock: Clock
+    notices: Notices = field(default_factory=Notices)
+
+    def hear(self) -> None:
+        """From now on, what the journal has to tell is told as warnings of the run."""
+        voice = self.voices.of_run()
+        self.notices.listen(lambda sentence: voice.emit(Warned(text=sentence)))
 
     async def close(self) -> None:
         """End the agents, publish what waits, let go of the journal."""
@@ -130,6 +140,7 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
         runtime=runtime,
         voices=voices,
         clock=clock,
+        notices=terms.notices,
     )
 
 
@@ -142,7 +153,7 @@ def open_admission(host: AgentHost, terms: HomeTerms, clock: Clock) -> Admission
 
 async def open_journal(terms: HomeTerms) -> LocalJournal:
     """The run's journal, to be written by this process alone."""
-    return await LocalJournal.open(terms.data_dir, terms.correlation.run_id, terms.correlation)
+    return await open_run_journal(terms.data_dir, terms.correlation, terms.notices)
 
 
 def open_ledger(terms: HomeTerms, clock: Clock) -> LocalLedger:

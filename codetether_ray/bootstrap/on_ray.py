@@ -7,6 +7,7 @@ from pathlib import Path
 from codetether_ray.actors.door import Served
 from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.agents import WIRING
+from codetether_ray.bootstrap.audited_run import audited_session, audited_swarm, ended
 from codetether_ray.bootstrap.drive import drive
 from codetether_ray.bootstrap.home import (
     HomeTerms,
@@ -87,11 +88,14 @@ async def swarm_in_supervisor(options: JsonObject, world: World) -> JsonObject:
         return _recorded(known.finished)
     if known.has_begun:
         request = replace(request, resumed=True)
-    home = await open_home(world, home_terms(request))
-    try:
-        return await swarm_in_home(home, request, world.ask_driver)
-    finally:
-        await home.close()
+    async with audited_swarm(request) as done:
+        home = await open_home(world, home_terms(request))
+        try:
+            result = await swarm_in_home(home, request, world.ask_driver)
+            ended(done, str(result["outcome"]))
+            return result
+        finally:
+            await home.close()
 
 
 def _recorded(finished: RunFinished) -> JsonObject:
@@ -112,11 +116,14 @@ async def session_in_supervisor(request: SessionRequest, world: World) -> Sessio
         return SessionResult(session_id=request.session_id, turn=known.turn)
     if known.has_begun:
         request = replace(request, resumed=True, goes_on=True)
-    home = await open_home(world, session_terms(request))
-    try:
-        return await session_in_home(home, request)
-    finally:
-        await home.close()
+    async with audited_session(request) as done:
+        home = await open_home(world, session_terms(request))
+        try:
+            result = await session_in_home(home, request)
+            ended(done, result.turn.outcome)
+            return result
+        finally:
+            await home.close()
 
 
 async def open_home(world: World, terms: HomeTerms) -> RunHome:
@@ -143,4 +150,5 @@ async def open_home(world: World, terms: HomeTerms) -> RunHome:
         runtime=runtime,
         voices=voices,
         clock=clock,
+        notices=terms.notices,
     )

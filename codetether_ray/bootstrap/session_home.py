@@ -156,6 +156,7 @@ async def session_in_home(home: RunHome, request: SessionRequest) -> SessionResu
             version=__version__,
         )
     )
+    home.hear()
     failpoints.hit("run.begun")
     result = SessionResult(session_id=request.session_id, turn=await _turn(home, request))
     failpoints.hit("run.done")

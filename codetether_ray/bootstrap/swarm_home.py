@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import cast
 
 from codetether_ray import __version__
-from codetether_ray.bootstrap.approval import PlanApproval
+from codetether_ray.bootstrap.approval import PlanApproval, audited_ask
+from codetether_ray.bootstrap.audit import open_audit
+from codetether_ray.bootstrap.audited_workspace import audited_workspace
 from codetether_ray.bootstrap.home import HomeTerms, RunHome
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
 from codetether_ray.core import failpoints
@@ -16,6 +18,7 @@ from codetether_ray.core.errors import CodetetherError, WorkspaceError
 from codetether_ray.core.events import RunFinished, RunStarted
 from codetether_ray.core.usage import Spend, Usage
 from codetether_ray.journal.listing import spending
+from codetether_ray.ports.audit import Audit
 from codetether_ray.ports.workspace import Workspace
 from codetether_ray.sandbox.local import LocalSandbox
 from codetether_ray.swarm.coordinator import SwarmCoordinator
@@ -91,6 +94,7 @@ async def swarm_in_home(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonO
             version=__version__,
         )
     )
+    home.hear()
     failpoints.hit("run.begun")
     try:
         result = await _done(home, request, ask)
@@ -103,10 +107,18 @@ async def swarm_in_home(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonO
 
 
 async def _done(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonObject:
+    audit = open_audit(Path(request.data_dir))
+    try:
+        return await _audited(home, request, ask, audit)
+    finally:
+        await audit.close()
+
+
+async def _audited(home: RunHome, request: SwarmRequest, ask: Ask, audit: Audit) -> JsonObject:
     coordinator: SwarmCoordinator | None = None
     try:
-        workspace = await _workspace(request)
-        coordinator = _coordinator(home, request, workspace, ask)
+        workspace = audited_workspace(await _workspace(request), audit, request.correlation)
+        coordinator = _coordinator(home, request, workspace, audited_ask(ask, audit, request))
         result = await coordinator.run()
         return await _delivered(request, workspace, result)
     except asyncio.CancelledError:

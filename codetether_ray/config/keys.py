@@ -118,6 +118,13 @@ _TABLE = (
         help="How long to wait for a day's quota to come back.",
     ),
     Key(
+        name="journal.quota",
+        kind=SIZE,
+        default=None,
+        help="What all runs together may take on disk before it is spoken of; unset: no limit.",
+        is_user_only=True,
+    ),
+    Key(
         name="audit.path",
         kind=TEXT,
         default=None,

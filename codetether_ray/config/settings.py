@@ -47,6 +47,14 @@ class AgentSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSettings:
+    """How runs are kept here."""
+
+    quota_bytes: int | None = None
+    """What all runs together may take before it is spoken of; None: no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveSettings:
     """Where runs are archived; there is an archive where there is a bucket."""
 
@@ -83,6 +91,7 @@ class Settings:
     workspace: WorkspaceSettings = field(default_factory=WorkspaceSettings)
     swarm: SwarmSettings = field(default_factory=SwarmSettings)
     agent: AgentSettings = field(default_factory=AgentSettings)
+    journal: JournalSettings = field(default_factory=JournalSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     listing: tuple[Setting, ...] = ()
     """Every key with its value and origin, for people."""
@@ -117,6 +126,7 @@ def load_settings(cwd: Path, env: Mapping[str, str]) -> Settings:
         workspace=_workspace(plain),
         swarm=_swarm(plain),
         agent=_agent(plain),
+        journal=JournalSettings(quota_bytes=cast("int | None", plain["journal.quota"])),
         archive=_archive(plain),
         listing=_listing(found),
     )
