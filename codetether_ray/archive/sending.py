@@ -4,12 +4,14 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from codetether_ray.archive.ledger import Kept
 from codetether_ray.archive.store import AlreadyThereError, ObjectStore
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import ArchiveError, ArchiveUnreachableError
 
+_Belief = Literal["none", "confirmed", "read back"]
 _TRIES = 3
 """How often something that comes back damaged is sent."""
 
@@ -36,9 +38,9 @@ def send(
         ArchiveError: the name is taken by something else, or the store keeps damaging it.
     """
     digest, size = _weigh(source)
-    is_confirmed = _upload(store, key, source, digest, replace=replace)
+    belief = _upload(store, key, source, digest, replace=replace)
     failpoints.hit("archive.uploaded")
-    if is_checked or not is_confirmed:
+    if belief == "none" or (is_checked and belief == "confirmed"):
         _check(store, key, source, digest)
     failpoints.hit("archive.verified")
     return Kept(name=name, sha256=digest, size=size, at=clock(), start=start, end=end)
@@ -51,19 +53,23 @@ def is_there(store: ObjectStore, key: str, sha256: str) -> bool:
 
 def _upload(
     store: ObjectStore, key: str, source: Path | bytes, digest: str, *, replace: bool
-) -> bool:
+) -> _Belief:
     try:
-        return store.put(key, source, digest, replace=replace)
+        return _belief(store.put(key, source, digest, replace=replace))
     except AlreadyThereError:
         found = store.read(key, _ignore)
     if found == digest:
-        return True
+        return "read back"
     if found is not None and store.promised(key) != digest:
         raise ArchiveError(
             f"{key} in the archive {store.place} is something else than what is here: another "
             "installation may use the same bucket and prefix; nothing was overwritten"
         )
-    return store.put(key, source, digest, replace=True)  # ours, and damaged there
+    return _belief(store.put(key, source, digest, replace=True))  # ours, and damaged there
+
+
+def _belief(is_confirmed: bool) -> _Belief:
+    return "confirmed" if is_confirmed else "none"
 
 
 def _check(store: ObjectStore, key: str, source: Path | bytes, digest: str) -> None:
