@@ -38,25 +38,27 @@ def auth() -> None:
         "codetether auth set anthropic",
         "pass show openai | codetether auth set openai",
         "codetether auth set local --base-url http://gpu:8000/v1",
+        "codetether auth set s3 --access-key AKIA… < secret.txt   # of the archive",
     ),
     context_settings={"allow_extra_args": True},
 )
 @click.argument("provider")
 @click.option("--base-url", metavar="URL", help="Address to use instead of the provider's own.")
+@click.option("--access-key", metavar="ID", help="For s3: the id of the secret key.")
 @click.pass_context
-def set_key(ctx: click.Context, provider: str, base_url: str | None) -> int:
-    """Store the key of PROVIDER, from stdin or a hidden prompt."""
+def set_key(ctx: click.Context, provider: str, base_url: str | None, access_key: str | None) -> int:
+    """Store the key of PROVIDER, from stdin or a hidden prompt. `s3` is the archive's."""
     if ctx.args:  # not repeated: it may well be the key
         raise click.UsageError(
             "a key is read from stdin or a hidden prompt, never from an argument; nothing was "
             "stored. If that was a key, your shell's history has it now: replace it"
         )
-    _check_provider(provider)
+    _check_access_key(provider, access_key)
     if base_url is not None:
         _check_address(base_url)
     key = _read_key(provider)
     store = _open_store()
-    asyncio.run(_put(store, provider, key, base_url))
+    asyncio.run(_put(store, provider, key, base_url, access_key))
     click.echo(f"the key of {provider} is in the {store.description}")
     return exit_codes.SUCCESS
 
@@ -92,12 +94,16 @@ def remove_key(provider: str) -> int:
 command = auth
 
 
-async def _put(store: "SecretStore", provider: str, key: str, base_url: str | None) -> None:
+async def _put(
+    store: "SecretStore", provider: str, key: str, base_url: str | None, access_key: str | None
+) -> None:
     """Replace the key and keep whatever else the record holds."""
     from codetether_ray.ports.secrets import ProviderSecret
 
     old = await store.get(provider) or ProviderSecret()
-    await store.put(provider, replace(old, api_key=key, base_url=base_url or old.base_url))
+    extra = {**old.extra, "access_key": access_key} if access_key else old.extra
+    new = replace(old, api_key=key, base_url=base_url or old.base_url, extra=extra)
+    await store.put(provider, new)
 
 
 def _open_store() -> "SecretStore":
@@ -105,6 +111,15 @@ def _open_store() -> "SecretStore":
     from codetether_ray.config.stores import open_secret_store
 
     return open_secret_store(os.environ, data_dir(os.environ))
+
+
+def _check_access_key(provider: str, access_key: str | None) -> None:
+    if provider == "s3" and not access_key:
+        raise click.UsageError("s3 has two keys: `codetether auth set s3 --access-key ID`")
+    if provider != "s3":
+        _check_provider(provider)
+        if access_key is not None:
+            raise click.UsageError("--access-key is for s3 alone")
 
 
 def _check_provider(provider: str) -> None:

@@ -17,6 +17,9 @@ class Entry:
 
 COMMANDS = MappingProxyType(
     {
+        "archive": Entry(
+            "codetether_ray.cli.archive", "Runs in S3 storage: status, push, pull, query."
+        ),
         "audit": Entry("codetether_ray.cli.audit", "What was done, by whom; list, query, verify."),
         "auth": Entry("codetether_ray.cli.auth", "Keep providers' keys: set, list, remove."),
         "cancel": Entry("codetether_ray.cli.cancel", "Stop a run that another process drives."),
