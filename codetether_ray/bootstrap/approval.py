@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 
+from codetether_ray.bootstrap.audit import audited
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, encode
 from codetether_ray.core.events import ApprovalGiven
+from codetether_ray.ports.audit import Action, Audit
 from codetether_ray.ports.publisher import Publisher
 from codetether_ray.swarm.estimate import Estimate
 from codetether_ray.swarm.plan import Plan
@@ -45,6 +47,27 @@ class PlanApproval:
         )
         failpoints.hit("approval.recorded")
         return is_granted
+
+
+def audited_ask(
+    ask: Callable[[JsonObject], Awaitable[bool]], audit: Audit, request: SwarmRequest
+) -> Callable[[JsonObject], Awaitable[bool]]:
+    """The same question, put to somebody whose word is in the audit log; a no is `denied`."""
+
+    async def put(question: JsonObject) -> bool:
+        text = json.dumps(question, sort_keys=True, separators=(",", ":"))
+        action = Action(
+            category="policy",
+            action="swarm.approve",
+            resource=hashlib.sha256(text.encode()).hexdigest(),
+            correlation=request.correlation,
+        )
+        async with audited(audit, action) as done:
+            is_granted = await ask(question)
+            done.outcome = "success" if is_granted else "denied"
+            return is_granted
+
+    return put
 
 
 def plan_digest(plan: Plan, request: SwarmRequest) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codetether_ray.bootstrap.agents import close_process
+from codetether_ray.bootstrap.audited_run import audited_session, ended
 from codetether_ray.bootstrap.driver import driving
 from codetether_ray.bootstrap.follow import Follower, Show
 from codetether_ray.bootstrap.home import open_local_home
@@ -99,13 +100,16 @@ def save_tape(data_dir: Path, run_id: str, path: Path) -> None:
 async def _local(request: SessionRequest, show: Show) -> SessionResult:
     """In this process."""
     async with AsyncExitStack() as closing:  # from the last to the first, whatever fails
+        done = await closing.enter_async_context(audited_session(request))
         closing.push_async_callback(close_process)
         home = await open_local_home(session_terms(request))
         follower = Follower(home.bus, request.session_id, show)
         closing.push_async_callback(follower.finish)
         closing.push_async_callback(home.close)
         await follower.start()
-        return await session_in_home(home, request)
+        result = await session_in_home(home, request)
+        ended(done, result.turn.outcome)
+        return result
     raise AssertionError("nothing above swallows errors")
 
 

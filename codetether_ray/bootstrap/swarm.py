@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codetether_ray.bootstrap.agents import close_process
+from codetether_ray.bootstrap.audited_run import audited_swarm, ended
 from codetether_ray.bootstrap.driver import driving
 from codetether_ray.bootstrap.follow import Follower, Show
 from codetether_ray.bootstrap.home import open_local_home
@@ -138,15 +139,18 @@ async def _done(
 
 async def _local(request: SwarmRequest, show: Show, ask: Ask) -> JsonObject:
     """In this process."""
-    home = await open_local_home(home_terms(request))
-    follower = Follower(home.bus, request.swarm_id, show)
-    try:
-        await follower.start()
-        return await swarm_in_home(home, request, ask)
-    finally:
-        await home.close()
-        await follower.finish()
-        await close_process()
+    async with audited_swarm(request) as done:
+        home = await open_local_home(home_terms(request))
+        follower = Follower(home.bus, request.swarm_id, show)
+        try:
+            await follower.start()
+            result = await swarm_in_home(home, request, ask)
+            ended(done, str(result["outcome"]))
+            return result
+        finally:
+            await home.close()
+            await follower.finish()
+            await close_process()
 
 
 async def _on_ray(
