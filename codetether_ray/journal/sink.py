@@ -75,12 +75,13 @@ class RunSink:
             self._failure = JournalError(self._sentence(error))
             self._stop(error)
             raise self._failure from error
+        except JournalError as error:  # replaced before its first byte
+            self._failure = error
+            raise
         if self._mirror is not None:
             self._copy_to(self._mirror, chunks)
         if self._is_superseded():
-            self._failure = JournalError(
-                f"another process took over run {self._run_id}; this one must stop"
-            )
+            self._failure = self._replaced()
             raise self._failure
         hit("journal.fenced")
         self._durable = chunks[-1].end
