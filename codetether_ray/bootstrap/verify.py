@@ -1,26 +1,30 @@
 """Verifies a run at all its levels in one pass over its journal, without any model."""
 
+import re
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codetether_ray.agent.verify import AgentCheck
+from codetether_ray.audit.witness import JournalHead
 from codetether_ray.core.departure import Departure
-from codetether_ray.core.errors import JournalCorruptError, UnknownRunError
+from codetether_ray.core.errors import CodetetherError, JournalCorruptError, UnknownRunError
 from codetether_ray.core.events import Record
 from codetether_ray.journal.blobs import BlobError
+from codetether_ray.journal.check import check_run
 from codetether_ray.journal.encode import restore
 from codetether_ray.journal.scan import Line, RunScan
 from codetether_ray.journal.segments import run_directory
 from codetether_ray.replay.protocol import ProtocolCheck
 from codetether_ray.replay.verdict import LEVELS, Verdict
 from codetether_ray.swarm.verify import SwarmCheck
+from codetether_ray.workspace.hub import hub_path
 
 RUN_AGENT = "run"
 
-Witnessed = Mapping[int, str]
-"""Heads of a run's journal as others saw them: by the stream's length, the last line's hash."""
+Witness = Callable[[Path, str], Iterable[JournalHead]]
+"""Heads of a run's journal as somebody else saw them (`audit.witness.journal_heads`)."""
 
 
 @dataclass(slots=True)
@@ -50,7 +54,7 @@ class RunCheck:
         if "decisions" in self.found:
             return
         if record.agent == RUN_AGENT:
-            odd = self.swarm.take(record.agent, record.event)
+            odd = self.swarm.take(record.agent, record.event, is_reborn=is_new)
         else:
             agent = self.agents.setdefault(record.agent, AgentCheck())
             odd = agent.take(record.event, is_reborn=is_new)
@@ -86,10 +90,10 @@ def verify_run(
     data_dir: Path,
     run_id: str,
     *,
-    witnessed: Witnessed | None = None,
+    witness: Witness | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Verdict:
-    """Verify one run. `progress` is told the bytes read, now and then.
+    """Verify one run, also against what a `witness` saw of it. `progress` is told the bytes read, now and then.
 
     Raises:
         UnknownRunError: there is no such run.
@@ -100,7 +104,8 @@ def verify_run(
     if not directory.is_dir():
         raise UnknownRunError(run_id)
     scan = RunScan(run_id, directory)
-    heads = dict(witnessed or {})
+    heads = _heads(witness, data_dir, run_id, notes)
+    _check_bytes(check, data_dir, run_id, notes)
     try:
         for line in scan:
             _compare(check, line.place.off, line.place.prev, heads)
@@ -112,10 +117,40 @@ def verify_run(
         check.note(_damage(error, scan))
     _compare(check, scan.position.off, scan.position.prev, heads)
     _lost(check, scan.position.off, heads)
-    if scan.torn_bytes:
-        notes.append(f"{scan.torn_bytes} bytes at its end are of a line that was being written")
     _check_commits(check, data_dir, run_id, notes)
     return check.verdict(run_id, notes)
+
+
+def _heads(
+    witness: Witness | None, data_dir: Path, run_id: str, notes: list[str]
+) -> dict[int, str]:
+    """What the witness saw; that it saw nothing is noted."""
+    if witness is None:
+        return {}
+    try:
+        heads = {head.off: head.prev for head in witness(data_dir, run_id)}
+    except (OSError, ValueError, CodetetherError) as error:
+        notes.append(f"the audit log cannot be read, so it is no witness: {error}")
+        return {}
+    if not heads:
+        notes.append("the audit log has seen nothing of it, so that a rewritten run may pass")
+    return heads
+
+
+def _check_bytes(check: RunCheck, data_dir: Path, run_id: str, notes: list[str]) -> None:
+    """Checksums, the chain, seals and blobs; what nobody was promised is only noted."""
+    for problem in check_run(data_dir, run_id).problems:
+        if not problem.is_damage:
+            notes.append(str(problem))
+            continue
+        offset = problem.offset + _start_of(problem.segment)
+        check.note(Departure(level="integrity", cause="damaged", what=str(problem), offset=offset))
+
+
+def _start_of(segment: str) -> int:
+    """Where a segment begins in the run's stream, by its name."""
+    found = re.search(r"-(\d{20})-", segment)
+    return int(found[1]) if found else 0
 
 
 def _take(check: RunCheck, line: Line, directory: Path) -> None:
@@ -180,7 +215,7 @@ def _lost(check: RunCheck, end: int, heads: Mapping[int, str]) -> None:
 def _check_commits(check: RunCheck, data_dir: Path, run_id: str, notes: list[str]) -> None:
     """Whether the snapshots that are named are in the run's hub, where it is still there."""
     commits = check.protocol.commits
-    hub = data_dir / "hubs" / f"{run_id}.git"
+    hub = hub_path(data_dir, run_id)
     if not commits:
         return
     if not hub.is_dir():

@@ -144,13 +144,14 @@ def _page(folder: Path, run_id: str, file: Path) -> int:
 
 def _verify(folder: Path, run_ids: tuple[str, ...], *, as_json: bool) -> int:
     """Verify runs; 1 if one of them departs."""
+    from codetether_ray.audit.witness import journal_heads
     from codetether_ray.bootstrap.verify import verify_run
 
     is_ok = True
     for number, run_id in enumerate(run_ids, 1):
         if len(run_ids) > 1 and sys.stderr.isatty():
             click.echo(f"\r{number} of {len(run_ids)}", nl=number == len(run_ids), err=True)
-        verdict = verify_run(folder, run_id)
+        verdict = verify_run(folder, run_id, witness=journal_heads)
         is_ok = is_ok and verdict.is_ok
         if as_json:
             _write(json.dumps(verdict.to_json(), ensure_ascii=False))

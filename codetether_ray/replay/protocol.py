@@ -23,6 +23,7 @@ from codetether_ray.core.events import (
     SwarmFinished,
     ToolFinished,
     ToolStarted,
+    TreeFound,
     TurnFinished,
     TurnStarted,
 )
@@ -190,6 +191,10 @@ class ProtocolCheck:
             return _odd("a call has a result and was never started", id)
         return None
 
+    def _tree_found(self, agent: _Agent, event: TreeFound) -> Departure | None:
+        self._name_commit(event.snapshot)
+        return None
+
     def _name_commit(self, commit: str) -> None:
         if commit:
             self.commits.setdefault(commit, self.records - 1)
@@ -209,6 +214,7 @@ _CHECKS: Mapping[type[Event], Callable[[ProtocolCheck, _Agent, Any], Departure |
             Compacted: ProtocolCheck._compacted,
             ToolStarted: ProtocolCheck._tool_started,
             ToolFinished: ProtocolCheck._tool_finished,
+            TreeFound: ProtocolCheck._tree_found,
         }
     )
 )

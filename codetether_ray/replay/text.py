@@ -30,6 +30,7 @@ from codetether_ray.core.events import (
     SwarmStarted,
     ToolFinished,
     ToolStarted,
+    TreeFound,
     TurnFinished,
     TurnStarted,
 )
@@ -170,6 +171,10 @@ def _tool_finished(e: ToolFinished) -> Told:
     return text, [e.result.content]
 
 
+def _tree_found(e: TreeFound) -> Told:
+    return f"finds another tree than it left ({e.snapshot[:12]})", [e.text, *e.files]
+
+
 def _approval(e: ApprovalGiven) -> Told:
     answer = "approved" if e.is_granted else "refused"
     return f"{e.subject} {answer}{f' by {e.by}' if e.by else ''}", []
@@ -227,6 +232,7 @@ _TELL: Mapping[type, Callable[[Any], Told]] = MappingProxyType(
         ModelFailed: _failed,
         ToolStarted: _tool_started,
         ToolFinished: _tool_finished,
+        TreeFound: _tree_found,
         ApprovalGiven: _approval,
         Compacted: _compacted,
         TurnFinished: _turn_finished,

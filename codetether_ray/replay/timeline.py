@@ -26,6 +26,7 @@ from codetether_ray.core.events import (
     SwarmFinished,
     ToolFinished,
     ToolStarted,
+    TreeFound,
     TurnFinished,
     TurnStarted,
 )
@@ -349,6 +350,12 @@ class Timeline:
             removed,
         )
 
+    def _tree_found(self, lane: _Lane, record: Record, offset: int) -> None:
+        e = _event(record, TreeFound)
+        title = "finds another tree than it left"
+        files = "\n".join(e.files)
+        self._item(lane, record, offset, "note", title, "words", e.text, "files", files)
+
     # -- tools ------------------------------------------------------------------------------------
 
     def _tool_started(self, lane: _Lane, record: Record, offset: int) -> None:
@@ -394,6 +401,7 @@ _DRAW: Mapping[type, Callable[[Timeline, _Lane, Record, int], None]] = MappingPr
         Compacted: Timeline._compacted,
         ToolStarted: Timeline._tool_started,
         ToolFinished: Timeline._tool_finished,
+        TreeFound: Timeline._tree_found,
     }
 )
 

@@ -53,8 +53,13 @@ class SwarmCheck:
         """Those that were queued one after another, without an end between."""
         self.decisions = 0
 
-    def take(self, agent: str, event: Event) -> Departure | None:
-        """The departure that an event is, without its place in the run; None if it is none."""
+    def take(self, agent: str, event: Event, *, is_reborn: bool = False) -> Departure | None:
+        """The departure that an event is, without its place in the run; None if it is none.
+
+        `is_reborn`: the run's writer, who coordinates the swarm, was another one before.
+        """
+        if is_reborn:
+            self._begin()
         if isinstance(event, TurnFinished):
             self._turn_finished(agent, event)
             return None
@@ -108,11 +113,8 @@ class SwarmCheck:
         plan = self._plan
         if plan is None:
             return
-        self._results = {
-            id: r
-            for id, r in self._results.items()
-            if r.is_success or is_cancelled(r.status, r.turn)
-        }
+        settled = (r for r in self._results.values() if _is_settled(r))
+        self._results = {r.subtask.id: _to_be_merged(r) for r in settled}
         self._queued = []
         self._ends += 1
         self._ready_at = {}
@@ -280,6 +282,15 @@ _CHECKS: Mapping[type, Callable[[SwarmCheck, Any], Departure | None]] = MappingP
         SwarmFinished: SwarmCheck._finished,
     }
 )
+
+
+def _is_settled(result: SubtaskResult) -> bool:
+    return result.is_success or is_cancelled(result.status, result.turn)
+
+
+def _to_be_merged(result: SubtaskResult) -> SubtaskResult:
+    """What could not be merged is tried again."""
+    return replace(result, merge="") if result.merge == "unmerged" else result
 
 
 def _jump(event: SubtaskChanged, before: SubtaskStatus) -> Departure:
