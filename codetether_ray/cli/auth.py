@@ -13,6 +13,9 @@ from codetether_ray.cli import exit_codes
 from codetether_ray.cli.examples import examples
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from codetether_ray.bootstrap.audit import Done
     from codetether_ray.ports.secrets import SecretStore
 
 
@@ -58,7 +61,8 @@ def set_key(ctx: click.Context, provider: str, base_url: str | None, access_key:
         _check_address(base_url)
     key = _read_key(provider)
     store = _open_store()
-    asyncio.run(_put(store, provider, key, base_url, access_key))
+    with _noted("auth.set", provider):
+        asyncio.run(_put(store, provider, key, base_url, access_key))
     click.echo(f"the key of {provider} is in the {store.description}")
     return exit_codes.SUCCESS
 
@@ -84,7 +88,10 @@ def list_keys(as_json: bool) -> int:
 def remove_key(provider: str) -> int:
     """Remove what is stored of PROVIDER, all versions of it."""
     store = _open_store()
-    if asyncio.run(store.remove(provider)):
+    with _noted("auth.remove", provider) as done:
+        is_removed = asyncio.run(store.remove(provider))
+        done.detail["found"] = is_removed
+    if is_removed:
         click.echo(f"the key of {provider} was removed from the {store.description}")
         return exit_codes.SUCCESS
     click.echo(f"there is no key of {provider} in the {store.description}", err=True)
@@ -104,6 +111,15 @@ async def _put(
     extra = {**old.extra, "access_key": access_key} if access_key else old.extra
     new = replace(old, api_key=key, base_url=base_url or old.base_url, extra=extra)
     await store.put(provider, new)
+
+
+def _noted(action: str, provider: str) -> "AbstractContextManager[Done]":
+    """The audit log's note of a change to a provider's key."""
+    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.config.paths import data_dir
+    from codetether_ray.ports.audit import Action
+
+    return acting(data_dir(os.environ), Action(category="auth", action=action, resource=provider))
 
 
 def _open_store() -> "SecretStore":

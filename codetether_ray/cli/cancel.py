@@ -32,9 +32,13 @@ _POLL_S = 0.1
 def command(run_id: str, wait_s: float) -> int:
     """Stop a run as Ctrl-C would: its agents end cleanly, and it can be continued."""
     from codetether_ray.bootstrap import driver
+    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.cli.output import say
     from codetether_ray.config.paths import data_dir
     from codetether_ray.core.errors import UnknownRunError
+    from codetether_ray.core.spec import Correlation
     from codetether_ray.journal.segments import run_directory
+    from codetether_ray.ports.audit import Action
 
     folder = data_dir(os.environ)
     found = driver.find(folder, run_id) or driver.find_unattended(folder, run_id)
@@ -43,7 +47,14 @@ def command(run_id: str, wait_s: float) -> int:
             raise UnknownRunError(run_id)
         click.echo(f"{run_id} is not running; nothing was stopped")
         return exit_codes.SUCCESS
-    driver.stop(found)
+    action = Action(
+        category="session",
+        action="run.cancel",
+        resource=run_id,
+        correlation=Correlation(run_id=run_id),
+    )
+    with acting(folder, action, notice=say):
+        driver.stop(found)
     deadline = time.monotonic() + wait_s
     while found.is_alive and time.monotonic() < deadline:
         time.sleep(_POLL_S)

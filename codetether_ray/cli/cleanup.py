@@ -41,13 +41,35 @@ def command(dry_run: bool, as_json: bool, yes: bool) -> int:
     elif not as_json and not yes and sys.stdin.isatty() and not click.confirm("Remove them?"):
         return exit_codes.SUCCESS
     else:
-        done = _clean(dry_run=False)
+        done = _removed(plan)
     if as_json:
         click.echo(json.dumps(_as_json(done, is_dry=dry_run), indent=2))
     elif not dry_run and (plan.worktrees or plan.branches):
         click.echo(f"removed {_count(done)}")
         _say_new(plan, done)
     return exit_codes.SUCCESS
+
+
+def _removed(plan: "Cleanup") -> "Cleanup":
+    """Remove what was found; it is in the audit log, unless that cannot be written."""
+    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.cli.output import say
+    from codetether_ray.config.paths import data_dir
+    from codetether_ray.ports.audit import Action
+
+    action = Action(
+        category="sandbox",
+        action="workspace.cleanup",
+        resource=str(Path.cwd()),
+        detail={"worktrees": len(plan.worktrees), "branches": len(plan.branches)},
+    )
+    with acting(data_dir(os.environ), action, notice=say) as noted:
+        done = _clean(dry_run=False)
+        noted.detail["removed"] = {
+            "worktrees": len(done.worktrees),
+            "branches": len(done.branches),
+        }
+        return done
 
 
 def _clean(*, dry_run: bool) -> "Cleanup":

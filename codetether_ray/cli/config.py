@@ -86,14 +86,21 @@ def get(key: str, as_json: bool) -> int:
 @click.option("--project", is_flag=True, help="In this project's file instead of yours.")
 def set_value(key: str, value: str, project: bool) -> int:
     """Set KEY to VALUE in your config.toml; every other line of the file stays as it is."""
+    from codetether_ray.bootstrap.audit import acting
     from codetether_ray.config.edit import set_in_file
     from codetether_ray.config.layers import check_name, read_value
+    from codetether_ray.config.paths import data_dir
+    from codetether_ray.ports.audit import Action
 
     check_name("config set", key, is_project=project)
     given = read_value("config set", key, value)
     file = _project_file() if project else _load_paths_config()
-    for name, part in _edits(file, key, given):
-        set_in_file(file, name, part)
+    action = Action(
+        category="config", action="config.set", resource=key, detail={"file": str(file)}
+    )
+    with acting(data_dir(os.environ), action):
+        for name, part in _edits(file, key, given):
+            set_in_file(file, name, part)
     click.echo(f"{key} = {_words(given)} in {file}")
     return exit_codes.SUCCESS
 

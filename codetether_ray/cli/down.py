@@ -20,10 +20,16 @@ from codetether_ray.cli.examples import examples
 )
 def command(wait_s: float) -> int:
     """End the Ray head that `codetether up` started, and no other. Runs on it are interrupted."""
+    from codetether_ray.bootstrap.audit import acting
     from codetether_ray.bootstrap.head import stop
+    from codetether_ray.cli.output import say
     from codetether_ray.config.paths import data_dir
+    from codetether_ray.ports.audit import Action
 
-    head = stop(data_dir(os.environ), wait_s)
+    folder = data_dir(os.environ)
+    with acting(folder, Action(category="sandbox", action="head.down"), notice=say) as done:
+        head = stop(folder, wait_s)
+        done.detail["found"] = head is not None
     if head is None:
         click.echo("no head of yours is running; nothing was ended")
     else:

@@ -37,14 +37,18 @@ def command(foreground: bool, **wanted: Any) -> int:
     the variables of the command that they work for. Where RAY_ADDRESS is set, that cluster is
     joined instead.
     """
+    from codetether_ray.bootstrap.audit import acting
     from codetether_ray.bootstrap.head import HeadWish, start
     from codetether_ray.cli.output import say
     from codetether_ray.config.paths import data_dir
+    from codetether_ray.ports.audit import Action
 
     wish = HeadWish(data_dir=data_dir(os.environ), **wanted)
-    if foreground:
-        return asyncio.run(_hold(wish))
-    up = start(wish)
+    with acting(wish.data_dir, Action(category="sandbox", action="head.up")) as done:
+        if foreground:
+            return asyncio.run(_hold(wish))
+        up = start(wish)
+        done.detail |= {"address": up.address, "is_new": up.is_new}
     if up.is_new:
         say("a Ray head runs for your commands; `codetether down` ends it")
     else:
