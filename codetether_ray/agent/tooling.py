@@ -81,6 +81,9 @@ class ToolRunner:
 
         If it is cancelled, what had finished is noted, and the cancellation goes on.
         """
+        if len(group) == 1 and not writes:
+            note(await self.run(group[0], step, audit_ids[0]))
+            return
         tasks = [
             asyncio.create_task(self.run(pending, step, id))
             for pending, id in zip(group, audit_ids, strict=True)
