@@ -7,10 +7,17 @@ from codetether_ray.core.jsontext import json_text
 from codetether_ray.core.messages import Message
 from codetether_ray.core.models import ToolSchema
 
+_SHORT = 16
+
 
 def prefix_digest(system: str, tools: Sequence[ToolSchema]) -> str:
     """SHA-256 of the system prompt and the tools, in hexadecimal."""
     return hashlib.sha256(_bytes([system, list(tools)])).hexdigest()
+
+
+def part_digests(system: str, tools: Sequence[ToolSchema]) -> tuple[str, ...]:
+    """16 hex digits each, of the system prompt and of every tool."""
+    return tuple(hashlib.sha256(_bytes(part)).hexdigest()[:_SHORT] for part in (system, *tools))
 
 
 class MessageChain:
@@ -20,6 +27,13 @@ class MessageChain:
         self._prefix = prefix
         self._messages: list[Message] = []
         self._digests: list[str] = []
+
+    def parts(self) -> tuple[str, ...]:
+        """16 hex digits at each message from the last answer on, of those digested last."""
+        start = len(self._messages) - 1
+        while start > 0 and self._messages[start].role != "assistant":
+            start -= 1
+        return tuple(digest[:_SHORT] for digest in self._digests[max(start, 0) :])
 
     def digest(self, messages: Sequence[Message]) -> str:
         """SHA-256 over the prefix and `messages`, in hexadecimal."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from codetether_ray.agent.auditing import Auditor
 from codetether_ray.agent.deadline import Deadline, PausingChildren
 from codetether_ray.agent.decide import Finish, Settle
-from codetether_ray.agent.digests import prefix_digest
+from codetether_ray.agent.digests import part_digests, prefix_digest
 from codetether_ray.agent.history import History
 from codetether_ray.agent.outlasting import outlast
 from codetether_ray.agent.parts import AgentParts
@@ -76,7 +76,12 @@ class AgentLoop:
             tools = self._parts.toolbox.schemas()
             digest = prefix_digest(system, tools)
             started = AgentStarted(
-                spec=self._spec, system=system, tools=tools, prefix_digest=digest, terms=terms
+                spec=self._spec,
+                system=system,
+                tools=tools,
+                prefix_digest=digest,
+                parts=part_digests(system, tools),
+                terms=terms,
             )
             history.note(started)
         elif known.spec != self._spec or known.terms != terms:

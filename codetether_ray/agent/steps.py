@@ -174,6 +174,7 @@ class Steps:
                 model=self._spec.model,
                 digest=digest,
                 messages=messages,
+                parts=self._chain.parts() if purpose == "step" else (),
                 purpose=purpose,
             )
         )

@@ -26,7 +26,7 @@ from codetether_ray.agent.decide import (
     Settle,
     decide,
 )
-from codetether_ray.agent.digests import MessageChain, prefix_digest
+from codetether_ray.agent.digests import MessageChain, part_digests, prefix_digest
 from codetether_ray.agent.fold import apply
 from codetether_ray.core.departure import Cause, Departure
 from codetether_ray.core.errors import HistoryError
@@ -190,7 +190,7 @@ class AgentCheck:
         self.is_blind = event.terms is None
         digest = prefix_digest(event.system, event.tools)
         if event.prefix_digest != digest:
-            part = "the system prompt or a tool"
+            part = _first_other_part(event)
             return _Odd("the prompt's prefix is not the one it began with", part=part)
         self._chain = MessageChain(event.prefix_digest)
         return None
@@ -297,7 +297,13 @@ class AgentCheck:
         return None
 
     def _first_other(self, event: ModelRequested) -> str:
-        """Which message can be another: those before were sent, and were right, the last time."""
+        """Which message is another; without digests of its own, which can be."""
+        mine = self._chain.parts()
+        if mine and len(event.parts) == len(mine):
+            start = event.messages - len(mine)
+            for number, (one, other) in enumerate(zip(mine, event.parts, strict=True), start):
+                if one != other:
+                    return f"message {number}, of the {self._c.messages[number].role}"
         last = event.messages - 1
         first = min(self._sent, last)
         return f"message {last}" if first == last else f"message {first} to {last}"
@@ -463,6 +469,19 @@ _CHECKS: Mapping[type, Callable[[AgentCheck, Any], _Odd | None]] = MappingProxyT
         TurnFinished: AgentCheck._turn_finished,
     }
 )
+
+
+def _first_other_part(event: AgentStarted) -> str:
+    """Which part of the prefix is another than the one that was sent."""
+    mine = part_digests(event.system, event.tools)
+    if len(mine) == len(event.parts):
+        names = ("the system prompt", *(f"tool {tool.name}" for tool in event.tools))
+        for name, one, other in zip(names, mine, event.parts, strict=True):
+            if one != other:
+                return name
+    elif event.parts:
+        return "the number of its tools"
+    return "the system prompt or a tool"
 
 
 def _is_told(event: ToolFinished, due: ToolFinished) -> bool:

@@ -93,7 +93,7 @@ def verify_run(
     witness: Witness | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Verdict:
-    """Verify one run, also against what a `witness` saw of it. `progress` is told the bytes read, now and then.
+    """Verify one run, also against what a `witness` saw of it; `progress` is told the bytes read.
 
     Raises:
         UnknownRunError: there is no such run.

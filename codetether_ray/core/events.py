@@ -80,6 +80,8 @@ class AgentStarted:
     tools: tuple[ToolSchema, ...] = ()
     prefix_digest: str = ""
     """SHA-256 of the encoded system prompt and tools."""
+    parts: tuple[str, ...] = ()
+    """16 hex digits of the SHA-256 of the system prompt, and of each tool: which one is another."""
     terms: DecisionTerms | None = None
 
 
@@ -112,6 +114,8 @@ class ModelRequested:
     digest: str
     """SHA-256 over the messages sent, chained: tells two requests apart."""
     messages: int
+    parts: tuple[str, ...] = ()
+    """16 hex digits of the chained digest at each message from the last answer on."""
     purpose: Literal["step", "compaction"] = "step"
 
 
