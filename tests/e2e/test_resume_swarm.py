@@ -62,7 +62,9 @@ def _run_id(program: Program) -> str:
     return name
 
 
-def _assert_as_if_nothing_had_been(program: Program, model: SwarmModel, tree: str) -> None:
+def _assert_as_if_nothing_had_been(
+    program: Program, model: SwarmModel, tree: str, kills: int = 1
+) -> None:
     assert main_tree(program.project) == tree
     run = _run_id(program)
     merges = git(
@@ -79,9 +81,10 @@ def _assert_as_if_nothing_had_been(program: Program, model: SwarmModel, tree: st
     landed = Counter(e.id for e in found if isinstance(e, SubtaskMerged))
     assert set(landed) == {"alpha", "beta", "gamma", "delta"}
     twice = {asked: n for asked, n in Counter(model.asked).items() if n > 1}
-    assert all(n == 2 for n in twice.values()), twice
-    repeated = Counter(name for name, _ in twice)
-    assert all(n == 1 for n in repeated.values()), twice  # what was in flight, of each agent
+    repeated: Counter[str] = Counter()
+    for (name, _), times in twice.items():
+        repeated[name] += times - 1
+    assert all(n <= kills for n in repeated.values()), twice  # what was in flight, of each agent
 
 
 def _slug(program: Program) -> str:
@@ -119,11 +122,13 @@ async def test_a_crash_at_any_boundary_changes_nothing(
         first = await _swarm(program, server, TASK, CODETETHER_FAILPOINT=f"{place}:{times}")
         assert first.code == -signal.SIGKILL, first.err
         again = await _resume(program, server, CODETETHER_FAILPOINT=f"{place}:1")
+        kills = 1
         if again.code == -signal.SIGKILL:  # during recovery, too
+            kills = 2
             again = await _resume(program, server)
         assert (again.code, again.out) == (0, "All of it is done.\n"), again.err
         assert not server.refused
-    _assert_as_if_nothing_had_been(program, model, undisturbed)
+    _assert_as_if_nothing_had_been(program, model, undisturbed, kills)
 
 
 async def test_a_crash_between_the_swap_and_its_record_makes_no_second_merge(
