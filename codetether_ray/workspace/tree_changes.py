@@ -20,19 +20,29 @@ class Entry:
         return self.mode == _DIRECTORY
 
     @property
+    def is_there(self) -> bool:
+        """Whether it is anything at all."""
+        return self.mode.strip("0") != ""
+
+    @property
     def is_kept(self) -> bool:
         """Whether its object belongs to the repository: it is there, and no submodule's commit."""
-        return self.mode.strip("0") != "" and self.mode != _SUBMODULE
+        return self.is_there and self.mode != _SUBMODULE
 
 
 async def differing(git: Git, old: str, new: str, *, trees: bool = False) -> dict[str, Entry]:
-    """Paths that differ, with what they are in `new`; `trees`: directories as well."""
+    """Paths that differ, with what they are in `new`; `trees`: directories there as well.
+
+    A path may change from a file to a directory or back: what it is now counts.
+    """
     deep = ("-r", "-t") if trees else ("-r",)
     out = await git.run("diff-tree", *deep, "--no-renames", "--raw", "-z", old, new)
     found, parts = {}, iter(out.parts)
     for facts in parts:
-        _, mode, _, oid, _ = facts.split(" ")
-        found[next(parts)] = Entry(mode, oid)
+        before, mode, _, oid, _ = facts.split(" ")
+        path, entry = next(parts), Entry(mode, oid)
+        if entry.is_there or (path not in found and before != f":{_DIRECTORY}"):
+            found[path] = entry
     return found
 
 

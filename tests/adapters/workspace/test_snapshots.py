@@ -126,6 +126,23 @@ async def test_what_a_restore_puts_aside_is_kept(tree: Tree, keeping, hub: Path)
     assert git(hub, "show", f"{left}:half.txt") == "half done"
 
 
+async def test_a_path_that_becomes_something_else_is_kept_whole(
+    tree: Tree, keeping, hub: Path
+) -> None:
+    snapshots = keeping(tree.path)
+    await snapshots.take("0")
+    shutil.rmtree(tree.path / "src")
+    (tree.path / "src").write_text("a file now")
+    (tree.path / "b.txt").unlink()
+    write(tree.path, {"b.txt/inner": "a directory now"})
+    taken = await snapshots.take("1")
+    assert taken.files == ("b.txt/inner", "src", "src/c.py")
+    own = git(hub, "cat-file", "--batch-check", "--batch-all-objects").splitlines()
+    for name in ("src", "b.txt", "b.txt/inner"):
+        oid = git(hub, "rev-parse", f"{taken.commit}:{name}")
+        assert any(line.startswith(oid) for line in own)
+
+
 async def test_a_worktree_whose_files_are_gone_is_made_anew(tree: Tree, keeping) -> None:
     snapshots = keeping(tree.path)
     write(tree.path, {"a.txt": "changed\n", "new": "n"})
