@@ -28,6 +28,7 @@ from codetether_ray.bootstrap.tombstones import tombstone_path
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.errors import ArchiveError, CodetetherError, ConfigError
+from codetether_ray.journal.options import Mirror
 
 SECRET = "s3"
 """The secret store's entry: `api_key` is the secret key, the extra `access_key` its id."""
@@ -143,10 +144,11 @@ def push_audit(
         return FolderPush(store, ledger, progress).push(audit_cargo(data_dir))
 
 
-def gate(
-    store: ObjectStore, data_dir: Path, tell: Callable[[str], None]
-) -> Callable[[str, int, bytes, object], None]:
-    """What `LocalJournal.open` is given where `archive.sync` is set."""
+def gate(store: ObjectStore, data_dir: Path, tell: Callable[[str], None]) -> Mirror:
+    """What `LocalJournal.open` is given where `archive.sync` is set.
+
+    `tell` is called in the writing thread.
+    """
 
     def send_hub(run_id: str) -> None:
         while True:
@@ -156,7 +158,7 @@ def gate(
                     return
             time.sleep(_TURN_S)
 
-    return Gate(store, data_dir, tell=tell, before=send_hub)  # type: ignore[return-value]
+    return Gate(store, data_dir, tell=tell, before=send_hub)
 
 
 def _push_hub(store: ObjectStore, data_dir: Path, run_id: str) -> None:
@@ -239,7 +241,10 @@ class Pusher:
         )
 
     def _run(self) -> None:
+        pause_s = self._round_s  # a run that begins has better things to do
         while True:
+            if not (self._is_closing or self._wait(pause_s)):
+                return
             is_last = self._is_closing
             try:
                 self.round()
@@ -250,7 +255,7 @@ class Pusher:
                 self.trouble = str(error) or type(error).__name__
                 pause_s = self._backoff.next_s()
             self.rounds += 1
-            if is_last or not (self._is_closing or self._wait(pause_s)):
+            if is_last:
                 return
 
     def _rung(self, pause_s: float) -> bool:

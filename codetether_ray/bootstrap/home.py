@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codetether_ray.agent.parts import AgentLinks
 from codetether_ray.bootstrap.agents import build_parts
 from codetether_ray.bootstrap.heap import settle_heap
-from codetether_ray.bootstrap.run_journal import Notices, open_run_journal
+from codetether_ray.bootstrap.run_journal import Notices, open_pusher, open_run_journal
 from codetether_ray.core.events import Warned
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.core.usage import Budget, Spend
@@ -25,6 +26,9 @@ from codetether_ray.ports.bus import Bus
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.host import AgentHost
 from codetether_ray.ports.journal import Journal
+
+if TYPE_CHECKING:
+    from codetether_ray.bootstrap.archive import Pusher
 
 RUN_AGENT = "run"
 """The path under which the run itself speaks: that it began, its plan, that it ended."""
@@ -87,6 +91,8 @@ class RunHome:
     voices: Voices
     clock: Clock
     notices: Notices = field(default_factory=Notices)
+    pusher: "Pusher | None" = None
+    """Sends the run to the archive, where there is one."""
 
     def hear(self) -> None:
         """From now on, what the journal has to tell is told as warnings of the run."""
@@ -98,6 +104,8 @@ class RunHome:
         await self.runtime.close()
         await self.voices.close()
         await self.journal.close()
+        if self.pusher is not None:
+            await self.pusher.aclose()
 
 
 async def open_local_home(terms: HomeTerms) -> RunHome:
@@ -141,6 +149,7 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
         voices=voices,
         clock=clock,
         notices=terms.notices,
+        pusher=open_pusher(terms.data_dir),
     )
 
 

@@ -17,6 +17,7 @@ from codetether_ray.bootstrap.home import (
     open_journal,
     open_ledger,
 )
+from codetether_ray.bootstrap.run_journal import open_pusher
 from codetether_ray.bootstrap.session_home import (
     MAIN,
     SessionRequest,
@@ -151,4 +152,5 @@ async def open_home(world: World, terms: HomeTerms) -> RunHome:
         voices=voices,
         clock=clock,
         notices=terms.notices,
+        pusher=open_pusher(terms.data_dir),
     )

@@ -3,7 +3,9 @@
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codetether_ray.config.settings import load_settings
 from codetether_ray.core.spec import Correlation
@@ -12,6 +14,9 @@ from codetether_ray.journal.lock import Holder
 from codetether_ray.journal.options import Mirror
 from codetether_ray.local.journal import LocalJournal
 from codetether_ray.sandbox.leftovers import end_leftovers
+
+if TYPE_CHECKING:
+    from codetether_ray.bootstrap.archive import Pusher
 
 Say = Callable[[str], None]
 
@@ -59,7 +64,7 @@ async def open_run_journal(
         fetch = await asyncio.to_thread(fetcher, settings)
         if settings.archive.sync:
             store = await asyncio.to_thread(must_open, settings)
-            mirror = gate(store, data_dir, notices.tell)
+            mirror = gate(store, data_dir, partial(_tell_in, asyncio.get_running_loop(), notices))
 
     def taken_over(run_id: str, holder: Holder) -> None:
         left = end_leftovers(run_id)
@@ -76,3 +81,19 @@ async def open_run_journal(
         quota_bytes=settings.journal.quota_bytes,
         warn=notices.tell,
     )
+
+
+def open_pusher(data_dir: Path) -> "Pusher | None":
+    """What sends runs to the archive in the background; None where there is no archive."""
+    settings = load_settings(data_dir, os.environ)
+    if settings.archive.bucket is None:
+        return None
+    from codetether_ray.bootstrap.archive import start_pusher
+
+    return start_pusher(data_dir, settings)
+
+
+def _tell_in(loop: asyncio.AbstractEventLoop, notices: Notices, sentence: str) -> None:
+    """Tell from the writing thread."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(notices.tell, sentence)
