@@ -125,7 +125,8 @@ class RaySupervisor:
         loop = asyncio.get_running_loop()
         seen = loop.time()
         while loop.time() < seen + _RESTART_PATIENCE_S:
-            asked = asyncio.ensure_future(plain(self.actor.news.remote(known, self._wait_s)))
+            wait_s = self._wait_s if self._body is not None else 0.0
+            asked = asyncio.ensure_future(plain(self.actor.news.remote(known, wait_s)))
             if not await patiently(asked, self._patience_s):
                 asked.cancel()
                 self._end_silent(on_restart)
