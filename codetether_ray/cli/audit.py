@@ -4,7 +4,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -101,10 +102,11 @@ def list_entries(limit: int, as_json: bool, file: Path | None, **filters: Any) -
     from codetether_ray.audit import query
 
     wanted = _query(filters)
-    if file is None:
-        found = query.newest(_data_dir(), wanted, limit)
-    else:
-        found = list(query.in_file(file, wanted))[-limit:]
+    with _reading():
+        if file is None:
+            found = query.newest(_data_dir(), wanted, limit)
+        else:
+            found = list(query.in_file(file, wanted))[-limit:]
     if as_json:
         click.echo(json.dumps([entry.data for entry in found], indent=2, ensure_ascii=False))
         return exit_codes.SUCCESS
@@ -133,11 +135,12 @@ def query_entries(limit: int | None, as_json: bool, file: Path | None, **filters
     wanted = _query(filters)
     found = query.in_file(file, wanted) if file else query.find(_data_dir(), wanted)
     chosen = islice(found, limit)
-    if as_json:
-        for entry in chosen:
-            click.echo(json.dumps(entry.data, ensure_ascii=False))
-    else:
-        _print(chosen)
+    with _reading():
+        if as_json:
+            for entry in chosen:
+                click.echo(json.dumps(entry.data, ensure_ascii=False))
+        else:
+            _print(chosen)
     return exit_codes.SUCCESS
 
 
@@ -181,14 +184,15 @@ def verify_log(
     from codetether_ray.audit import verify
     from codetether_ray.audit.keys import read_public
 
-    if file is not None:
-        report = verify.verify_file(file)
-    else:
-        report = verify.verify(
-            _data_dir(),
-            pinned=[read_public(path) for path in keys],
-            elsewhere=verify.checkpoint_files(checkpoints) if checkpoints else (),
-        )
+    with _reading():
+        if file is not None:
+            report = verify.verify_file(file)
+        else:
+            report = verify.verify(
+                _data_dir(),
+                pinned=[read_public(path) for path in keys],
+                elsewhere=verify.checkpoint_files(checkpoints) if checkpoints else (),
+            )
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
@@ -203,6 +207,20 @@ def _data_dir() -> Path:
     from codetether_ray.config.paths import data_dir
 
     return data_dir(os.environ)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Word what keeps the log from being read; nobody may take that for an empty log."""
+    from codetether_ray.core.errors import AuditError
+
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        words = f"the audit log cannot be read: {error.filename or ''}: {error.strerror}"
+        raise AuditError(words) from error
 
 
 def _query(filters: dict[str, Any]) -> "Query":
