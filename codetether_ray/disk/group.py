@@ -2,12 +2,12 @@
 
 It takes everything that waits, writes and flushes each sink once, and only then tells the callers;
 the next batch grows meanwhile, and a little longer where several agents write: each flush takes
-the interpreter from the loop several times. Threads are lent: the last user's `give_back` ends one.
+the interpreter from the loop several times. It waits no longer once as much has come as came the
+time before: then everybody writes again. Threads are lent: the last user's `give_back` ends one.
 """
 
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -33,7 +33,7 @@ Told = Callable[[Sequence[Any], Exception | None], None]
 
 _Item = tuple[Sink[Any], Any, Told]
 _PAUSE_S = 0.003
-"""Between the flushes of a busy volume; whoever writes alone is not held up."""
+"""At most, between the flushes of a busy volume; whoever writes alone is not held up."""
 
 
 class Committer:
@@ -42,12 +42,18 @@ class Committer:
     def __init__(self) -> None:
         self.users = 0
         self._queue: SimpleQueue[_Item | None] = SimpleQueue()
+        self._wanted = 0
+        """How many must wait to end the pause early; 0 while there is none."""
+        self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
     def submit(self, sink: Sink[C], chunk: C, told: Told) -> None:
         """Commit `chunk` soon and say so to `told`; chunks of one sink keep their order."""
         self._queue.put((sink, chunk, told))
+        if self._wanted and self._queue.qsize() >= self._wanted:
+            self._wanted = 0
+            self._enough.set()
 
     def drain(self) -> None:
         """Return once everything submitted before this call is written, and marked."""
@@ -58,6 +64,7 @@ class Committer:
     def stop(self) -> None:
         """Finish what waits, then end the thread."""
         self._queue.put(None)
+        self._enough.set()
         self._thread.join()
 
     def _run(self) -> None:
@@ -72,7 +79,15 @@ class Committer:
             is_open = None not in batch
             _commit([item for item in batch if item is not None])
             if is_open and len(batch) > 1:
-                time.sleep(_PAUSE_S)
+                self._pause(len(batch))
+
+    def _pause(self, wanted: int) -> None:
+        """Let the next batch grow, until as many wait as in the last one."""
+        self._enough.clear()
+        self._wanted = wanted
+        if self._queue.qsize() < wanted:
+            self._enough.wait(_PAUSE_S)
+        self._wanted = 0
 
 
 class _Barrier:

@@ -18,11 +18,14 @@ _FRAMING = frozenset({"v", "gen", "off", "prev", "crc", INTS})
 _loads = json.JSONDecoder().decode
 
 
-def members(record: Record, agent_seq: int) -> tuple[str, str, Blob | None]:
+def members(
+    record: Record, agent_seq: int, time: float | None = None
+) -> tuple[str, str, Blob | None]:
     """The members of a record's line but `seq`, its payload's text, and the blob.
 
     The same members as `Record.to_json`, in the same order, without building the object. There
-    is a blob where the payload is too big for a line.
+    is a blob where the payload is too big for a line. `time` is the record's own in microseconds'
+    steps, where the caller has it.
 
     Raises:
         JournalError: the event has no JSON form (NaN is none).
@@ -40,9 +43,10 @@ def members(record: Record, agent_seq: int) -> tuple[str, str, Blob | None]:
     if len(kept) * 4 > INLINE_BYTES and len(data := kept.encode()) > INLINE_BYTES:
         blob = make_blob(data)
         body = f'{ints}"blob":{{"sha256":"{blob.digest}","bytes":{len(data)}}}'
+    time = round(record.time, 6) if time is None else time
     line = (
         f'{correlation_members(record.correlation)}"agent_seq":{agent_seq},'
-        f'"time":{round(record.time, 6)!r},"agent":{json_text(record.agent)},"kind":"{tag}",{body}'
+        f'"time":{time!r},"agent":{json_text(record.agent)},"kind":"{tag}",{body}'
     )
     return line, text, blob
 

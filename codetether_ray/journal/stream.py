@@ -6,8 +6,8 @@ segment and begins the next. A record that cannot be encoded leaves the stream a
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import JournalError
@@ -28,8 +28,7 @@ class Roll:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a record's line is: agent, offset in the stream, length in bytes."""
 
     agent: str
@@ -37,37 +36,62 @@ class Place:
     length: int
 
 
-@dataclass(slots=True, kw_only=True)
 class Chunk:
     """What one append writes. `end` is where the stream stands behind it."""
 
-    pieces: list[bytes | Roll] = field(default_factory=list)
-    blobs: list[Blob] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
-    places: list[Place] = field(default_factory=list)
-    end: Position = field(default_factory=Position)
-    size: int = 0
-    """Bytes of its lines and blobs."""
+    __slots__ = ("blobs", "end", "pieces", "places", "records", "size")
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes | Roll] = []
+        self.blobs: list[Blob] = []
+        self.records: list[Record] = []
+        self.places: list[Place] = []
+        self.end = _BEGIN
+        self.size = 0
+        """Bytes of its lines and blobs."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _State:
-    """Where the stream and its open segment stand."""
+_BEGIN = Position()
+_HASHED_TOGETHER = 64
+"""Lines are hashed for the seal by so many at a time: one call, not one for each."""
 
-    position: Position
-    segment_start: int
-    segment_lines: int = 0
-    is_opened: bool = False
-    digest: Any = field(default_factory=hashlib.sha256)
 
-    def copy(self) -> "_State":
-        return _State(
-            position=self.position,
-            segment_start=self.segment_start,
-            segment_lines=self.segment_lines,
-            is_opened=self.is_opened,
-            digest=self.digest.copy(),
-        )
+class _Open:
+    """The segment that grows: where it began, and what its seal will say."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.lines = 0
+        self._digest = hashlib.sha256()
+        self._waiting: list[bytes] = []
+
+    def grow(self, line: bytes) -> None:
+        """Count a line in."""
+        self.lines += 1
+        self._waiting.append(line)
+        if len(self._waiting) >= _HASHED_TOGETHER:
+            self._hash()
+
+    def seal(self, end: int) -> JsonObject:
+        """What the line that ends it says of the lines before."""
+        self._hash()
+        digest = self._digest.hexdigest()
+        return {"length": end - self.start, "lines": self.lines, "sha256": digest}
+
+    def _hash(self) -> None:
+        self._digest.update(b"".join(self._waiting))
+        self._waiting.clear()
+
+
+class _Encoded(NamedTuple):
+    """A record that can be written: its line's members, but for what its place says."""
+
+    record: Record
+    agent_seq: int
+    time: float
+    members: str
+    payload: str
+    blob: Blob | None
 
 
 class Stream:
@@ -89,7 +113,9 @@ class Stream:
         `writer` is what the first line of a segment says of its writer; what it says of the writer
         before (`_OF_OLDER`) is said in the first segment alone.
         """
-        self._state = _State(position=position, segment_start=position.off)
+        self._position = position
+        self._segment: _Open | None = None
+        """None before the first record: a segment begins with one."""
         self._agent_seqs = agent_seqs
         self._generation = generation
         self._segment_bytes = segment_bytes
@@ -103,86 +129,87 @@ class Stream:
         Raises:
             JournalError: one is not durable or has no JSON form.
         """
-        state, chunk = self._state.copy(), Chunk()
         counts: dict[str, int] = {}
+        encoded = []  # first what may be refused, then what cannot fail
         for record in records:
-            if record.event.tag not in DURABLE:
-                raise JournalError(f"{record.event.tag} is a live event; the bus carries it")
-            self._make_room(state, chunk)
             agent = record.agent
-            number = counts.get(agent, self._agent_seqs.get(agent, 0))
-            self._put(state, chunk, record, number)
+            number = counts.get(agent)
+            if number is None:
+                number = self._agent_seqs.get(agent, 0)
+            encoded.append(_encode(record, number))
             counts[agent] = number + 1
-        chunk.end = state.position
-        chunk.size = state.position.off - self._state.position.off
-        chunk.size += sum(len(blob.data) for blob in chunk.blobs)
-        self._state = state
+        chunk, start = Chunk(), self._position.off
+        for item in encoded:
+            self._put(chunk, item)
+        chunk.end = self._position
+        chunk.size = self._position.off - start
+        if chunk.blobs:
+            chunk.size += sum(len(blob.data) for blob in chunk.blobs)
         self._agent_seqs.update(counts)
         return chunk
 
-    def _put(self, state: _State, chunk: Chunk, record: Record, agent_seq: int) -> None:
-        place = state.position
-        try:
-            line, payload, blob = self._line(place, record, agent_seq)
-        except UnicodeEncodeError:
-            record = without_surrogates(record)
-            line, payload, blob = self._line(place, record, agent_seq)
+    def _put(self, chunk: Chunk, item: _Encoded) -> None:
+        self._make_room(chunk)
+        record, agent_seq, time, text, payload, blob = item
         if blob is not None:
             chunk.blobs.append(blob)
-        chunk.records.append(_numbered(record, place.seq, agent_seq, payload))
+        place = self._position
+        line = lines.frame(place, self._generation, text)
+        chunk.records.append(_numbered(record, place.seq, agent_seq, time, payload))
         chunk.places.append(Place(record.agent, place.off, len(line)))
-        self._grow(state, chunk, line, is_control=False)
+        self._grow(chunk, line, is_control=False)
 
-    def _line(
-        self, place: Position, record: Record, agent_seq: int
-    ) -> tuple[bytes, str, Blob | None]:
-        """A record's line, its payload's text, and the blob that holds it where it is big."""
-        text, payload, blob = members(record, agent_seq)
-        return lines.frame(place, self._generation, text), payload, blob
-
-    def _make_room(self, state: _State, chunk: Chunk) -> None:
+    def _make_room(self, chunk: Chunk) -> None:
         """Begin the segment if it is new; end it and begin the next if it is full."""
-        if not state.is_opened:
-            self._open(state, chunk, self._writer)
-        elif state.position.off - state.segment_start >= self._segment_bytes:
-            self._roll(state, chunk)
+        segment = self._segment
+        if segment is None:
+            self._open(chunk, self._writer)
+        elif self._position.off - segment.start >= self._segment_bytes:
+            self._control(chunk, lines.SEALED, segment.seal(self._position.off))
+            chunk.pieces.append(Roll(self._position.off))
+            self._open(chunk, {k: v for k, v in self._writer.items() if k not in _OF_OLDER})
 
-    def _open(self, state: _State, chunk: Chunk, payload: JsonObject) -> None:
-        state.is_opened = True
-        self._control(state, chunk, lines.OPENED, payload)
+    def _open(self, chunk: Chunk, payload: JsonObject) -> None:
+        self._segment = _Open(self._position.off)
+        self._control(chunk, lines.OPENED, payload)
 
-    def _roll(self, state: _State, chunk: Chunk) -> None:
-        seal: JsonObject = {
-            "length": state.position.off - state.segment_start,
-            "lines": state.segment_lines,
-            "sha256": state.digest.hexdigest(),
-        }
-        self._control(state, chunk, lines.SEALED, seal)
-        chunk.pieces.append(Roll(state.position.off))
-        state.segment_start = state.position.off
-        state.segment_lines = 0
-        state.digest = hashlib.sha256()
-        self._open(state, chunk, {k: v for k, v in self._writer.items() if k not in _OF_OLDER})
-
-    def _control(self, state: _State, chunk: Chunk, kind: str, payload: JsonObject) -> None:
+    def _control(self, chunk: Chunk, kind: str, payload: JsonObject) -> None:
         text = control_members(kind, self._correlation, self._clock(), payload)
-        line = lines.frame(state.position, self._generation, text)
-        self._grow(state, chunk, line, is_control=True)
+        line = lines.frame(self._position, self._generation, text)
+        self._grow(chunk, line, is_control=True)
 
-    @staticmethod
-    def _grow(state: _State, chunk: Chunk, line: bytes, *, is_control: bool) -> None:
+    def _grow(self, chunk: Chunk, line: bytes, *, is_control: bool) -> None:
+        assert self._segment is not None, "a segment is open"
         chunk.pieces.append(line)
-        state.position = lines.after(state.position, line, is_control=is_control)
-        state.segment_lines += 1
-        state.digest.update(line)
+        self._position = lines.after(self._position, line, is_control=is_control)
+        self._segment.grow(line)
 
 
-def _numbered(record: Record, seq: int, agent_seq: int, payload: str) -> Record:
+def _encode(record: Record, agent_seq: int) -> _Encoded:
+    """A record as it will be written.
+
+    Raises:
+        JournalError: it is not durable or has no JSON form.
+    """
+    if record.event.tag not in DURABLE:
+        raise JournalError(f"{record.event.tag} is a live event; the bus carries it")
+    time = round(record.time, 6)
+    try:
+        text, payload, blob = members(record, agent_seq, time)
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError:
+        record = without_surrogates(record)
+        text, payload, blob = members(record, agent_seq, time)
+    return _Encoded(record, agent_seq, time, text, payload, blob)
+
+
+def _numbered(record: Record, seq: int, agent_seq: int, time: float, payload: str) -> Record:
     return Record(
         correlation=record.correlation,
         agent=record.agent,
         event=record.event,
-        time=round(record.time, 6),
+        time=time,
         seq=seq,
         agent_seq=agent_seq,
         payload=payload,
