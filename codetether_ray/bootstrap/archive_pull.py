@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from codetether_ray.archive.ledger import Ledger, turn
 from codetether_ray.archive.pull import (
@@ -21,9 +21,14 @@ from codetether_ray.archive.pull import (
 )
 from codetether_ray.archive.store import ObjectStore
 from codetether_ray.bootstrap.archived_run import MANIFEST
-from codetether_ray.bootstrap.hub_bundle import hub_path, restore
-from codetether_ray.bootstrap.tombstones import refuse_forgotten
-from codetether_ray.core.errors import ArchiveError, RunBusyError, UnknownRunError
+from codetether_ray.bootstrap.hub_bundle import restore
+from codetether_ray.bootstrap.tombstones import TOMBSTONES, refuse_forgotten
+from codetether_ray.core.errors import (
+    ArchiveError,
+    RunBusyError,
+    RunForgottenError,
+    UnknownRunError,
+)
 from codetether_ray.disk.files import RealDisk
 from codetether_ray.journal.blobs import BLOBS
 from codetether_ray.journal.generation import generation_path
@@ -34,6 +39,7 @@ from codetether_ray.journal.segments import (
     open_name,
     run_directory,
 )
+from codetether_ray.workspace.hub import hub_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +91,7 @@ class _Pull:
     def pull(self, directory: Path) -> Pulled:
         listed = {s.name.partition("/")[2] for s in self._store.stored(f"{self._run_id}/")}
         if not listed:
-            raise UnknownRunError(self._run_id)
+            self._refuse()
         manifest = self._manifest(listed)
         room = directory if directory.is_dir() else self._fresh(directory)
         self._blobs(room, listed)
@@ -104,6 +110,14 @@ class _Pull:
             RealDisk().sync_directory(directory.parent)
         Ledger.load(self._data_dir, self._run_id).note_back()
         return Pulled(run_id=self._run_id, objects=self._objects, bytes=self._bytes, end=end)
+
+    def _refuse(self) -> NoReturn:
+        """Say that there is no such run, or that it was forgotten on another machine."""
+        out = bytearray()
+        if self._store.read(f"{TOMBSTONES}/{self._run_id}.json", out.extend) is not None:
+            stone = json.loads(out)
+            raise RunForgottenError(self._run_id, stone["forgotten_at"], stone["by"])
+        raise UnknownRunError(self._run_id)
 
     def _manifest(self, listed: set[str]) -> dict[str, Any]:
         if MANIFEST not in listed:

@@ -13,16 +13,12 @@ from pathlib import Path
 
 from codetether_ray.archive.ledger import ROOM, Ledger
 from codetether_ray.core.errors import ArchiveError
+from codetether_ray.workspace.hub import hub_path
 
-HUBS = "hubs"
 _MARK = "hub"
+_SETTINGS = (("gc.auto", "0"), ("maintenance.auto", "false"), ("core.fsync", "all"))
 _EMPTY = "empty bundle"
 _STDERR = 400
-
-
-def hub_path(data_dir: Path, run_id: str) -> Path:
-    """Where a run's hub is."""
-    return data_dir / HUBS / f"{run_id}.git"
 
 
 def staged(data_dir: Path, run_id: str) -> tuple[Path, ...]:
@@ -35,7 +31,11 @@ def hub_facts(data_dir: Path, run_id: str) -> dict[str, object]:
     hub = hub_path(data_dir, run_id)
     if not hub.is_dir():
         return {}
-    return {"refs": _refs(hub), "alternates": [str(p) for p in _alternates(hub)]}
+    return {
+        "refs": _refs(hub),
+        "alternates": [str(p) for p in _alternates(hub)],
+        "object_format": _must(hub, "rev-parse", "--show-object-format").strip(),
+    }
 
 
 def stage(data_dir: Path, run_id: str, ledger: Ledger) -> None:
@@ -89,7 +89,10 @@ def restore(hub: Path, bundles: list[Path], facts: dict[str, object]) -> None:
         ArchiveError: git refuses; as a rule a clone of the user's repository is missing.
     """
     if not hub.exists():
-        _must(None, "init", "--bare", "--quiet", str(hub))
+        kind = str(facts.get("object_format", "sha1"))
+        _must(None, "init", "--bare", "--quiet", "--template=", f"--object-format={kind}", str(hub))
+        for name, value in _SETTINGS:
+            _must(hub, "config", name, value)
     listed = facts.get("alternates", [])
     known = [p for p in (listed if isinstance(listed, list) else []) if Path(str(p)).is_dir()]
     if known:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from codetether_ray.agent.conversation import Conversation
 from codetether_ray.agent.fold import apply
+from codetether_ray.bootstrap.tombstones import refuse_forgotten
 from codetether_ray.core.errors import JournalError, UnknownRunError, UsageError
 from codetether_ray.core.events import DURABLE, Record, RunFinished
 from codetether_ray.core.ids import is_run_id
@@ -59,6 +60,7 @@ def find_id(data_dir: Path, text: str) -> str:
 
     Raises:
         UnknownRunError: no run, or more than one, is meant.
+        RunForgottenError: it was removed for good.
     """
     if is_run_id(text) and run_directory(data_dir, text).is_dir():
         return text
@@ -68,6 +70,7 @@ def find_id(data_dir: Path, text: str) -> str:
     if len(found) > 1:
         raise UsageError(f"{text!r} may be any of {', '.join(sorted(found)[:5])}; write more of it")
     if not found or not text:
+        refuse_forgotten(data_dir, text)
         raise UnknownRunError(text)
     return found[0]
 
