@@ -5,6 +5,9 @@ fast-forwarded. Where they held uncommitted changes, the run's own changes alone
 commit on the branch, and the uncommitted ones stay uncommitted: a file that only the user had
 changed keeps its staged and unstaged parts; in a file that both changed, the user's part is
 unstaged. If the two cannot be told apart, nothing is done.
+
+A delivery that was cut off is finished by the next one: files that are there already are taken
+for what they are, and a commit on the branch is known by its trailer.
 """
 
 import contextlib
@@ -14,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from codetether_ray.core import failpoints
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.workspace.commits import (
     changed_paths,
@@ -48,6 +52,8 @@ class Delivery:
             WorkspaceError: the user's tree moved or would be overwritten; nothing was changed.
         """
         async with snapshot(self.git, self.repository, self.limits) as now:
+            if made := await self._made():
+                return await self._finish_beside(made, now)
             await self._refuse_if_moved(now)
             paths = await changed_paths(self.git, self.record.base, self.main)
             if not paths:
@@ -76,7 +82,7 @@ class Delivery:
             where = f"{record.branch} at {record.head[:10] or 'no commit'}"
             raise WorkspaceError(f"the checkout is no longer on {where}; {by_hand}")
         base_tree = await tree_of(self.git, record.base)
-        if now.tree != base_tree:
+        if now.tree not in (base_tree, await tree_of(self.git, self.main)):
             paths = await changed_paths(self.git, base_tree, now.tree)
             raise WorkspaceError(
                 f"{_some(paths)} changed since the run began, so nothing was merged; {by_hand}"
@@ -107,19 +113,56 @@ class Delivery:
         """Commit the run's part alone, update the files, keep the rest uncommitted."""
         commit = await self._own_part(paths)
         with _index_lock(self.repository.git_dir) as lock:
-            draft = now.index.with_name("draft")
-            if (self.repository.git_dir / "index").exists():
-                shutil.copy2(self.repository.git_dir / "index", draft)
-            await self._stage_from(commit, draft, paths)
+            draft = await self._draft(commit, now, paths)
             await self._update_files(now.index)
+            failpoints.hit("deliver.files")
             if not await move_ref(self.git, "HEAD", commit, self.record.head):
                 raise WorkspaceError(
                     f"{self.record.branch} moved at this very moment: the run's changes are in "
                     "your files, uncommitted"
                 )
-            await self.git.run("update-index", "-q", "--refresh", index=draft, allow=(0, 1))
-            shutil.copyfile(draft, lock)
-            lock.replace(self.repository.git_dir / "index")
+            failpoints.hit("deliver.swapped")
+            await self._take_index(draft, lock)
+        return self._said(commit, paths)
+
+    async def _finish_beside(self, commit: str, now: Snapshot) -> str:
+        """The commit is on the branch: bring the index after it."""
+        paths = await changed_paths(self.git, self.record.base, self.main)
+        with _index_lock(self.repository.git_dir) as lock:
+            await self._take_index(await self._draft(commit, now, paths), lock)
+        return self._said(commit, paths)
+
+    async def _made(self) -> str:
+        """The commit on the user's branch that an earlier delivery made; "" if there is none."""
+        record = self.record
+        if self.repository.is_private or not record.is_snapshot:
+            return ""
+        since = (f"^{record.head}",) if record.head else ()
+        found = await self.git.run(
+            "log", "-1", "--format=%H", "--fixed-strings", f"--grep={self.trailer}", "HEAD", *since,
+            allow=(0, 128),
+        )  # fmt: skip
+        return found.text
+
+    @property
+    def trailer(self) -> str:
+        """The line by which the commit of this delivery is known."""
+        return f"Codetether-Result: {self.main}"
+
+    async def _draft(self, commit: str, now: Snapshot, paths: tuple[str, ...]) -> Path:
+        """The user's index with what `commit` has at `paths`, beside it."""
+        draft = now.index.with_name("draft")
+        if (self.repository.git_dir / "index").exists():
+            shutil.copy2(self.repository.git_dir / "index", draft)
+        await self._stage_from(commit, draft, paths)
+        return draft
+
+    async def _take_index(self, draft: Path, lock: Path) -> None:
+        await self.git.run("update-index", "-q", "--refresh", index=draft, allow=(0, 1))
+        shutil.copyfile(draft, lock)
+        lock.replace(self.repository.git_dir / "index")
+
+    def _said(self, commit: str, paths: tuple[str, ...]) -> str:
         return (
             f"{self.record.branch} has one new commit {commit[:10]} ({_count(paths)}); "
             "your uncommitted changes are still uncommitted"
@@ -143,7 +186,7 @@ class Delivery:
                 "into your files, uncommitted"
             )
         parents = (record.head,) if record.head else ()
-        return await commit_tree(git, tree, parents, self.message)
+        return await commit_tree(git, tree, parents, f"{self.message}\n\n{self.trailer}")
 
     async def _stage_from(self, commit: str, index: Path, paths: tuple[str, ...]) -> None:
         """Set the index entries of `paths` to what `commit` has."""

@@ -185,21 +185,36 @@ def agent_ref(run_id: str, agent: str, name: str) -> str:
 
 
 def _take_lock(lock: Path) -> None:
-    """Make the lock file; one that a killed process left is taken away.
+    """Make the lock file, which names its holder; one that a killed process left is taken away.
 
     Raises:
         WorkspaceError: somebody holds it.
     """
     for _ in range(2):
         try:
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+            file = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
         except FileExistsError:
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - lock.stat().st_mtime > _STALE_LOCK_S:
+                if _is_abandoned(lock):
                     lock.unlink()
         else:
+            with os.fdopen(file, "w", encoding="ascii") as out:
+                out.write(str(os.getpid()))
             return
     raise WorkspaceError(f"another process is at work in the run's hub ({lock} exists); try again")
+
+
+def _is_abandoned(lock: Path) -> bool:
+    """Whether the holder of a lock is dead; one killed before it gave its name is after a while."""
+    if time.time() - lock.stat().st_mtime > _STALE_LOCK_S:
+        return True
+    try:
+        os.kill(int(lock.read_text("ascii")), 0)
+    except ProcessLookupError:
+        return True
+    except (ValueError, PermissionError):
+        return False
+    return False
 
 
 def _write(place: Path, data: bytes, mode: int) -> None:

@@ -143,22 +143,26 @@ async def test_a_crash_between_the_swap_and_its_record_makes_no_second_merge(
     _assert_as_if_nothing_had_been(program, model, undisturbed)
 
 
-async def test_a_crash_after_the_delivery_delivers_nothing_twice(program: Program) -> None:
+@pytest.mark.parametrize("place", ["deliver.files", "deliver.swapped", "run.delivered"])
+async def test_a_crash_in_a_delivery_delivers_nothing_twice(place: str, program: Program) -> None:
     git(program.project, "config", "user.name", "you")
     git(program.project, "config", "user.email", "you@example.com")
     model = SwarmModel()
     async with ModelServer(model) as server:
-        first = await _swarm(
-            program, server, TASK, "--merge", CODETETHER_FAILPOINT="run.delivered:1"
-        )
+        first = await _swarm(program, server, TASK, "--merge", CODETETHER_FAILPOINT=f"{place}:1")
         assert first.code == -signal.SIGKILL, first.err
-        head = git(program.project, "rev-parse", "HEAD")
-        status = git(program.project, "status", "--porcelain")
+        asked = server.count
+        (program.project / ".git" / "index.lock").unlink(missing_ok=True)  # as git asks its users
         again = await _resume(program, server, "--json")
+        assert server.count == asked
     assert again.code == 0, again.err
     assert again.json["success"] is True
-    assert git(program.project, "rev-parse", "HEAD") == head
-    assert git(program.project, "status", "--porcelain") == status
+    commits = git(program.project, "log", "--format=%s").splitlines()
+    assert commits == [f"Merge the result of {_run_id(program)}", "first"]
+    assert git(program.project, "status", "--porcelain").splitlines() == [
+        "M tracked.txt",
+        "?? untracked.txt",
+    ]
     assert (program.project / "gamma.txt").read_text() == "by gamma\n"
 
 
