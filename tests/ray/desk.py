@@ -145,3 +145,18 @@ async def ask_and_wait(options: dict[str, Any], world: World) -> Any:
 async def fail(options: Any, world: World) -> None:
     """Raise what it is given."""
     raise options
+
+
+async def tell_where_it_stands(options: dict[str, Any], world: World) -> str:
+    """Write what this process knows to `life-N` of a folder, then wait for a file `end` in it."""
+    folder = Path(options["folder"])
+    number = len(list(folder.glob("life-*")))
+    fresh = folder / "fresh"
+    fresh.write_text(f"restarted: {world.is_restarted}, since: {world.since}")
+    fresh.rename(folder / f"life-{number}")
+    try:
+        while not (folder / "end").exists():
+            await asyncio.sleep(0.02)
+    except asyncio.CancelledError:
+        return "cancelled"
+    return "done"

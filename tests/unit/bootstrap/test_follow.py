@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 
 from codetether_ray.bootstrap.follow import Follower
-from codetether_ray.core.events import Record, Warned
+from codetether_ray.core.events import AgentRestarted, Record, Warned
 from codetether_ray.core.spec import Correlation
 from codetether_ray.core.topics import topic
 from codetether_ray.local.bus import LocalBus
@@ -85,6 +85,51 @@ async def test_a_bus_that_began_anew_is_told_of_and_followed() -> None:
     assert seen.texts == ["after"]
     assert len(told) == 1
     assert "anew" in told[0]
+
+
+def recorded(number: int, *, run_id: str = "mine") -> Record:
+    event = AgentRestarted(attempt=number, reason="killed")
+    correlation = Correlation(run_id=run_id)
+    return Record(correlation=correlation, agent="sub/a", event=event, time=1.0, seq=number)
+
+
+def published(record: Record) -> Envelope:
+    payload = record.to_text().encode()
+    return Envelope(topic=topic("agent", record.agent, "events"), sender="a", payload=payload)
+
+
+async def test_what_a_bus_that_began_anew_did_not_tell_is_shown_from_the_journal_once() -> None:
+    journal = [recorded(number) for number in range(5)]
+    first, second = LocalBus(), LocalBus()
+    bus, seen, told = Replaced(first), [], []
+    follower = Follower(bus, "mine", seen.append, told.append, reread=lambda: iter(journal))
+    await follower.start()
+    await first.publish([published(journal[0]), published(journal[1])])
+    while len(seen) < 2:
+        await asyncio.sleep(0)
+    await second.publish([published(journal[4])])  # two and three were lost with the first log
+    bus.now = second
+    await follower.finish()
+    assert [record.seq for record in seen] == [0, 1, 2, 3, 4]
+    assert told == ["the bus was started anew; some events are shown from the journal"]
+
+
+async def test_where_a_gap_is_known_the_journal_is_looked_at_though_the_bus_says_nothing() -> None:
+    bus, seen = LocalBus(), []
+    follower = Follower(bus, "mine", seen.append, reread=lambda: iter([recorded(0)]))
+    await follower.start()
+    follower.mark_gap()
+    await follower.finish()
+    assert [record.seq for record in seen] == [0]
+
+
+async def test_a_durable_event_that_was_published_twice_is_shown_once() -> None:
+    bus, seen = LocalBus(), []
+    follower = Follower(bus, "mine", seen.append)
+    await follower.start()
+    await bus.publish([published(recorded(0))] * 2)
+    await follower.finish()
+    assert len(seen) == 1
 
 
 class Replaced:
