@@ -28,7 +28,13 @@ COMMANDS = MappingProxyType(
         ),
         "completion": Entry("codetether_ray.cli.completion", "Print a shell's completion script."),
         "config": Entry("codetether_ray.cli.config", "Show and change settings."),
+        "doctor": Entry(
+            "codetether_ray.cli.doctor", "Check that everything is well, and say what to do."
+        ),
         "down": Entry("codetether_ray.cli.down", "End the Ray head that `up` started."),
+        "forget": Entry(
+            "codetether_ray.cli.forget", "Remove a run for good, here and in the archive."
+        ),
         "models": Entry("codetether_ray.cli.models", "List models and their prices."),
         "replay": Entry(
             "codetether_ray.cli.replay", "Show a run as it happened, verify it, make it a page."
