@@ -23,7 +23,12 @@ def processes_of(program: Program) -> dict[int, str]:
 
 def kill(program: Program, actor: str) -> list[int]:
     """Kill the processes of this program's actors of a class; their pids."""
-    pids = [pid for pid, title in processes_of(program).items() if f"ray::{actor}" in title]
+    return kill_titled(program, f"ray::{actor}")
+
+
+def kill_titled(program: Program, words: str) -> list[int]:
+    """Kill this program's processes in whose titles there are some words; their pids."""
+    pids = [pid for pid, title in processes_of(program).items() if words in title]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     return pids

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.e2e.program import Program
-from tests.e2e.ray_scene import kill, processes_of, ray_directories
+from tests.e2e.ray_scene import kill, kill_titled, processes_of, ray_directories
 from tests.e2e.swarm_scene import TASK, SwarmModel, git, make_repository, records
 
 
@@ -17,9 +18,7 @@ def program(program: Program) -> Program:
     return program
 
 
-async def test_a_swarm_whose_supervisor_is_killed_says_how_to_go_on_and_goes_on(
-    program: Program,
-) -> None:
+async def test_a_swarm_whose_supervisor_is_killed_goes_on_by_itself(program: Program) -> None:
     killed: list[int] = []
     model = SwarmModel()
 
@@ -31,27 +30,56 @@ async def test_a_swarm_whose_supervisor_is_killed_says_how_to_go_on_and_goes_on(
         return reply
 
     async with ModelServer(script) as server:
+        ended = await program.run(
+            *("swarm", TASK, "--json", "--model", "local/m"),
+            CODETETHER_LOCAL_BASE_URL=server.url,
+            timeout_s=120,
+        )
+    assert killed
+    assert ended.code == 0, ended.err
+    assert "another one goes on from the journal" in ended.err
+    check_is_whole(program, model, ended.json)
+
+
+async def test_a_swarm_whose_head_is_killed_says_how_to_go_on_and_goes_on(
+    program: Program,
+) -> None:
+    killed: list[int] = []
+    model = SwarmModel()
+
+    async def script(request: ModelCall) -> Reply:
+        reply = model(request)
+        if (model.who(request), request.step) == ("gamma", 1) and not killed:
+            killed.extend(kill_titled(program, "/gcs_server "))
+            await asyncio.sleep(2)
+        return reply
+
+    async with ModelServer(script) as server:
         env = {"CODETETHER_LOCAL_BASE_URL": server.url}
         lost = await program.run(
             *("swarm", TASK, "--json", "--model", "local/m"), timeout_s=120, **env
         )
         assert killed
-        assert (lost.code, lost.out) == (1, "")
-        (sentence,) = [x for x in lost.err.splitlines() if x.startswith("codetether: ")]
-        assert "is gone (its process" in sentence
-        run_id = sentence.rpartition(" ")[2]
-        assert sentence.endswith(f"go on with: codetether swarm --resume {run_id}")
+        run_id = lost.json["swarm_id"]
+        assert lost.code == 1
+        assert "is gone" in lost.json["error"]
+        assert lost.json["resume"] == f"codetether swarm --resume {run_id}"
         assert "Traceback" not in lost.err
         assert processes_of(program) == {}
         assert not ray_directories(program)
         again = await program.run("swarm", "--resume", run_id, "--local", "--json", **env)
     assert again.code == 0, again.err
-    found = records(program, run_id)
+    check_is_whole(program, model, again.json)
+
+
+def check_is_whole(program: Program, model: SwarmModel, result: dict[str, Any]) -> None:
+    """All files are there, nothing was answered twice, only what was in flight asked again."""
+    found = records(program, result["swarm_id"])
     answered = Counter((r.agent, r.event.step) for r in found if r.event.tag == "model.responded")
     assert set(answered.values()) == {1}
     asked = Counter(model.asked)
     assert {who for who, times in asked.items() if times > 1} <= {("gamma", 1), ("delta", 1)}
-    names = git(program.project, "ls-tree", "--name-only", again.json["branch"]).splitlines()
+    names = git(program.project, "ls-tree", "--name-only", result["branch"]).splitlines()
     assert {"alpha.txt", "beta.txt", "gamma.txt", "delta.txt"} <= set(names)
 
 
