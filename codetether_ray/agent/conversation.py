@@ -59,6 +59,8 @@ class Turn:
     carried: str = ""
     text: str = ""
     """The last text that the model said."""
+    busy_ms: int = 0
+    """What its finished calls took since it was begun (or taken up again), children not counted."""
 
     @property
     def is_open(self) -> bool:

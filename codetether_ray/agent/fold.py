@@ -27,6 +27,7 @@ from codetether_ray.core.events import (
     TurnStarted,
 )
 from codetether_ray.core.messages import Message, ToolCall, ToolResult, tool_results, user
+from codetether_ray.ports.tool import Effect
 
 __all__ = ["Conversation", "apply", "fold"]
 
@@ -82,7 +83,7 @@ def _turn_started(c: Conversation, event: TurnStarted) -> Conversation:
     if turn is not None and turn.is_open:
         raise _unsound(c, f"turn {event.turn} starts while turn {turn.number} is open")
     if turn is not None and turn.number == event.turn:  # it is taken up again
-        again = changed(turn, result=None, nudges=(), rounds=())
+        again = changed(turn, result=None, nudges=(), rounds=(), busy_ms=0)
         return changed(c, turn=again, finished_turns=c.finished_turns - 1)
     c = _with_message(c, event.message)
     return changed(
@@ -108,6 +109,7 @@ def _model_responded(c: Conversation, event: ModelResponded) -> Conversation:
         turn,
         usage=turn.usage + response.usage,
         cost_usd=_sum(turn.cost_usd, response.cost_usd),
+        busy_ms=turn.busy_ms + event.elapsed_ms,
     )
     if event.purpose == "compaction":
         return changed(c, turn=turn, summary=response)
@@ -160,8 +162,11 @@ def _tool_started(c: Conversation, event: ToolStarted) -> Conversation:
 def _tool_finished(c: Conversation, event: ToolFinished) -> Conversation:
     turn = _open_turn(c, f"result {event.result.call_id}")
     known = _pending(c, event.result.call_id)
+    if known.effect != Effect.SPAWN:  # waiting for children takes none of the turn's time
+        turn = changed(turn, busy_ms=turn.busy_ms + event.elapsed_ms)
     c = changed(
         c,
+        turn=turn,
         pending=tuple(p for p in c.pending if p is not known),
         results=(*c.results, event.result),
         todos=todos_after(c.todos, known.call, event.result),

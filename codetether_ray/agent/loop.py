@@ -182,11 +182,15 @@ class AgentLoop:
         return self._verdict(work, steps), was_cancelled
 
     def _watch(self) -> asyncio.Task[None] | None:
-        """Watch the turn's wall time, if it has a limit; children's time is not counted."""
-        limit_s = self._spec.timeout_s
+        """Watch the turn's wall time, if it has a limit; children's time is not counted.
+
+        A turn that goes on after a crash has what its finished calls left.
+        """
+        limit_s, turn = self._spec.timeout_s, self._history.conversation.turn
         if limit_s is None:
             return None
-        deadline = Deadline(self._parts.clock, limit_s)
+        busy_s = turn.busy_ms / 1000 if turn is not None else 0.0
+        deadline = Deadline(self._parts.clock, max(limit_s - busy_s, 0.0))
         if self._runner.children is not None:
             self._runner.children = PausingChildren(self._runner.children, deadline)
 

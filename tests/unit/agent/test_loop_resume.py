@@ -23,6 +23,7 @@ from codetether_ray.core.messages import assistant, user
 from codetether_ray.core.models import ModelInfo, ModelResponse
 from codetether_ray.core.usage import Usage
 from codetether_ray.ports.tool import Effect
+from codetether_ray.testing.clock import FakeClock
 from codetether_ray.testing.fakes import make_spec
 from tests.unit.agent.scenes import NAMES, Scene, by_step, call, says
 
@@ -311,6 +312,7 @@ async def test_a_request_that_died_is_made_again_as_another_attempt() -> None:
     assert [(e.step, e.attempt) for e in again.of(ModelRequested)] == [(0, 0), (0, 1)]
 
 
+@pytest.mark.damages_runs
 async def test_a_history_that_contradicts_itself_is_refused() -> None:
     scene = Scene([says(call("1", "read")), "done"])
     await scene.turn(_GO)
@@ -328,3 +330,37 @@ async def test_nudges_are_recorded_and_not_invented_again() -> None:
     again = Scene(script, recorded=whole.events[:cut])
     await again.turn(_GO)
     assert len(again.of(Nudged)) == 1
+
+
+async def test_a_turn_that_goes_on_has_the_time_that_its_finished_calls_left() -> None:
+    async def slow(arguments, ctx):
+        await clock.sleep(40)
+        return "slept"
+
+    def scene(history=()):
+        return Scene(
+            by_step(says(call("1", "slow")), says(call("2", "slow")), "done"),
+            tools={"slow": (Effect.SHELL, slow)},
+            recorded=history,
+            clock=clock,
+            spec=make_spec(timeout_s=60.0),
+        )
+
+    clock = FakeClock()
+    first = scene()
+    turn = asyncio.create_task(first.turn(_GO))
+    await clock.advance(40.0)
+    turn.cancel()
+    await asyncio.gather(turn, return_exceptions=True)
+    (slept,) = (i for i, e in enumerate(first.events) if isinstance(e, ToolFinished) and i < 8)
+    again = scene(tuple(first.events[: slept + 1]))
+    turn = asyncio.create_task(again.turn(_GO))
+    await clock.advance(19.0)
+    assert not turn.done()
+    await clock.advance(1.0)
+    assert (await turn).outcome == "timeout"
+
+    retried = scene(tuple(again.events))  # its user wants the same once more: with all its time
+    turn = asyncio.create_task(retried.turn(_GO))
+    await clock.advance(40.0)
+    assert (await turn).outcome == "completed"
