@@ -151,6 +151,8 @@ class TreeKeeper:
         is_open = any(p.effect in others for p in conversation.pending)
         if is_open and self._snapshots.is_there:
             await self._look()
+            if not any(p.effect == Effect.SHELL for p in conversation.pending):
+                self._found = None  # the results of children tell for themselves
         else:
             for note in await self._snapshots.restore():
                 self._warn(note)

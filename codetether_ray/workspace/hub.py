@@ -61,7 +61,7 @@ class Hub:
         kind = await git.text("rev-parse", "--show-object-format")
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.{time.monotonic_ns()}")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             await Git(work_tree=self.path.parent).run(
                 "init", "--bare", "--quiet", "--template=", f"--object-format={kind}", str(draft)
             )

@@ -1,5 +1,6 @@
 """The repository that a run works in: where its parts are, and what is special about it."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ UNFINISHED = (
     ("REVERT_HEAD", "revert"),
 )
 """Files in a git dir that say what was begun there, and the command that ends it."""
+
+_good: set[str] = set()  # values of PATH that lead to a git that serves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +71,19 @@ async def find_repository(directory: Path) -> Repository | None:
 
 
 async def require_git(git: Git) -> None:
-    """Refuse a git that cannot merge without a checkout.
+    """Refuse a git that cannot merge without a checkout; asked once in a process.
 
     Raises:
         WorkspaceError: git is missing or too old.
     """
+    path = os.environ.get("PATH", "")
+    if path in _good:
+        return
     version = await git.text("version")
     digits = version.removeprefix("git version ").split(".")[:2]
     if all(d.isdigit() for d in digits) and tuple(int(d) for d in digits) < OLDEST:
         raise WorkspaceError(f"{version} is too old; install git 2.38 or newer")
+    _good.add(path)
 
 
 async def notes_on(repository: Repository, git: Git, *, is_unborn: bool) -> tuple[str, ...]:

@@ -242,6 +242,8 @@ class GitSnapshots:
         index = here.index
         work = await look(here.git, here.record, self._limits.file_bytes, index=index.path)
         notes = tuple(note.replace("was not committed", "is not kept") for note in work.notes)
+        if not index.tree and not work.status.changes and work.status.head == self._last.commit:
+            index.tree = self._last.tree
         if index.tree and not work.add:
             return index.tree, notes
         self._weigh(here, work)

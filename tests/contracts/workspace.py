@@ -7,6 +7,8 @@ import pytest
 
 from codetether_ray.core.errors import ParentsConflictError, WorkspaceError
 from codetether_ray.ports.workspace import Commit, Workspace
+from codetether_ray.workspace.hub import Hub
+from tests.adapters.workspace.repos import RUN
 
 FILES = {"one.txt": "1\n2\n3\n", "two.txt": "two\n", "deep/three.py": "three = 3\n"}
 
@@ -61,6 +63,14 @@ class WorkspaceContract:
         assert outcome.status == "merged"
         assert outcome.commit == await workspace.head()
         assert contents(directory) == before
+
+    async def test_what_is_told_as_committed_is_in_the_hub(self, workspace: Workspace) -> None:
+        tree = await workspace.start("writer")
+        base = await workspace.open()
+        done = await work(workspace, "writer", {"two.txt": "TWO\n"})
+        hub = Hub(Path(tree.hub))
+        refs = {hub.read_ref(f"refs/codetether/{RUN}/{name}") for name in ("base", "result/writer")}
+        assert refs == {base.commit, done.commit}
 
     async def test_nothing_done_is_an_empty_commit_at_the_base(self, workspace: Workspace) -> None:
         base = await workspace.open()

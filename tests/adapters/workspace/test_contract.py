@@ -18,8 +18,10 @@ class TestGitWorkspace(WorkspaceContract):
         return repo.path
 
     @pytest.fixture
-    def workspace(self, directory: Path, opened: Callable[..., GitWorkspace]) -> Workspace:
-        return opened(directory)
+    def workspace(
+        self, directory: Path, tmp_path: Path, opened: Callable[..., GitWorkspace]
+    ) -> Workspace:
+        return opened(directory, hub=tmp_path / "data" / "hubs" / "run.git")
 
 
 class TestCopyWorkspace(WorkspaceContract):
@@ -38,6 +40,7 @@ class TestCopyWorkspace(WorkspaceContract):
             copies_dir=data / "copies" / "swm-deadbeef",
             worktrees_dir=data / "worktrees" / "swm-deadbeef",
             ports_dir=data / "ports",
+            hub=data / "hubs" / "run.git",
         )
 
 

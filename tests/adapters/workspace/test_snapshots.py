@@ -334,8 +334,10 @@ async def test_few_git_processes_are_started(tree: Tree, keeping, monkeypatch) -
         return await real(self, *args, **options)
 
     snapshots = keeping(tree.path)
-    await snapshots.take("0")
     monkeypatch.setattr(git_command.Git, "run", counted)
+    await snapshots.take("0")
+    assert ran == ["rev-parse", "rev-parse", "status"]
+    ran.clear()
     await snapshots.take("1")
     assert ran == ["status"]
     ran.clear()

@@ -230,6 +230,31 @@ async def test_a_worktree_is_put_back_and_the_user_is_told_what_was_put_aside() 
     assert not again.of(TreeFound)
 
 
+async def test_a_finished_agent_that_is_asked_again_has_its_tree_back() -> None:
+    world = World()
+    whole = world.scene()
+    wanted = await whole.turn(_GO)
+    after = Crash(tuple(whole.events), {}, ()).world(world.tree)
+    again = after.scene(tuple(whole.events))
+    assert await again.turn(_GO) == wanted
+    assert after.tree.files == world.tree.files
+    assert not after.done
+
+
+async def test_a_parent_whose_children_were_at_work_takes_the_tree_as_they_left_it() -> None:
+    world = World()
+    whole = world.scene()
+    await whole.turn(_GO)
+    cut = next(n for n, e in enumerate(whole.events) if _starts(e, "t1")) + 1
+    files = {**world.moments[cut - 1][0], "child": "by a child"}
+    after = Crash(tuple(whole.events[:cut]), files, ("t0",)).world(world.tree)
+    again = after.scene(tuple(whole.events[:cut]))
+    assert (await again.turn(_GO)).is_success
+    assert again.snapshots.restored == 0
+    assert after.done == ["t0", "t1"]
+    assert after.tree.files == world.tree.files
+
+
 async def test_a_tree_that_cannot_be_kept_loses_nothing_but_itself() -> None:
     world = World()
     scene = world.scene()
