@@ -100,7 +100,8 @@ class _Barrier:
         """Nothing to note."""
 
 
-def _commit(batch: list[_Item]) -> None:
+def _commit(batch: list[_Item]) -> bool:
+    """Commit a batch; whether a sink had several chunks, so that several write at once."""
     by_sink: dict[int, list[_Item]] = {}
     for item in batch:
         by_sink.setdefault(id(item[0]), []).append(item)
@@ -115,6 +116,7 @@ def _commit(batch: list[_Item]) -> None:
         told(chunks, failure)
         if failure is None:
             sink.mark()
+    return any(len(items) > 1 for items in by_sink.values())
 
 
 _lock = threading.Lock()
