@@ -7,9 +7,19 @@ from codetether_ray.local.capacity import machine_capacity
 from codetether_ray.ports.host import Capacity
 
 
+def this_node() -> str:
+    """The id of the node that this process is on."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
 def on_this_node() -> NodeAffinitySchedulingStrategy:
     """Where an actor goes that needs this node's files."""
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return NodeAffinitySchedulingStrategy(this_node(), soft=False)
+
+
+def is_node_alive(node: str) -> bool:
+    """Whether the cluster believes that a node lives. Blocks for a call of its control service."""
+    return any(found["NodeID"] == node and found["Alive"] for found in ray.nodes())
 
 
 def cluster_capacity(*, here_alone: bool = False) -> Capacity:

@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import RayError
 
 from codetether_ray.actors import processes
+from codetether_ray.actors.nodes import this_node
 from codetether_ray.actors.processes import Process
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class Body:
     def kill(self) -> None:
         """End it, if it runs on this node; a stopped one as well."""
         process = self.process
-        if process is None or self.node != _node() or not process.is_alive:
+        if process is None or self.node != this_node() or not process.is_alive:
             return
         with suppress(ProcessLookupError, PermissionError):
             os.kill(process.pid, signal.SIGKILL)
@@ -45,7 +46,7 @@ class Body:
 
 def this_body(_: object = None) -> Body:
     """This process. Called in an actor, it is given the actor's instance."""
-    return Body(_node(), processes.find(os.getpid()))
+    return Body(this_node(), processes.find(os.getpid()))
 
 
 class Pulse:
@@ -107,7 +108,3 @@ async def plain(reference: object) -> Any:
 
 def _is_good(beat: "asyncio.Future[Body]") -> bool:
     return beat.done() and not beat.cancelled() and beat.exception() is None
-
-
-def _node() -> str:
-    return str(ray.get_runtime_context().get_node_id())

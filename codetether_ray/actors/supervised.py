@@ -12,7 +12,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTa
 from codetether_ray.actors.calls import reason, translated
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.dossier import Dossier, Job
-from codetether_ray.actors.nodes import on_this_node
+from codetether_ray.actors.nodes import is_node_alive, on_this_node, this_node
 from codetether_ray.actors.pulse import GROUPS, Body, patiently, plain
 from codetether_ray.actors.services import Services
 from codetether_ray.actors.supervisor import News, Question, Supervisor
@@ -25,6 +25,8 @@ _MAX_RESTARTS = 10
 _WAIT_S = 10.0
 """How long the supervisor keeps a question for news."""
 _PAUSE_S = 0.2
+_NODE_PATIENCE_S = 5.0
+"""Before it is asked whether the node is dead: a cluster that is dead as a whole is found first."""
 _RESTART_PATIENCE_S = 90.0
 """For a process that Ray starts again, on a busy machine."""
 
@@ -42,6 +44,7 @@ class RaySupervisor:
         self._dossier = dossier
         self._lease_s = lease_s
         self._body: Body | None = None
+        self._node = this_node()
         self._wait_s = min(_WAIT_S, lease_s)
 
     @classmethod
@@ -136,6 +139,8 @@ class RaySupervisor:
                 news: News = asked.result()
             except ActorUnavailableError:
                 await asyncio.sleep(_PAUSE_S)
+                if loop.time() > seen + _NODE_PATIENCE_S:
+                    await self._check_node()
                 continue
             except RayTaskError as error:
                 raise translated(error, f"the supervisor of {self}") from error
@@ -144,6 +149,11 @@ class RaySupervisor:
             self._see(news, on_restart)
             return news
         raise RunLostError(self.run_id, "Ray does not start it again")
+
+    async def _check_node(self) -> None:
+        """The supervisor lives on one node, where its files are; it does not outlive that."""
+        if not await asyncio.to_thread(is_node_alive, self._node):
+            raise RunLostError(self.run_id, "its node died")
 
     @property
     def _patience_s(self) -> float:

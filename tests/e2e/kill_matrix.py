@@ -27,7 +27,7 @@ Row = Literal["sub-agent", "raylet", "bus", "supervisor", "driver", "head"]
 Column = Literal["model", "tool", "between", "merge"]
 """`between`: a turn is over, its successor's worktree is being made."""
 
-LEASE_S = 4.0
+LEASE_S = 3.0
 TASK = "write the three files"
 PLAN: tuple[dict[str, Any], ...] = (
     {"name": "alpha", "instruction": "Do the work of alpha."},

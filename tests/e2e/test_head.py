@@ -1,6 +1,8 @@
 """`codetether up` and `down`: a Ray head that all commands of a user share."""
 
 import asyncio
+import json
+import re
 
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.e2e.program import Program
@@ -63,10 +65,66 @@ async def a_swarm_on_it_is_told_when_it_ends(program: Program) -> None:
             while ("beta", 0) not in slow.asked:
                 await asyncio.sleep(0.05)
             down = await program.run("down")
-            _, err = await process.communicate()
+            out, err = await process.communicate()
     assert down.code == 0, down.err
     assert process.returncode == 1
-    words = [x for x in err.decode().splitlines() if "codetether: " in x]
-    assert "go on with: codetether swarm --resume" in words[-1]
-    foreign = [x for x in err.decode().splitlines() if not x.startswith(("[ ", "codetether: "))]
-    assert foreign == []
+    result = json.loads(out)
+    assert result["resume"] == f"codetether swarm --resume {result['swarm_id']}"
+    assert "is gone" in result["error"]
+    assert not re.search(r"(?i)\braylet|ray::|Traceback", err.decode())
+
+
+async def test_a_run_whose_driver_died_goes_on_and_can_be_followed_and_cancelled(
+    program: Program,
+) -> None:
+    make_repository(program.project)
+    up = await program.run("up", "--memory", "2GB")
+    assert up.code == 0, up.err
+    try:
+        await without_a_driver(program)
+    finally:
+        await program.run("down")
+
+
+async def without_a_driver(program: Program) -> None:
+    go_on = asyncio.Event()
+    held = SwarmModel(steps={"beta": [say("beta is done")]})
+
+    async def script(asked: ModelCall) -> Reply:
+        reply = held(asked)
+        if held.who(asked) == "beta":
+            await go_on.wait()
+        return reply
+
+    async with ModelServer(script) as server:
+        env = {"CODETETHER_LOCAL_BASE_URL": server.url}
+        words = ("swarm", TASK, "--json", "--model", "local/m")
+        first = await program.start(*words, **env)
+        await asked_for_beta(held, 1)
+        first.kill()
+        await first.communicate()
+        run_id = next(iter((program.data / "supervisors").iterdir())).name
+        follower = await program.start("swarm", "--resume", run_id, "--json", **env)
+        assert follower.stderr is not None
+        while b"following it" not in (line := await follower.stderr.readline()):
+            assert line, "it ended without a word"
+        go_on.set()
+        out, _ = await follower.communicate()
+        assert json.loads(out)["outcome"] == "success"
+        assert held.asked.count(("beta", 0)) == 1
+        go_on.clear()
+        second = await program.start(*words, **env)
+        await asked_for_beta(held, 2)
+        second.kill()
+        await second.communicate()
+        run_id = next(iter((program.data / "supervisors").iterdir())).name
+        cancelled = await program.run("cancel", run_id)
+        assert (cancelled.code, "was stopped" in cancelled.out) == (0, True), cancelled.err
+        listed = json.loads((await program.run("runs", "--json")).out)
+        assert next(r for r in listed if r["id"] == run_id)["outcome"] == "cancelled"
+
+
+async def asked_for_beta(model: SwarmModel, times: int) -> None:
+    async with asyncio.timeout(60):
+        while model.asked.count(("beta", 0)) < times:
+            await asyncio.sleep(0.05)
