@@ -126,21 +126,20 @@ class RaySupervisor:
 
     async def _news(self, known: str, on_restart: Callable[[str], None]) -> News:
         loop = asyncio.get_running_loop()
-        seen = loop.time()
-        while loop.time() < seen + _RESTART_PATIENCE_S:
+        missed_since = None
+        while True:
             wait_s = self._wait_s if self._body is not None else 0.0
             asked = asyncio.ensure_future(plain(self.actor.news.remote(known, wait_s)))
             if not await patiently(asked, self._patience_s):
                 asked.cancel()
                 self._end_silent(on_restart)
-                seen = loop.time()
                 continue
             try:
                 news: News = asked.result()
             except ActorUnavailableError:
+                missed_since = missed_since or loop.time()
+                await self._check_is_restarting(loop.time() - missed_since)
                 await asyncio.sleep(_PAUSE_S)
-                if loop.time() > seen + _NODE_PATIENCE_S:
-                    await self._check_node()
                 continue
             except RayTaskError as error:
                 raise translated(error, f"the supervisor of {self}") from error
@@ -148,11 +147,12 @@ class RaySupervisor:
                 raise RunLostError(self.run_id, reason(error)) from error
             self._see(news, on_restart)
             return news
-        raise RunLostError(self.run_id, "Ray does not start it again")
 
-    async def _check_node(self) -> None:
+    async def _check_is_restarting(self, missed_s: float) -> None:
         """The supervisor lives on one node, where its files are; it does not outlive that."""
-        if not await asyncio.to_thread(is_node_alive, self._node):
+        if missed_s > _RESTART_PATIENCE_S:
+            raise RunLostError(self.run_id, "Ray does not start it again")
+        if missed_s > _NODE_PATIENCE_S and not await asyncio.to_thread(is_node_alive, self._node):
             raise RunLostError(self.run_id, "its node died")
 
     @property
