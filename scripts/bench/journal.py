@@ -1,0 +1,208 @@
+"""Durable events a second, at 1, 10 and 100 writers: ours, the file system's limit, and SQLite.
+
+    python scripts/bench/journal.py [WRITERS …] [--actors]
+
+A writer appends an event and waits until it is on disk, again and again. Against it stand: the
+file system's own flushes a second, measured in the same run, times the events that one of our
+flushes carries; SQLite in WAL mode with `synchronous=FULL`, one commit a row, the writers taking
+turns; and the same behind a batching writer as ours is (one thread, all that waits in one commit).
+SQLite gets the same bytes: each event as the JSON text that our line holds. `--actors` adds ours
+with each writer in a Ray actor, which appends through the journal's own actor.
+"""
+
+import asyncio
+import json
+import os
+import sqlite3
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from codetether_ray.core.events import Record, ToolFinished
+from codetether_ray.core.ids import new_run_id
+from codetether_ray.core.messages import ToolResult
+from codetether_ray.core.spec import Correlation
+from codetether_ray.disk.group import borrow_committer, give_back
+from codetether_ray.journal.encode import members
+from codetether_ray.local.journal import LocalJournal
+
+SECONDS, ROUNDS = 1.5, 3
+_TABLE = "create table events (seq integer primary key, agent text, kind text, line text)"
+
+
+def event(agent: str) -> Record:
+    """A result of some 400 bytes, made anew as a publisher does."""
+    result = ToolResult(call_id="call_0123456789", name="bash", content="x = 1\n" * 40)
+    run = "ses_0000000000_00000000"
+    return Record(
+        correlation=Correlation(run_id=run, session_id=run),
+        agent=agent,
+        event=ToolFinished(step=3, result=result),
+        time=time.time(),
+    )
+
+
+async def _rate(writers: int, write: Callable[[str], Awaitable[object]]) -> float:
+    """Events a second of so many writers, each waiting for its own."""
+    count, end = 0, time.perf_counter() + SECONDS
+
+    async def one(agent: str) -> None:
+        nonlocal count
+        while time.perf_counter() < end:
+            await write(agent)
+            count += 1
+
+    started = time.perf_counter()
+    await asyncio.gather(*(one(f"sub/{n}") for n in range(writers)))
+    return count / (time.perf_counter() - started)
+
+
+async def ours(directory: Path, writers: int) -> tuple[float, float]:
+    """Events a second, and events a flush."""
+    journal = await LocalJournal.open(directory, new_run_id("session"))
+    batches = 0
+    sink = journal._writer._sink
+    commit = sink.commit
+
+    def counted(chunks):  # type: ignore[no-untyped-def]
+        nonlocal batches
+        batches += 1
+        commit(chunks)
+
+    sink.commit = counted  # type: ignore[method-assign]
+    rate = await _rate(writers, lambda agent: journal.append([event(agent)]))
+    events = len(journal._writer.index.places(None))
+    await journal.close()
+    return rate, events / batches
+
+
+def flushes(directory: Path, size: int) -> float:
+    """Appends of `size` bytes, each flushed, a second."""
+    descriptor = os.open(directory / "flushes", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    data, count, end = bytes(size), 0, time.perf_counter() + SECONDS / 2
+    started = time.perf_counter()
+    while time.perf_counter() < end:
+        os.write(descriptor, data)
+        os.fdatasync(descriptor)
+        count += 1
+    os.close(descriptor)
+    return count / (time.perf_counter() - started)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("pragma journal_mode=wal")
+    connection.execute("pragma synchronous=full")
+    connection.execute(_TABLE)
+    return connection
+
+
+def _row(record: Record) -> tuple[str, str, str]:
+    return record.agent, record.event.tag, members(record, 0)[0]
+
+
+_INSERT = "insert into events (agent, kind, line) values (?, ?, ?)"
+
+
+async def sqlite_rows(directory: Path, writers: int) -> float:
+    """One commit an event, in the caller's thread: no hand-over that would slow it."""
+    connection = _connect(directory / f"rows-{writers}.db")
+
+    async def write(agent: str) -> None:
+        connection.execute(_INSERT, _row(event(agent)))
+        await asyncio.sleep(0)
+
+    rate = await _rate(writers, write)
+    connection.close()
+    return rate
+
+
+class _SqliteSink:
+    """All that waits, in one commit."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def commit(self, chunks) -> None:  # type: ignore[no-untyped-def]
+        self._connection.execute("begin")
+        self._connection.executemany(_INSERT, [row for row, _ in chunks])
+        self._connection.execute("commit")
+
+    def mark(self) -> None:
+        """SQLite keeps its own."""
+
+
+async def sqlite_batches(directory: Path, writers: int) -> float:
+    """SQLite behind our committer: the same thread, queue and pause."""
+    connection = _connect(directory / f"batches-{writers}.db")
+    loop, sink = asyncio.get_running_loop(), _SqliteSink(connection)
+    committer = borrow_committer(directory)
+
+    def settle(chunks, failure) -> None:  # type: ignore[no-untyped-def]
+        for _, done in chunks:
+            if not done.done():
+                done.set_result(None) if failure is None else done.set_exception(failure)
+
+    def told(chunks, failure) -> None:  # type: ignore[no-untyped-def]
+        loop.call_soon_threadsafe(settle, chunks, failure)
+
+    async def write(agent: str) -> None:
+        done = loop.create_future()
+        committer.submit(sink, (_row(event(agent)), done), told)
+        await done
+
+    rate = await _rate(writers, write)
+    await asyncio.to_thread(give_back, committer)
+    connection.close()
+    return rate
+
+
+def _print(case: str, value: float, against: str, other: float) -> None:
+    row = {
+        "bench": "journal",
+        "case": case,
+        "unit": "events/s",
+        "ours": round(value),
+        "against": {against: round(other)},
+        "ratio": round(value / other, 2),
+    }
+    print(json.dumps(row), flush=True)
+
+
+async def coroutines(writers: int) -> None:
+    """The cases of one number of coroutines; medians of rounds that take turns."""
+    rounds = []
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+            directory = Path(name)
+            rate, batch = await ours(directory, writers)
+            limit = flushes(directory, round(600 * batch)) * batch
+            rows = await sqlite_rows(directory, writers)
+            batches = await sqlite_batches(directory, writers)
+            rounds.append((rate, limit, rows, batches))
+    assert threading.active_count() < 10, "a committer was left over"
+    rate, limit, rows, batches = (statistics.median(c) for c in zip(*rounds, strict=True))
+    case = f"{writers} writers, coroutines"
+    _print(case, rate, "flushes/s x events a flush", limit)
+    _print(case, rate, "SQLite WAL FULL, a commit a row", rows)
+    _print(case, rate, "SQLite WAL FULL, the same batching writer", batches)
+
+
+def main() -> None:
+    """Print the cases."""
+    sizes = [int(a) for a in sys.argv[1:] if a.isdigit()] or [1, 10, 100]
+    for writers in sizes:
+        asyncio.run(coroutines(writers))
+    if "--actors" in sys.argv:
+        from journal_actors import actors
+
+        for writers in sizes:
+            actors(writers, _print)
+
+
+if __name__ == "__main__":
+    main()
