@@ -134,6 +134,8 @@ class AgentCheck:
         check = _CHECKS.get(type(event))
         if check is None:
             return None
+        if not (self._c.is_started or isinstance(event, AgentStarted)):
+            raise HistoryError("?", "something happens before the agent begins")
         before = self._request, self._groups, self._settled, self._settling, self._sent
         odd = self._is_left_unsettled(event) or check(self, event)
         if odd is None or not self._may_be_new:
@@ -263,7 +265,11 @@ class AgentCheck:
         return odd
 
     def _may_ask(self, event: ModelRequested) -> _Odd | None:
-        decision = self._asked_next()
+        """Whether a call is due. One without an end was too long for the provider, or cut off."""
+        was_too_long = self._request is not None and not self._is_cut_off
+        if was_too_long and event.purpose == "step":
+            return _Odd("the model is asked again while a call has no end", f"step {event.step}")
+        decision = self._decide(is_overflowing=was_too_long)
         if event.purpose == "step" and isinstance(decision, CallModel):
             return None
         if event.purpose == "compaction" and decision == Summarise(keep_from=event.messages):
@@ -272,11 +278,6 @@ class AgentCheck:
             return _Odd("a summary that was there is asked for again")
         what = "a model call" if event.purpose == "step" else f"a summary of {event.messages}"
         return _Odd("the model is asked where something else is due", what, _name(decision))
-
-    def _asked_next(self) -> Decision:
-        """What is due where nothing pends: after an unanswered call it was found too long."""
-        was_too_long = self._request is not None and not self._is_cut_off
-        return self._decide(is_overflowing=was_too_long)
 
     def _is_prompt(self, event: ModelRequested) -> _Odd | None:
         c = self._c
