@@ -142,7 +142,8 @@ class ChainSink:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = self._disk.create(path)
         try:
-            self._disk.sync_directory(path.parent)
+            for directory in (*path.parents[:2], self._data_dir):  # each may be new
+                self._disk.sync_directory(directory)
             place = register(node_dir(self._data_dir, self._node), name, now, self._disk)
         except OSError:
             file.close()

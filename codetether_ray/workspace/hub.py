@@ -76,7 +76,14 @@ class Hub:
         (info / "alternates").write_text(f"{common_dir.resolve() / 'objects'}\n", "utf-8")
         with (draft / "config").open("a", encoding="utf-8") as config:
             config.write(_SETTINGS)
-        for place in (info / "alternates", draft / "config", draft / "HEAD", info, info.parent):
+        for place in (
+            info / "alternates",
+            draft / "config",
+            draft / "HEAD",
+            info,
+            info.parent,
+            draft,
+        ):
             _flush(place)
         try:
             draft.rename(self.path)
@@ -85,6 +92,7 @@ class Hub:
                 raise
             shutil.rmtree(draft)  # another process was faster
         _flush(self.path.parent)
+        _flush(self.path.parent.parent)  # the directory of all hubs may be new, too
 
     def common_dir(self) -> Path:
         """The repository whose objects it builds on."""
