@@ -61,10 +61,11 @@ class AgentActor:
         return f"{type(self).__name__}({self._spec.correlation.run_id} · {self._spec.name})"
 
     async def turn(self, message: Message) -> TurnResult:
-        """Take a turn; all its events are on the bus when it is over."""
+        """Take a turn; when it is over its events are on the bus, its audit chain is closed."""
         try:
             return await self._agent.turn(message)
         finally:
+            await self._agent.rest()
             await self._publisher.close()
 
     async def cancel(self) -> None:

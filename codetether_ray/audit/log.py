@@ -170,6 +170,11 @@ class AuditLog:
                 give_back(committer)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no action is under way."""
+        return not self._begun
+
+    @property
     def trouble(self) -> str:
         """Why a checkpoint could not be signed; empty if none was missed."""
         return next((sink.trouble for sink in self._sinks if sink.trouble), "")

@@ -7,7 +7,7 @@ There is one log for each process and data directory. Each `open_audit` is a use
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +27,41 @@ class LentAudit:
 
     def __init__(self, data_dir: Path) -> None:
         self._key = (os.getpid(), data_dir)
-        self._log = AuditLog(data_dir, second=second_audit_file(os.environ))
+        self._data_dir = data_dir
+        self._known: set[str] = set()
         self._users = 0
-        self.begin = self._log.begin
-        self.begin_now = self._log.begin_now
-        self.end = self._log.end
-        self.conceal = self._log.conceal
+        self._log = self._opened()
+
+    def begin(self, *actions: Action) -> Awaitable[tuple[str, ...]]:
+        """See `Audit.begin`."""
+        return self._log.begin(*actions)
+
+    def begin_now(self, *actions: Action) -> tuple[str, ...]:
+        """See `AuditLog.begin_now`."""
+        return self._log.begin_now(*actions)
+
+    def end(
+        self,
+        id: str,
+        outcome: AuditOutcome,
+        *,
+        detail: JsonObject | None = None,
+        duration_ms: int | None = None,
+    ) -> None:
+        """See `Audit.end`."""
+        self._log.end(id, outcome, detail=detail, duration_ms=duration_ms)
+
+    def conceal(self, values: Iterable[str]) -> None:
+        """Mask these secrets from now on."""
+        self._known |= set(values)
+        self._log.conceal(self._known)
+
+    async def rest(self) -> None:
+        """See `Audit.rest`."""
+        log = self._log
+        if log.is_idle:
+            self._log = self._opened()
+            await log.close()
 
     async def close(self) -> None:
         """End one use; see `Audit.close`."""
@@ -47,6 +76,11 @@ class LentAudit:
             if _logs.get(self._key) is self:
                 del _logs[self._key]
         self._log.close_now()
+
+    def _opened(self) -> AuditLog:
+        log = AuditLog(self._data_dir, second=second_audit_file(os.environ))
+        log.conceal(self._known)
+        return log
 
     def use(self) -> "LentAudit":
         """One more user; the lock is held."""

@@ -65,6 +65,11 @@ class LocalAgent:
             started_at=self._started_at,
         )
 
+    async def rest(self) -> None:
+        """Have all written that a kill from now on would lose."""
+        if self._parts is not None and self._parts.audit is not None:
+            await self._parts.audit.rest()
+
     async def close(self) -> None:
         """Cancel the running turn, wait for its end, and let go of the provider. Idempotent."""
         self._is_closed = True

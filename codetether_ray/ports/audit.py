@@ -69,6 +69,14 @@ class Audit(Protocol):
         """
         ...
 
+    async def rest(self) -> None:
+        """Write what waits and close the chain, unless an action is under way.
+
+        For a process that may be ended at any time from now on; another action begins another
+        chain.
+        """
+        ...
+
     async def close(self) -> None:
         """End this use; the last one writes what waits and closes the chain."""
         ...

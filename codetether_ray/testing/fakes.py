@@ -297,6 +297,9 @@ class MemoryAudit:
         assert id not in self.outcomes, id
         self.outcomes[id] = outcome, detail or {}
 
+    async def rest(self) -> None:
+        """Nothing waits."""
+
     async def close(self) -> None:
         """Nothing to let go of."""
 

@@ -61,6 +61,22 @@ async def test_the_last_user_of_a_process_log_closes_the_chain(tmp_path: Path) -
     assert len(chains(tmp_path, node_name())) == 2
 
 
+async def test_a_process_at_rest_has_closed_its_chain_and_may_go_on(tmp_path: Path) -> None:
+    audit = open_audit(tmp_path)
+    audit.conceal(["swordfish-1"])
+    (id,) = await audit.begin(action(1))
+    await audit.rest()
+    assert verify(tmp_path).open == 1, "an action is under way"
+    audit.end(id, "success")
+    await audit.rest()
+    assert (verify(tmp_path).open, verify(tmp_path).unsigned_lines) == (0, 0)
+    (id,) = await audit.begin(action(2, resource="a swordfish-1"))
+    audit.end(id, "success")
+    await audit.close()
+    assert [e["resource"] for e in entries(tmp_path)] == ["sha256:0001", "a [masked]"]
+    assert len(chains(tmp_path, node_name())) == 2
+
+
 async def test_a_failed_action_says_what_failed(tmp_path: Path) -> None:
     audit = open_audit(tmp_path)
 
