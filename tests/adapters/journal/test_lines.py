@@ -1,3 +1,4 @@
+import gzip
 import json
 import zlib
 from dataclasses import replace
@@ -12,7 +13,8 @@ from codetether_ray.core.messages import ToolResult
 from codetether_ray.core.spec import Correlation
 from codetether_ray.journal import lines
 from codetether_ray.journal.encode import members
-from codetether_ray.journal.lines import LineError, Position
+from codetether_ray.journal.lines import Head, LineError, Position
+from codetether_ray.journal.members import load_table
 from codetether_ray.journal.reader import read_records
 from codetether_ray.journal.segments import run_directory
 from tests.adapters.journal.streams import new_stream, small_run
@@ -99,6 +101,40 @@ def test_the_golden_file_of_version_1_is_readable(tmp_path: Path) -> None:
     name = f"20231114T221320Z-chat-events-{0:020}-{len(data):020}.jsonl"
     (directory / name).write_bytes(data)
     assert list(read_records(tmp_path, RUN)) == new_stream().add(small_run()).records
+
+
+@pytest.mark.parametrize("has_index", [True, False])
+def test_the_golden_compressed_file_is_readable_with_its_index_and_without(
+    tmp_path: Path, has_index: bool
+) -> None:
+    directory = run_directory(tmp_path, RUN)
+    directory.mkdir(parents=True)
+    data, packed = _GOLDEN.read_bytes(), _GOLDEN.with_name("golden-v1.jsonl.gz").read_bytes()
+    index = _GOLDEN.with_name("golden-v1.jsonl.gz.index").read_bytes()
+    name = f"20231114T221320Z-chat-events-{0:020}-{len(data):020}.jsonl.gz"
+    (directory / name).write_bytes(packed)
+    if has_index:
+        (directory / f"{name}.index").write_bytes(index)
+    assert gzip.decompress(packed) == data
+    records = new_stream().add(small_run()).records
+    assert list(read_records(tmp_path, RUN)) == records
+    table = load_table(directory / name, 0, len(data))
+    assert len(table.offs) == 3
+    assert table.to_line() == index
+    found = list(read_records(tmp_path, RUN, start=table.offs[1]))
+    assert 0 < len(found) < len(records)
+    assert found == records[-len(found) :]
+
+
+def test_the_head_of_a_line_is_what_a_json_parser_reads() -> None:
+    hostile = '"agent_seq":7,"time":1,"agent":"x","kind":"y",'
+    for agent in ("a", 'q"\\', hostile, "é\u2028"):
+        where = replace(WHERE, session_id=hostile, task_id=agent)
+        rec = replace(note(agent, hostile), agent_seq=5, correlation=where)
+        raw = _line(rec, Position(7, 1000, "a" * 16))[:-1]
+        data, head = lines.parse(raw), lines.read_head(raw)
+        assert head == Head(*(data[name] for name in Head._fields))
+        assert (head.agent, head.agent_seq) == (agent, 5)
 
 
 def test_every_line_carries_the_correlation_ids() -> None:
