@@ -1,0 +1,171 @@
+"""`codetether replay` and `codetether stats`, over a session and a swarm of a scripted model."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from codetether_ray.testing.model_server import ModelServer, call, say, script_of
+from tests.e2e.program import Ended, Program, make_program
+from tests.e2e.swarm_scene import TASK, SwarmModel, make_repository
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Program, str, str]:
+    """A program with one session and one swarm; their ids."""
+    program = make_program(tmp_path_factory.mktemp("replay"))
+    make_repository(program.project)
+
+    async def run() -> tuple[str, str]:
+        replies = (call("write_file", path="hello.txt", content="hi\n"), say("It is written."))
+        async with ModelServer(script_of(*replies)) as server:
+            url = server.url
+            session = await program.run(
+                "run",
+                "write hello",
+                "--format",
+                "json",
+                "-m",
+                "local/m",
+                CODETETHER_LOCAL_BASE_URL=url,
+            )
+        async with ModelServer(SwarmModel()) as server:
+            url = server.url
+            swarm = await program.run(
+                "swarm", TASK, "--json", "--local", "-m", "local/m", CODETETHER_LOCAL_BASE_URL=url
+            )
+        assert (session.code, swarm.code) == (0, 0), session.err + swarm.err
+        return str(session.json["session_id"]), str(swarm.json["swarm_id"])
+
+    return program, *asyncio.run(run())
+
+
+async def test_a_run_is_printed_as_it_happened(scene: tuple[Program, str, str]) -> None:
+    program, session, _ = scene
+    ended = await program.run("replay", session)
+    assert ended.code == 0
+    places = [
+        ended.out.index(words)
+        for words in (
+            "the session begins",
+            "turn 0 begins",
+            "→ write_file",
+            "write_file is done",
+            "It is written.",
+            "the run ends: completed",
+        )
+    ]
+    assert places == sorted(places)
+    assert "\x1b" not in ended.out
+
+
+async def test_json_lines_are_the_stored_ones_and_go_on_from_an_offset(
+    scene: tuple[Program, str, str],
+) -> None:
+    program, session, _ = scene
+    everything = await program.run("replay", session, "--json")
+    stored = b"".join(p.read_bytes() for p in (program.data / "events" / session).glob("*.jsonl"))
+    for line in everything.out.splitlines():
+        assert line.encode() + b"\n" in stored
+    lines = everything.lines
+    assert [line["seq"] for line in lines] == list(range(len(lines)))
+    rest = await program.run("replay", session, "--json", "--from", str(lines[4]["off"]))
+    assert rest.lines == lines[4:]
+    part = await program.run(
+        "replay", session, "--json", "--from", str(lines[2]["off"]), "--until", str(lines[5]["off"])
+    )
+    assert part.lines == lines[2:5]
+
+
+async def test_kinds_and_agents_choose(scene: tuple[Program, str, str]) -> None:
+    program, _, swarm = scene
+    ended = await program.run("replay", swarm, "--json", "--kind", "tool", "--agent", "sub/alpha")
+    found = {(line["kind"], line["agent"]) for line in ended.lines}
+    assert found == {("tool.started", "sub/alpha"), ("tool.finished", "sub/alpha")}
+    wrong = await program.run("replay", swarm, "--kind", "nothing")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "there are" in wrong.err
+
+
+async def test_the_end_of_an_id_is_enough_and_a_doubt_is_told(
+    scene: tuple[Program, str, str],
+) -> None:
+    program, session, swarm = scene
+    short = await program.run("replay", swarm[-8:], "--json", "--kind", "run.started")
+    assert short.lines[0]["run_id"] == swarm
+    doubtful = await program.run("replay", "s")
+    assert doubtful.code == 2
+    assert session in doubtful.err
+    unknown = await program.run("replay", "../../etc")
+    assert (unknown.code, unknown.out) == (2, "")
+
+
+async def test_a_session_is_rebuilt_as_its_model_saw_it(scene: tuple[Program, str, str]) -> None:
+    program, session, _ = scene
+    text = await program.run("replay", "--session", session)
+    assert "[system]" in text.out
+    assert text.out.rstrip().endswith("It is written.")
+    messages = (await program.run("replay", "--session", session, "--json")).json
+    assert [m["role"] for m in messages] == ["user", "assistant", "tool", "assistant"]
+    wrong = await program.run("replay", "--session", session, "--agent", "nobody")
+    assert wrong.code == 2
+    assert "main" in wrong.err
+
+
+async def test_every_run_is_verified_without_a_model(scene: tuple[Program, str, str]) -> None:
+    program, session, swarm = scene
+    ended = await program.run("replay", "--verify", "--all", "--json")
+    assert ended.code == 0, ended.out + ended.err
+    assert {line["run"] for line in ended.lines} == {session, swarm}
+    for line in ended.lines:
+        assert (line["status"], line["ok"], line["finished"]) == ("verified", True, True)
+        assert line["decisions"] > 0
+        assert set(line["levels"]) == {"integrity", "protocol", "decisions"}
+    text = await program.run("replay", "--verify", session)
+    assert "verified" in text.out
+
+
+async def test_the_page_of_a_run_is_one_file(
+    scene: tuple[Program, str, str], tmp_path: Path
+) -> None:
+    program, _, swarm = scene
+    file = tmp_path / "run.html"
+    ended = await program.run("replay", swarm, "--html", str(file))
+    assert (ended.code, ended.out) == (0, "")
+    assert [p.name for p in tmp_path.iterdir()] == ["run.html"]
+    data = file.read_text().split('id="data">')[1].split("</script>")[0]
+    page = json.loads(data)
+    assert {lane["path"] for lane in page["lanes"]} >= {"run", "planner", "sub/alpha", "synthesis"}
+    steps = [item for item in page["items"] if item["k"] == "model" and "m" in item]
+    for item in steps:
+        which, count = item["m"]
+        assert len(page["lists"][which]) >= count
+    nowhere = await program.run("replay", swarm, "--html", str(tmp_path / "no" / "run.html"))
+    assert nowhere.code == 1
+    assert "cannot be written" in nowhere.err
+
+
+async def test_following_ends_with_the_run(scene: tuple[Program, str, str]) -> None:
+    program, session, _ = scene
+    ended = await program.run("replay", session, "--follow", "--json", timeout_s=30)
+    assert ended.lines[-1]["kind"] == "run.finished"
+
+
+async def test_runs_are_summed_up(scene: tuple[Program, str, str]) -> None:
+    program, session, _ = scene
+    found = (await program.run("stats", "--json")).json
+    assert found["runs"] == 2
+    assert found["calls"] == 2 + 10
+    assert sum(tool["calls"] for tool in found["tools"]) == 5
+    one = (await program.run("stats", session, "--json")).json
+    assert (one["runs"], one["calls"]) == (1, 2)
+    assert one["files"] == [{"path": "hello.txt", "writes": 1, "commits": 0}]
+    tools = (await program.run("stats", "--tools", "--json")).json
+    assert set(tools) == {"tools"}
+    none = (await program.run("stats", "--since", "2100-01-01", "--json")).json
+    assert none["runs"] == 0
+    text: Ended = await program.run("stats")
+    assert "2 runs" in text.out
+    wrong = await program.run("stats", "--since", "yesterday-ish")
+    assert wrong.code == 2
