@@ -8,8 +8,8 @@ from typing import Any
 from codetether_ray.agent.loop import AgentLoop
 from codetether_ray.agent.parts import AgentLinks, AgentParts
 from codetether_ray.audit.log import AuditLog
-from codetether_ray.core.events import Event, ModelResponded, Record, ToolFinished, ToolStarted
-from codetether_ray.core.messages import Message, user
+from codetether_ray.core.events import Event, ModelResponded, Record, ToolStarted
+from codetether_ray.core.messages import user
 from codetether_ray.core.spec import TurnResult
 from codetether_ray.journal.reader import read_records
 from codetether_ray.journal.segments import run_directory
@@ -116,8 +116,7 @@ def check_is_announced(data_dir: Path, call_id: str) -> None:
     assert call_id in asked, "the tool runs before the answer that asked for it is durable"
     started = [e.call.id for e in events if isinstance(e, ToolStarted)]
     assert call_id in started, "the tool runs before its start is durable"
-    ended = sum(isinstance(e, ToolFinished) for e in events)
-    assert intents(data_dir) > ended, "the tool runs before its audit intent is durable"
+    assert call_id in intents(data_dir), "the tool runs before its audit intent is durable"
 
 
 def events_of(data_dir: Path) -> list[Event]:
@@ -127,16 +126,12 @@ def events_of(data_dir: Path) -> list[Event]:
     return [record.event for record in read_records(data_dir, RUN)]
 
 
-def intents(data_dir: Path) -> int:
-    """How many intents of tools are in the audit chains."""
-    count = 0
+def intents(data_dir: Path) -> set[str]:
+    """The calls of which the audit chains hold an intent."""
+    found = set()
     for path in data_dir.glob("audit/*/*-*.jsonl"):
         for line in path.read_bytes().split(b"\n")[:-1]:
             entry = json.loads(line)
-            count += (entry["category"], entry["outcome"]) == ("tool_execution", "intent")
-    return count
-
-
-def calls_of(messages: Sequence[Message]) -> list[str]:
-    """Ids of the calls in messages."""
-    return [asked.id for message in messages for asked in message.tool_calls]
+            if entry["outcome"] == "intent" and entry["action"].startswith("tool:"):
+                found.add(entry["resource"])
+    return found
