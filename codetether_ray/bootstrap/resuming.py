@@ -1,12 +1,19 @@
 """Which run a `--resume` goes on with, and the commands that go on with one."""
 
+import contextlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from codetether_ray.core.errors import JournalError, UnknownRunError, UsageError
+from codetether_ray.core.errors import (
+    JournalCorruptError,
+    JournalError,
+    RunBusyError,
+    UnknownRunError,
+    UsageError,
+)
 from codetether_ray.core.ids import is_run_id
 from codetether_ray.journal.listing import RunSummary, find_run, list_runs
 
@@ -64,13 +71,39 @@ def is_resumable(run: RunSummary) -> bool:
     return run.state == "interrupted" or (run.state == "running" and run.is_silent)
 
 
-def has_begun(data_dir: Path, run_id: str) -> bool:
-    """Whether a run's journal holds what was asked of it, so that it can be resumed."""
+def records_of(data_dir: Path, run_id: str) -> int:
+    """How many records a run holds."""
+    try:
+        return find_run(data_dir, run_id).records
+    except UnknownRunError:
+        return 0
+
+
+def has_begun(data_dir: Path, run_id: str, known: int = 0) -> bool:
+    """Whether the journal holds what was asked, so that it can be resumed.
+
+    `known` is how many records a session held before it was asked.
+    """
     try:
         run = find_run(data_dir, run_id)
     except UnknownRunError:
         return False
-    return bool(run.kind) and run.state != "damaged"
+    return bool(run.kind) and run.state != "damaged" and run.records > known
+
+
+@contextlib.contextmanager
+def telling_how(
+    kind: str, run_id: str, data_dir: Path, notice: Callable[[str], None], known: int = 0
+) -> Iterator[None]:
+    """Where a run that has begun (see `has_begun`) ends by an error, say how to go on with it."""
+    try:
+        yield
+    except (RunBusyError, JournalCorruptError):
+        raise  # they say themselves what would help
+    except Exception:
+        if has_begun(data_dir, run_id, known):
+            notice(f"what was finished is kept; go on with: {resume_command(kind, run_id)}")
+        raise
 
 
 def find_resumable(data_dir: Path, directory: Path, kind: str, named: str) -> Choice:

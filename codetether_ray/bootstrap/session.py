@@ -12,7 +12,7 @@ from codetether_ray.bootstrap.audited_run import audited_session, ended
 from codetether_ray.bootstrap.driver import driving
 from codetether_ray.bootstrap.follow import Follower, Show
 from codetether_ray.bootstrap.home import open_local_home
-from codetether_ray.bootstrap.resuming import has_begun, resume_command
+from codetether_ray.bootstrap.resuming import has_begun, records_of, resume_command, telling_how
 from codetether_ray.bootstrap.session_home import (
     SessionRequest,
     SessionResult,
@@ -47,17 +47,24 @@ async def run_session(
     if isinstance(request, SessionResult):
         return request
     _tell(wish, request, notice)
-    with driving(data_dir, request.session_id):
-        result = await _done(wish, request, show, notice)
+    session = request.session_id
+    is_new_turn = request.resumed and not request.goes_on
+    known = await asyncio.to_thread(records_of, data_dir, session) if is_new_turn else 0
+    with driving(data_dir, session), telling_how("session", session, data_dir, notice, known):
+        result = await _done(wish, request, show, notice, known)
     if wish.record is not None:
         await asyncio.to_thread(save_tape, data_dir, request.session_id, wish.record)
     return result
 
 
 async def _done(
-    wish: SessionWish, request: SessionRequest, show: Show, notice: Callable[[str], None]
+    wish: SessionWish,
+    request: SessionRequest,
+    show: Show,
+    notice: Callable[[str], None],
+    known: int,
 ) -> SessionResult:
-    """The turn's result; of a turn that begun and could not be recorded to its end as well."""
+    """The turn's result; of a turn that began and could not be recorded to its end as well."""
     data_dir = Path(request.data_dir)
     try:
         if wish.on_ray or _is_cluster_there(data_dir):
@@ -66,7 +73,7 @@ async def _done(
     except (RunBusyError, JournalCorruptError):
         raise
     except (JournalError, ClusterError) as error:
-        if not has_begun(data_dir, request.session_id):
+        if not has_begun(data_dir, request.session_id, known):
             raise
         words, kind = str(error), type(error).__name__
         turn = TurnResult(outcome="failed", error=words, error_kind=kind)

@@ -17,6 +17,7 @@ from codetether_ray.bootstrap.resuming import (
     has_begun,
     is_over,
     resume_command,
+    telling_how,
 )
 from codetether_ray.bootstrap.session import save_tape
 from codetether_ray.bootstrap.swarm_home import (
@@ -108,7 +109,8 @@ async def run_swarm(
         asked = Question.from_json(question)
         return await decide(asked.plan, asked.cost)
 
-    with driving(settings.paths.data, request.swarm_id):
+    data_dir, swarm_id = settings.paths.data, request.swarm_id
+    with driving(data_dir, swarm_id), telling_how("swarm", swarm_id, data_dir, notice):
         result = await _done(wish, request, show, ask, notice)
     if wish.record is not None:
         await asyncio.to_thread(save_tape, settings.paths.data, request.swarm_id, wish.record)

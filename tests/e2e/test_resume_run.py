@@ -265,3 +265,26 @@ async def test_a_damaged_newest_session_is_named_and_not_passed_over(program: Pr
         )
         assert server.count == 3
         assert other.code == 1  # the script has no more answers
+
+
+async def test_a_turn_that_never_began_is_not_said_to_go_on(program: Program) -> None:
+    async with ModelServer(script_of(say("one"), say("two"))) as server:
+        env = {"CODETETHER_LOCAL_BASE_URL": server.url}
+        first = await program.run("run", "first", "--format", "json", *MODEL, **env)
+        folder = program.data / "events" / first.json["session_id"]
+        (segment,) = folder.glob("*.jsonl")
+        kept = segment.read_bytes()
+        words = 'ulimit -f 1; exec codetether run more --continue --format json "$@"'
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-c", words, "bash", *MODEL),
+            cwd=program.project,
+            env={**program.env, **env},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+    assert process.returncode == 1, err
+    assert out == b""
+    assert b"--resume" not in err
+    assert b"Traceback" not in err
+    assert segment.read_bytes() == kept

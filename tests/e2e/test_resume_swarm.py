@@ -1,6 +1,7 @@
 """A swarm that is killed at any moment goes on to the very tree of one that was left alone."""
 
 import asyncio
+import json
 import signal
 from collections import Counter
 from pathlib import Path
@@ -170,20 +171,25 @@ async def test_killed_during_a_model_call_only_that_call_is_repeated(
     program: Program, undisturbed: str
 ) -> None:
     slow = SwarmModel(steps={"beta": [say("late", delay_s=600)]})
+    west, east = {"TZ": "Pacific/Pago_Pago"}, {"TZ": "Pacific/Kiritimati"}  # never the same day
     async with ModelServer(slow) as server:
         process = await program.start(
-            *("swarm", TASK, *LOCAL), CODETETHER_LOCAL_BASE_URL=server.url
+            *("swarm", TASK, *LOCAL), CODETETHER_LOCAL_BASE_URL=server.url, **west
         )
         async with asyncio.timeout(60):
             while ("delta", 1) not in slow.asked:
                 await asyncio.sleep(0.05)
         process.kill()
         await process.communicate()
+        before = next(r for r in server.requests if slow.who(r) == "beta")
+    (program.project / "AGENTS.md").write_text("Other instructions than before.\n")
     model = SwarmModel(asked=slow.asked)
     async with ModelServer(model) as server:
-        again = await _resume(program, server)
+        again = await _resume(program, server, **east)
+        after = next(r for r in server.requests if model.who(r) == "beta")
     assert again.code == 0, again.err
     assert Counter(model.asked)["beta", 0] == 2
+    assert json.dumps(after.body) == json.dumps(before.body)
     _assert_as_if_nothing_had_been(program, model, undisturbed)
 
 
