@@ -45,7 +45,8 @@ class TreeKeeper:
         self._parts = parts
         self._snapshots = parts.snapshots
         self._history = history
-        self._is_known = False  # that the files are what the last snapshot holds
+        self._now = ""  # the commit that holds the files, as far as is known
+        self._is_known = False  # that nobody changed them since
         self._is_begun = False
         self._failures = 0
         self._found: Snapshot | None = None
@@ -69,7 +70,7 @@ class TreeKeeper:
             return ""
         if not self._is_known:
             return (await self._take(f"before step {step}") or Snapshot()).commit
-        return self._history.conversation.snapshot
+        return self._now
 
     async def after(self, finished: ToolFinished) -> ToolFinished:
         """A result with the tree that its call left, which is in the hub by then."""
@@ -141,7 +142,7 @@ class TreeKeeper:
     def tell(self) -> None:
         """Note what was found, as soon as the model can be told."""
         if self._untold is not None and not self._history.conversation.pending:
-            self._history.note(self._untold)
+            self._history.note(replace(self._untold, snapshot=self._now))
             self._untold = None
 
     async def _take_up(self, conversation: Conversation) -> None:
@@ -156,7 +157,7 @@ class TreeKeeper:
         else:
             for note in await self._snapshots.restore():
                 self._warn(note)
-            self._is_known = True
+            self._now, self._is_known = conversation.snapshot, True
 
     async def _compare(self, conversation: Conversation, rehearse: Rehearse) -> None:
         """A directory that others work in: nothing is put back."""
@@ -223,7 +224,7 @@ class TreeKeeper:
             return None
         for sentence in taken.notes:
             self._warn(sentence)
-        self._failures, self._is_known = 0, True
+        self._failures, self._is_known, self._now = 0, True, taken.commit
         return taken
 
     def _fail(self, error: WorkspaceError) -> None:

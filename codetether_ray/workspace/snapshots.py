@@ -241,6 +241,7 @@ class GitSnapshots:
     async def _try_to_write(self, here: _Here) -> tuple[str, tuple[str, ...]]:
         index = here.index
         work = await look(here.git, here.record, self._limits.file_bytes, index=index.path)
+        work = replace(work, add=tuple(path for path in work.add if not self._is_data(here, path)))
         notes = tuple(note.replace("was not committed", "is not kept") for note in work.notes)
         if not index.tree and not work.status.changes and work.status.head == self._last.commit:
             index.tree = self._last.tree
@@ -255,6 +256,11 @@ class GitSnapshots:
         out = await here.git.run("write-tree", index=index.path, durable=True)
         index.tree = out.text
         return out.text, notes
+
+    def _is_data(self, here: _Here, path: str) -> bool:
+        """Whether a path belongs to the program's own data, which somebody keeps in the tree."""
+        root, data = here.repository.root, self._hub.path.parent.parent
+        return data.is_relative_to(root) and (root / path).is_relative_to(data)
 
     def _weigh(self, here: _Here, work: Work) -> None:
         size = sum(size_of(here.repository.root / path) for path in work.add)

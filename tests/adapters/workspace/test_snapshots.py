@@ -268,6 +268,15 @@ async def test_large_files_nested_repositories_and_copies_stay_out_and_are_named
     assert (await snapshots.take("2")).notes == ()
 
 
+async def test_the_programs_own_data_in_a_tree_is_no_part_of_it(repo: Repo) -> None:
+    hub = hub_path(repo.path / ".data", RUN)
+    snapshots = GitSnapshots(repo.path, hub, run_id=RUN, agent="main")
+    first = await snapshots.take("1")
+    repo.write({".data/events/x.jsonl": "{}", "a.txt": "changed"})
+    assert (await snapshots.take("2")).files == ("a.txt",)
+    assert first.tree == repo.git("rev-parse", "HEAD^{tree}")
+
+
 async def test_submodules_are_left_alone(tmp_path: Path, repo: Repo, keeping) -> None:
     other = Repo(tmp_path / "other")
     other.commit({"lib": "1"})

@@ -215,6 +215,24 @@ async def test_what_the_user_changed_meanwhile_is_told_and_stays() -> None:
     assert again.snapshots.restored == 0
 
 
+async def test_what_is_told_late_does_not_hide_what_was_done_meanwhile() -> None:
+    world = World()
+    whole = world.scene(is_own=False)
+    await whole.turn(_GO)
+    # the first write is not begun yet, but a command before it is done: see step 2
+    cut = next(n for n, e in enumerate(whole.events) if _starts(e, "s1"))
+    files = {**world.moments[cut - 1][0], "mine": "of the user"}
+    after = Crash(tuple(whole.events[:cut]), files, world.moments[cut - 1][1]).world(world.tree)
+    again = after.scene(tuple(whole.events[:cut]), is_own=False)
+    assert (await again.turn(_GO)).is_success
+    (found,) = again.of(TreeFound)
+    started = next(e for e in again.of(ToolStarted) if e.call.id == "s1")
+    assert after.tree.commits[started.snapshot]["mine"] == "of the user"
+    assert after.tree.commits[found.snapshot]["tally"] == "s0;s1;"
+    last = [e.snapshot for e in again.events if getattr(e, "snapshot", "")][-1]
+    assert after.tree.commits[last] == after.tree.files
+
+
 async def test_a_worktree_is_put_back_and_the_user_is_told_what_was_put_aside() -> None:
     world = World()
     whole = world.scene()
