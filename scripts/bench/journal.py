@@ -6,8 +6,10 @@ A writer appends an event and waits until it is on disk, again and again. Agains
 file system's own flushes a second, measured in the same run, times the events that one of our
 flushes carries; SQLite in WAL mode with `synchronous=FULL`, one commit a row, the writers taking
 turns; and the same behind a batching writer as ours is (one thread, all that waits in one commit).
-SQLite gets the same bytes: each event as the JSON text that our line holds. `--actors` adds ours
-with each writer in a Ray actor, which appends through the journal's own actor.
+SQLite keeps the same promise: each event as the JSON text that our line holds, numbered in the run
+and for its agent, found by its agent, and returned as a numbered record once it is durable. It has
+no checksums and no chain. `--actors` adds ours with the writers in Ray actors (four processes at
+most, which share them) and the journal in another.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from codetether_ray.core.events import Record, ToolFinished
 from codetether_ray.core.ids import new_run_id
@@ -31,7 +34,9 @@ from codetether_ray.journal.encode import members
 from codetether_ray.local.journal import LocalJournal
 
 SECONDS, ROUNDS = 1.5, 3
-_TABLE = "create table events (seq integer primary key, agent text, kind text, line text)"
+_PROCESSES = 4
+_TABLE = "create table events (seq integer primary key, agent text, agent_seq integer, line text)"
+_BY_AGENT = "create index by_agent on events (agent, agent_seq)"
 
 
 def event(agent: str) -> Record:
@@ -98,22 +103,46 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("pragma journal_mode=wal")
     connection.execute("pragma synchronous=full")
     connection.execute(_TABLE)
+    connection.execute(_BY_AGENT)
     return connection
 
 
-def _row(record: Record) -> tuple[str, str, str]:
-    return record.agent, record.event.tag, members(record, 0)[0]
+_INSERT = "insert into events (seq, agent, agent_seq, line) values (?, ?, ?, ?)"
+Row = tuple[int, str, int, str]
 
 
-_INSERT = "insert into events (agent, kind, line) values (?, ?, ?)"
+class _Numbers:
+    """Numbers records, as our stream does."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+        self._agent_seqs: dict[str, int] = {}
+
+    def take(self, record: Record) -> tuple[Row, Record]:
+        """The row of a record, and what its caller gets."""
+        seq, agent_seq = self._seq, self._agent_seqs.get(record.agent, 0)
+        self._seq, self._agent_seqs[record.agent] = seq + 1, agent_seq + 1
+        line, payload, _ = members(record, agent_seq)
+        numbered = Record(
+            correlation=record.correlation,
+            agent=record.agent,
+            event=record.event,
+            time=record.time,
+            seq=seq,
+            agent_seq=agent_seq,
+            payload=payload,
+        )
+        return (seq, record.agent, agent_seq, line), numbered
 
 
 async def sqlite_rows(directory: Path, writers: int) -> float:
     """One commit an event, in the caller's thread: no hand-over that would slow it."""
     connection = _connect(directory / f"rows-{writers}.db")
+    numbers = _Numbers()
 
     async def write(agent: str) -> None:
-        connection.execute(_INSERT, _row(event(agent)))
+        row, _ = numbers.take(event(agent))
+        connection.execute(_INSERT, row)
         await asyncio.sleep(0)
 
     rate = await _rate(writers, write)
@@ -129,7 +158,7 @@ class _SqliteSink:
 
     def commit(self, chunks) -> None:  # type: ignore[no-untyped-def]
         self._connection.execute("begin")
-        self._connection.executemany(_INSERT, [row for row, _ in chunks])
+        self._connection.executemany(_INSERT, [row for row, _, _ in chunks])
         self._connection.execute("commit")
 
     def mark(self) -> None:
@@ -143,16 +172,18 @@ async def sqlite_batches(directory: Path, writers: int) -> float:
     committer = borrow_committer(directory)
 
     def settle(chunks, failure) -> None:  # type: ignore[no-untyped-def]
-        for _, done in chunks:
+        for _, record, done in chunks:
             if not done.done():
-                done.set_result(None) if failure is None else done.set_exception(failure)
+                done.set_result(record) if failure is None else done.set_exception(failure)
 
     def told(chunks, failure) -> None:  # type: ignore[no-untyped-def]
         loop.call_soon_threadsafe(settle, chunks, failure)
 
+    numbers = _Numbers()
+
     async def write(agent: str) -> None:
         done = loop.create_future()
-        committer.submit(sink, (_row(event(agent)), done), told)
+        committer.submit(sink, (*numbers.take(event(agent)), done), told)
         await done
 
     rate = await _rate(writers, write)
@@ -192,16 +223,78 @@ async def coroutines(writers: int) -> None:
     _print(case, rate, "SQLite WAL FULL, the same batching writer", batches)
 
 
+class JournalHost:
+    """The journal in an actor."""
+
+    async def open(self, directory: str) -> None:
+        self._journal = await LocalJournal.open(Path(directory), new_run_id("session"))
+
+    async def append(self, records: list[Record]) -> list[int]:
+        """The numbers of the records, once they are on disk."""
+        return [record.seq for record in await self._journal.append(records)]
+
+    async def close(self) -> None:
+        await self._journal.close()
+
+
+class Writers:
+    """Some of the writers, in an actor."""
+
+    def __init__(self, journal: Any) -> None:
+        self._journal = journal
+
+    async def run(self, count: int) -> float:
+        """Their events a second."""
+        return await _rate(count, lambda agent: self._journal.append.remote([event(agent)]))
+
+
+def actors(writers: int) -> None:
+    """Ours, with the writers in other processes than the journal."""
+    import ray
+
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        journal = ray.remote(JournalHost).options(num_cpus=0, max_concurrency=1000).remote()
+        ray.get(journal.open.remote(name))
+        processes = min(writers, _PROCESSES)
+        shares = [len(range(n, writers, processes)) for n in range(processes)]
+        light = {"num_cpus": 0, "max_concurrency": 1000}
+        groups = [ray.remote(Writers).options(**light).remote(journal) for _ in shares]
+        ray.get([g.run.remote(1) for g in groups])  # warm
+        rates = [
+            sum(ray.get([g.run.remote(n) for g, n in zip(groups, shares, strict=True)]))
+            for _ in range(ROUNDS)
+        ]
+        ray.get(journal.close.remote())
+        for actor in (journal, *groups):
+            ray.kill(actor)
+        calls = ray.remote(_Echo).options(**light).remote()
+        plain = asyncio.run(_calls(calls, writers))
+        ray.kill(calls)
+    case = f"{writers} writers in {processes} actors"
+    _print(case, statistics.median(rates), "calls of an actor that does nothing", plain)
+
+
+class _Echo:
+    async def append(self, records: list[Record]) -> list[int]:
+        return [record.seq for record in records]
+
+
+async def _calls(actor: Any, writers: int) -> float:
+    return await _rate(writers, lambda agent: actor.append.remote([event(agent)]))
+
+
 def main() -> None:
     """Print the cases."""
     sizes = [int(a) for a in sys.argv[1:] if a.isdigit()] or [1, 10, 100]
     for writers in sizes:
         asyncio.run(coroutines(writers))
     if "--actors" in sys.argv:
-        from journal_actors import actors
+        import ray
 
+        ray.init(num_cpus=2, include_dashboard=False, logging_level="error")
         for writers in sizes:
-            actors(writers, _print)
+            actors(writers)
+        ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ class Model:
     def __init__(self) -> None:
         self.asked: asyncio.Future[tuple[float, int]] = asyncio.get_running_loop().create_future()
         self.url = ""
+        self.cpu = 0.0
 
     async def start(self) -> web.AppRunner:
         app = web.Application(client_max_size=1 << 30)
@@ -66,6 +67,7 @@ class Model:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
+        self.cpu = time.process_time()
         self.asked.set_result((time.perf_counter(), len(body)))
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
@@ -133,8 +135,8 @@ async def _write(directory: Path, spec: AgentSpec, steps: int) -> int:
     return sum(s.path.stat().st_size for s in list_segments(run_directory(directory / "data", RUN)))
 
 
-async def _resume(steps: int) -> tuple[float, int, float]:
-    """Seconds until the next request is there, bytes of the journal, seconds of parsing alone."""
+async def _resume(steps: int) -> tuple[float, int, float, float]:
+    """Seconds until the next request is there, bytes of the journal, seconds of parsing, CPU."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "work").mkdir()
@@ -148,7 +150,7 @@ async def _resume(steps: int) -> tuple[float, int, float]:
             json.loads(line)
         parsing = time.perf_counter() - started
 
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         terms = HomeTerms(correlation=WHERE, data_dir=directory / "data", budget=Budget())
         home = await open_local_home(terms)
         result = await home.runtime.run(spec, TASK)
@@ -157,7 +159,7 @@ async def _resume(steps: int) -> tuple[float, int, float]:
         assert sent > size * 0.8, "the whole conversation is sent"
         await home.close()
         await runner.cleanup()
-        return asked - started, size, parsing
+        return asked - started, size, parsing, model.cpu - cpu
 
 
 async def _cases(sizes: list[int]) -> None:
@@ -173,6 +175,8 @@ async def _cases(sizes: list[int]) -> None:
             case, "s", seconds, {"json.loads of each line": round(parsing, 3)}, seconds / parsing
         )
         _print(f"{case}: per MB", "s", seconds / size, {}, 0.0)
+        cpu = statistics.median(r[3] for r in rounds)
+        _print(f"{case}: CPU, the server's included", "s", cpu, {"limit": _LIMIT_S}, cpu / _LIMIT_S)
     await close_process()
 
 
