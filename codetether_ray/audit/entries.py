@@ -67,8 +67,8 @@ class _Pending:
         return Entry(str(first["timestamp"]), str(first["chain"]), int(first["n"]), data)
 
 
-def entries_of(path: Path, *, window: int = _WINDOW) -> Iterator[Entry]:
-    """The entries of a file in the order of their intents.
+def entries_of(path: Path, *, window: int = _WINDOW, holding: bytes = b"") -> Iterator[Entry]:
+    """The entries of a file in the order of their intents; of lines that hold `holding` alone.
 
     Lines that cannot be read are passed over; `verify` names them. A file that is not there has no
     entries.
@@ -78,14 +78,15 @@ def entries_of(path: Path, *, window: int = _WINDOW) -> Iterator[Entry]:
     except FileNotFoundError:
         return
     with file:
-        yield from _Joiner(file, window).entries()
+        yield from _Joiner(file, window, holding).entries()
 
 
 class _Joiner:
     """Joins lines of one open file."""
 
-    def __init__(self, file: BinaryIO, window: int) -> None:
+    def __init__(self, file: BinaryIO, window: int, holding: bytes) -> None:
         self._file = file
+        self._holding = holding
         self._window = window
         self._queue: deque[_Pending] = deque()
         self._open: dict[str, _Pending] = {}
@@ -93,7 +94,7 @@ class _Joiner:
 
     def entries(self) -> Iterator[Entry]:
         """All, in order."""
-        for data in _read(self._file):
+        for data in _read(self._file, self._holding):
             self._take(data)
             if len(self._queue) > self._window and not self._queue[0].is_settled:
                 self._look_ahead()
@@ -117,7 +118,7 @@ class _Joiner:
 
     def _look_ahead(self) -> None:
         here = self._file.tell()
-        for data in _read(self._file):
+        for data in _read(self._file, self._holding):
             pending = self._open.pop(data["id"], None)
             if pending is not None:
                 pending.settle(data)
@@ -134,10 +135,13 @@ class _Joiner:
             yield self._queue.popleft().entry()
 
 
-def _read(file: BinaryIO) -> Iterator[dict[str, Any]]:
+_OWN = f'"category":"{OWN}"'.encode()
+
+
+def _read(file: BinaryIO, holding: bytes) -> Iterator[dict[str, Any]]:
     """The lines that say something of an action; `tell` is right between two of them."""
     while line := file.readline():
-        if not line.endswith(b"\n") or f'"category":"{OWN}"'.encode() in line:
+        if holding not in line or not line.endswith(b"\n") or _OWN in line:
             continue
         try:
             data = json.loads(line)

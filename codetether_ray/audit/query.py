@@ -5,6 +5,7 @@ together; a file that was last written before `since` is not opened at all.
 """
 
 import heapq
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -52,6 +53,12 @@ class Query:
             and any(_fits(self.okr, data.get(name, "")) for name in ("okr_id", "okr_run_id"))
         )
 
+    @property
+    def holding(self) -> bytes:
+        """Bytes that every line must hold which this asks for; none where that is not known."""
+        exact = (n for n in (self.run, self.session) if n and re.fullmatch(r"[\w-]+", n))
+        return next(exact, "").encode()
+
     def _is_in_time(self, timestamp: str) -> bool:
         if self.since is not None and timestamp < members.timestamp(self.since):
             return False
@@ -65,7 +72,7 @@ def find(data_dir: Path, query: Query) -> Iterator[Entry]:
     heap: list[tuple[str, str, int, Entry, Iterator[Entry]]] = []
     while waiting or heap:
         while waiting and (not heap or waiting[-1].start <= heap[0][0]):
-            _push(heap, entries_of(waiting.pop().path))
+            _push(heap, entries_of(waiting.pop().path, holding=query.holding))
         if heap:
             *_, entry, rest = heapq.heappop(heap)
             if query.matches(entry):
@@ -79,7 +86,7 @@ def newest(data_dir: Path, query: Query, limit: int) -> list[Entry]:
     for file in sorted(_files(data_dir, query), key=lambda f: -f.changed):
         if len(found) == limit and found[0][0] > members.timestamp(file.changed + _CLOCK_SLACK_S):
             break  # nothing in older files can be newer than what we have
-        for entry in entries_of(file.path):
+        for entry in entries_of(file.path, holding=query.holding):
             if query.matches(entry):
                 item = (entry.timestamp, entry.chain, entry.n, entry)
                 _keep_newest(found, item, limit)
@@ -88,7 +95,8 @@ def newest(data_dir: Path, query: Query, limit: int) -> list[Entry]:
 
 def in_file(path: Path, query: Query) -> Iterator[Entry]:
     """The entries of one file that match: of a second file, say, which holds many chains."""
-    return (entry for entry in entries_of(path) if query.matches(entry))
+    found = entries_of(path, holding=query.holding)
+    return (entry for entry in found if query.matches(entry))
 
 
 @dataclass(frozen=True, slots=True)

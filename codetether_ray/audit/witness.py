@@ -10,6 +10,7 @@ from pathlib import Path
 
 from codetether_ray.audit.query import Query, find
 from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.ids import made_at
 
 MEMBER = "journal"
 """The member of a detail that holds a head."""
@@ -37,7 +38,7 @@ def journal_heads(data_dir: Path, run_id: str) -> tuple[JournalHead, ...]:
 
 
 def _heads(data_dir: Path, run_id: str) -> Iterator[JournalHead]:
-    for entry in find(data_dir, Query(run=run_id)):
+    for entry in find(data_dir, Query(run=run_id, since=made_at(run_id))):
         detail = entry["detail"]
         head = detail.get(MEMBER) if isinstance(detail, dict) else None
         if isinstance(head, dict) and {"off", "seq", "prev"} <= head.keys():

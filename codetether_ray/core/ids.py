@@ -40,6 +40,11 @@ def run_kind(run_id: str) -> RunKind | None:
     return next((kind for kind, prefix in _PREFIX.items() if run_id.startswith(f"{prefix}_")), None)
 
 
+def made_at(run_id: str) -> float | None:
+    """When a run's id was made, in seconds since the epoch; None where it has not the form."""
+    return int(run_id.split("_")[1], 36) / 1000 if is_run_id(run_id) else None
+
+
 def slug(text: str, limit: int = 48) -> str:
     """`text` as lower-case letters, digits and dashes; never empty."""
     cleaned = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:limit].strip("-")
