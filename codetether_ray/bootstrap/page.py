@@ -11,11 +11,12 @@ from codetether_ray.bootstrap.replay import Selection, lines_of, record_of
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import CodetetherError, HistoryError
 from codetether_ray.core.events import ModelRequested
+from codetether_ray.journal.files import Fetch
 from codetether_ray.replay.page import page
 from codetether_ray.replay.timeline import Timeline
 
 
-def timeline_of(data_dir: Path, run_id: str) -> JsonObject:
+def timeline_of(data_dir: Path, run_id: str, fetch: Fetch | None = None) -> JsonObject:
     """The data of a run's page.
 
     Raises:
@@ -23,8 +24,8 @@ def timeline_of(data_dir: Path, run_id: str) -> JsonObject:
     """
     timeline = Timeline()
     agents: dict[str, Conversation] = {}
-    for line in lines_of(data_dir, run_id, Selection()):
-        record = record_of(data_dir, run_id, line)
+    for line in lines_of(data_dir, run_id, Selection(), fetch=fetch):
+        record = record_of(data_dir, run_id, line, fetch=fetch)
         known = agents.get(record.agent, Conversation())
         is_step = isinstance(record.event, ModelRequested) and record.event.purpose == "step"
         timeline.add(record, line.place.off, known.messages if is_step else ())
@@ -33,14 +34,14 @@ def timeline_of(data_dir: Path, run_id: str) -> JsonObject:
     return timeline.to_json()
 
 
-def write_page(data_dir: Path, run_id: str, file: Path) -> int:
+def write_page(data_dir: Path, run_id: str, file: Path, fetch: Fetch | None = None) -> int:
     """Write a run's page, whole or not at all; its size in bytes.
 
     Raises:
         JournalError: the run cannot be read.
         CodetetherError: the file cannot be written.
     """
-    data = page(timeline_of(data_dir, run_id), f"{run_id} · codetether").encode()
+    data = page(timeline_of(data_dir, run_id, fetch), f"{run_id} · codetether").encode()
     unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
     try:
         with unfinished.open("xb") as out:

@@ -1,8 +1,10 @@
 """Reads runs for people: which run is meant, its records, a session's messages."""
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from codetether_ray.agent.conversation import Conversation
@@ -12,6 +14,7 @@ from codetether_ray.core.errors import JournalError, UnknownRunError, UsageError
 from codetether_ray.core.events import DURABLE, Record, RunFinished
 from codetether_ray.core.ids import is_run_id
 from codetether_ray.journal.encode import restore
+from codetether_ray.journal.files import Fetch, RunFiles
 from codetether_ray.journal.reader import read_lines, read_records
 from codetether_ray.journal.scan import Line
 from codetether_ray.journal.segments import events_root, run_directory
@@ -31,11 +34,11 @@ class Selection:
     """An agent's path; its children belong to it."""
 
     def has(self, line: Line) -> bool:
-        """Whether a line is asked for."""
-        agent = str(line.data["agent"])
+        """Whether a line is asked for; by its head, so that no other line is parsed."""
+        agent = line.head.agent
         if self.agent and agent != self.agent and not agent.startswith(f"{self.agent}/"):
             return False
-        return not self.kinds or _is_kind(str(line.data["kind"]), self.kinds)
+        return not self.kinds or _is_kind(line.head.kind, self.kinds)
 
 
 def check_kinds(kinds: Collection[str]) -> frozenset[str]:
@@ -82,13 +85,33 @@ def all_runs(data_dir: Path) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: name.partition("_")[2]))
 
 
-def lines_of(data_dir: Path, run_id: str, selection: Selection) -> Iterator[Line]:
+def archived() -> Fetch:
+    """What reads segments and blobs that only the archive still holds; opened when first needed."""
+
+    @cache
+    def store() -> Fetch | None:
+        from codetether_ray.bootstrap.archive import fetcher
+        from codetether_ray.config.settings import load_settings
+
+        return fetcher(load_settings(Path.cwd(), os.environ))
+
+    def fetch(run_id: str, name: str, target: Path) -> bool:
+        found = store()
+        return found is not None and found(run_id, name, target)
+
+    return fetch
+
+
+def lines_of(
+    data_dir: Path, run_id: str, selection: Selection, *, fetch: Fetch | None = None
+) -> Iterator[Line]:
     """The lines of a run that are asked for, as they are stored.
 
     Raises:
         JournalError: the run cannot be read (any further).
     """
-    found = read_lines(data_dir, run_id, start=selection.start, until=selection.until)
+    start, until = selection.start, selection.until
+    found = read_lines(data_dir, run_id, start=start, until=until, fetch=fetch)
     return (line for line in found if selection.has(line))
 
 
@@ -97,6 +120,7 @@ def followed(
     run_id: str,
     selection: Selection,
     *,
+    fetch: Fetch | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Line]:
     """`lines_of`, and those that are still to come, until the run ends.
@@ -106,9 +130,9 @@ def followed(
     """
     start, is_over = selection.start, False
     while True:
-        for line in read_lines(data_dir, run_id, start=start, until=selection.until):
+        for line in read_lines(data_dir, run_id, start=start, until=selection.until, fetch=fetch):
             start = line.place.off + line.length
-            is_over = line.data["kind"] == RunFinished.tag
+            is_over = line.head.kind == RunFinished.tag
             if selection.has(line):
                 yield line
         if is_over or (selection.until is not None and start >= selection.until):
@@ -116,20 +140,22 @@ def followed(
         sleep(_LOOK_AGAIN_S)
 
 
-def record_of(data_dir: Path, run_id: str, line: Line) -> Record:
+def record_of(data_dir: Path, run_id: str, line: Line, *, fetch: Fetch | None = None) -> Record:
     """The record that a line holds.
 
     Raises:
         JournalError: this program cannot read it.
     """
     try:
-        return restore(line.data, run_directory(data_dir, run_id))
+        return restore(line.data, RunFiles(run_directory(data_dir, run_id), fetch))
     except ValueError as error:
         words = f"record {line.data['seq']} of run {run_id} cannot be read: {error}"
         raise JournalError(words) from error
 
 
-def session_of(data_dir: Path, run_id: str, agent: str = "") -> Conversation:
+def session_of(
+    data_dir: Path, run_id: str, agent: str = "", *, fetch: Fetch | None = None
+) -> Conversation:
     """What an agent of a run (the main one, if none is named) knew at the end.
 
     Raises:
@@ -137,10 +163,11 @@ def session_of(data_dir: Path, run_id: str, agent: str = "") -> Conversation:
         UsageError: the run has no such agent.
     """
     path, found = agent or _SESSION_AGENT, Conversation()
-    for record in read_records(data_dir, run_id, agent=path):
+    for record in read_records(data_dir, run_id, agent=path, fetch=fetch):
         found = apply(found, record.event)
     if not found.is_started:
-        agents = {r.agent for r in read_records(data_dir, run_id, kinds=("agent.started",))}
+        starts = read_records(data_dir, run_id, kinds=("agent.started",), fetch=fetch)
+        agents = {record.agent for record in starts}
         there_are = ", ".join(sorted(agents)) or "none"
         raise UsageError(f"run {run_id} has no agent {path!r}; --agent may be one of {there_are}")
     return found

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from codetether_ray.bootstrap.replay import all_runs
 from codetether_ray.core.errors import JournalError
+from codetether_ray.journal.files import Fetch
 from codetether_ray.journal.reader import read_records
 from codetether_ray.journal.segments import list_segments, run_directory
 from codetether_ray.replay.stats import KINDS, Totals
@@ -15,6 +16,7 @@ def sum_up(
     run_id: str | None,
     since: float,
     *,
+    fetch: Fetch | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Totals, tuple[str, ...]]:
     """The sums of one run, or of all, and sentences on runs that cannot be read to their end.
@@ -30,7 +32,7 @@ def sum_up(
         if _last_change(data_dir, name) < since:
             continue
         try:
-            for record in read_records(data_dir, name, kinds=KINDS):
+            for record in read_records(data_dir, name, kinds=KINDS, fetch=fetch):
                 if record.time >= since:
                     totals.add(record)
         except JournalError as error:

@@ -9,11 +9,17 @@ from pathlib import Path
 from codetether_ray.agent.verify import AgentCheck
 from codetether_ray.audit.witness import JournalHead
 from codetether_ray.core.departure import Departure
-from codetether_ray.core.errors import CodetetherError, JournalCorruptError, UnknownRunError
+from codetether_ray.core.errors import (
+    CodetetherError,
+    JournalCorruptError,
+    JournalError,
+    UnknownRunError,
+)
 from codetether_ray.core.events import Record
 from codetether_ray.journal.blobs import BlobError
 from codetether_ray.journal.check import check_run
 from codetether_ray.journal.encode import restore
+from codetether_ray.journal.files import Fetch, RunFiles
 from codetether_ray.journal.scan import Line, RunScan
 from codetether_ray.journal.segments import run_directory
 from codetether_ray.replay.protocol import ProtocolCheck
@@ -91,6 +97,7 @@ def verify_run(
     run_id: str,
     *,
     witness: Witness | None = None,
+    fetch: Fetch | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Verdict:
     """Verify one run, also against what a `witness` saw of it; `progress` is told the bytes read.
@@ -103,18 +110,20 @@ def verify_run(
     directory = run_directory(data_dir, run_id)
     if not directory.is_dir():
         raise UnknownRunError(run_id)
-    scan = RunScan(run_id, directory)
+    scan, files = RunScan(run_id, directory, fetch=fetch), RunFiles(directory, fetch)
     heads = _heads(witness, data_dir, run_id, notes)
-    _check_bytes(check, data_dir, run_id, notes)
+    _check_bytes(check, data_dir, run_id, notes, fetch)
     try:
         for line in scan:
             _compare(check, line.place.off, line.place.prev, heads)
             if not line.is_control:
-                _take(check, line, directory)
+                _take(check, line, files)
             if progress is not None:
                 progress(line.place.off + line.length)
     except JournalCorruptError as error:
         check.note(_damage(error, scan))
+    except JournalError as error:  # the archive holds the rest, and cannot be had
+        notes.append(f"it was checked up to byte {scan.position.off} only: {error}")
     _compare(check, scan.position.off, scan.position.prev, heads)
     _lost(check, scan.position.off, heads)
     _check_commits(check, data_dir, run_id, notes)
@@ -137,9 +146,11 @@ def _heads(
     return heads
 
 
-def _check_bytes(check: RunCheck, data_dir: Path, run_id: str, notes: list[str]) -> None:
+def _check_bytes(
+    check: RunCheck, data_dir: Path, run_id: str, notes: list[str], fetch: Fetch | None
+) -> None:
     """Checksums, the chain, seals and blobs; what nobody was promised is only noted."""
-    for problem in check_run(data_dir, run_id).problems:
+    for problem in check_run(data_dir, run_id, fetch=fetch).problems:
         if not problem.is_damage:
             notes.append(str(problem))
             continue
@@ -153,10 +164,10 @@ def _start_of(segment: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _take(check: RunCheck, line: Line, directory: Path) -> None:
+def _take(check: RunCheck, line: Line, files: RunFiles) -> None:
     offset = line.place.off
     try:
-        record = restore(line.data, directory)
+        record = restore(line.data, files)
     except BlobError as error:
         check.note(
             Departure(
@@ -172,7 +183,7 @@ def _take(check: RunCheck, line: Line, directory: Path) -> None:
         what = f"the record cannot be read ({error})"
         check.note(Departure(level="protocol", what=what, seq=line.place.seq, offset=offset))
         return
-    check.take(record, generation=int(line.data["gen"]), offset=offset)
+    check.take(record, generation=line.head.gen, offset=offset)
 
 
 def _damage(error: JournalCorruptError, scan: RunScan) -> Departure:

@@ -97,6 +97,7 @@ def _print(
     """The records, one after another."""
     from codetether_ray.bootstrap.replay import (
         Selection,
+        archived,
         check_kinds,
         followed,
         lines_of,
@@ -105,12 +106,13 @@ def _print(
     from codetether_ray.replay.text import block
 
     selection = Selection(start=start, until=until, kinds=check_kinds(kinds), agent=agent)
-    found = (followed if follow else lines_of)(folder, run_id, selection)
+    fetch = archived()
+    found = (followed if follow else lines_of)(folder, run_id, selection, fetch=fetch)
     for line in found:
         if as_json:
-            _write(json.dumps(line.data, ensure_ascii=False, separators=(",", ":")))
+            _write(line.raw.decode().removesuffix("\n"))
         else:
-            record = record_of(folder, run_id, line)
+            record = record_of(folder, run_id, line, fetch=fetch)
             _write(block(record, lines=None if full else 12))
         if follow:
             sys.stdout.flush()
@@ -119,11 +121,11 @@ def _print(
 
 def _session(folder: Path, run_id: str, agent: str, *, as_json: bool) -> int:
     """The messages of one agent."""
-    from codetether_ray.bootstrap.replay import session_of
+    from codetether_ray.bootstrap.replay import archived, session_of
     from codetether_ray.core.codec import encode
     from codetether_ray.replay.text import conversation, harmless
 
-    known = session_of(folder, run_id, agent)
+    known = session_of(folder, run_id, agent, fetch=archived())
     if as_json:
         messages = [encode(message) for message in known.messages]
         _write(json.dumps(messages, indent=2, ensure_ascii=False))
@@ -136,8 +138,9 @@ def _session(folder: Path, run_id: str, agent: str, *, as_json: bool) -> int:
 
 def _page(folder: Path, run_id: str, file: Path) -> int:
     from codetether_ray.bootstrap.page import write_page
+    from codetether_ray.bootstrap.replay import archived
 
-    size = write_page(folder, run_id, file)
+    size = write_page(folder, run_id, file, archived())
     click.echo(f"{file}: {size / 1024:.0f} kB; open it in any browser", err=True)
     return exit_codes.SUCCESS
 
@@ -145,13 +148,14 @@ def _page(folder: Path, run_id: str, file: Path) -> int:
 def _verify(folder: Path, run_ids: tuple[str, ...], *, as_json: bool) -> int:
     """Verify runs; 1 if one of them departs."""
     from codetether_ray.audit.witness import journal_heads
+    from codetether_ray.bootstrap.replay import archived
     from codetether_ray.bootstrap.verify import verify_run
 
-    is_ok = True
+    is_ok, fetch = True, archived()
     for number, run_id in enumerate(run_ids, 1):
         if len(run_ids) > 1 and sys.stderr.isatty():
             click.echo(f"\r{number} of {len(run_ids)}", nl=number == len(run_ids), err=True)
-        verdict = verify_run(folder, run_id, witness=journal_heads)
+        verdict = verify_run(folder, run_id, witness=journal_heads, fetch=fetch)
         is_ok = is_ok and verdict.is_ok
         if as_json:
             _write(json.dumps(verdict.to_json(), ensure_ascii=False))

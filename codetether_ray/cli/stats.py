@@ -39,13 +39,13 @@ _SHOWN = 40  # files in the table; --json has all
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def stats(run: str | None, since: str | None, as_json: bool, **only: bool) -> int:
     """Sum up one run, or all: model calls, tokens by model, cost, tools, files, days."""
-    from codetether_ray.bootstrap.replay import find_id
+    from codetether_ray.bootstrap.replay import archived, find_id
     from codetether_ray.bootstrap.stats import sum_up
     from codetether_ray.config.paths import data_dir
 
     folder = data_dir(os.environ)
     run_id = find_id(folder, run) if run else None
-    totals, notes = sum_up(folder, run_id, _moment(since), progress=_progress)
+    totals, notes = sum_up(folder, run_id, _moment(since), fetch=archived(), progress=_progress)
     for note in notes:
         click.echo(f"left out from there on: {note}", err=True)
     found = totals.to_json()
