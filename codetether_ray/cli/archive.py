@@ -12,7 +12,10 @@ from codetether_ray.cli import exit_codes
 from codetether_ray.cli.examples import examples
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from codetether_ray.archive.query import Question
+    from codetether_ray.bootstrap.audit import Done
     from codetether_ray.config.settings import Settings
 
 
@@ -93,8 +96,9 @@ def push(run_id: str | None, everything: bool, check: bool, as_json: bool) -> in
         raise click.UsageError("name a run, or say --all")
     settings = _settings()
     store = must_open(settings)
-    with _Counting() as counting:
+    with _noted(settings, "archive.push", run_id or "all") as noted, _Counting() as counting:
         done = push_by_hand(store, settings, run_id, counting.told, is_checked=check)
+        noted.detail |= {"objects": done.pushed.objects, "bytes": done.pushed.bytes}
     out = {
         "objects": done.pushed.objects,
         "bytes": done.pushed.bytes,
@@ -120,8 +124,9 @@ def pull(run_id: str, as_json: bool) -> int:
 
     settings = _settings()
     store = must_open(settings)
-    with _Counting() as counting:
+    with _noted(settings, "archive.pull", run_id) as noted, _Counting() as counting:
         done = pull_run(store, settings.paths.data, run_id, lambda _: counting.told(None))
+        noted.detail |= {"objects": done.objects, "bytes": done.bytes}
     if as_json:
         out = {"run_id": run_id, "objects": done.objects, "bytes": done.bytes, "end": done.end}
         click.echo(json.dumps(out))
@@ -260,6 +265,27 @@ def _bytes(number: int) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number = number / 1000  # type: ignore[assignment]
     return f"{number:.1f} GB"
+
+
+def _noted(settings: "Settings", action: str, what: str) -> "AbstractContextManager[Done]":
+    """The audit log's note of what goes to the archive, or comes from it."""
+    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.ports.audit import Action
+
+    return acting(settings.paths.data, Action(category="archive", action=action, resource=what))
+
+
+def _acting(
+    settings: "Settings", action: str, run_id: str | None
+) -> "AbstractContextManager[Done]":
+    """The command's place in the audit log."""
+    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.core.spec import Correlation
+    from codetether_ray.ports.audit import Action
+
+    where = Correlation(run_id=run_id) if run_id else None
+    words = Action(category="archive", action=action, resource=run_id or "all", correlation=where)
+    return acting(settings.paths.data, words)
 
 
 def _settings() -> "Settings":
