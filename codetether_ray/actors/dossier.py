@@ -38,6 +38,8 @@ class Job:
     """How many records the run had before."""
     lasts: bool = False
     """Whether the supervisor outlives its driver, and ends itself."""
+    token: str = ""
+    """Tells this job from another one of the same run."""
 
 
 class Dossier:
@@ -111,9 +113,11 @@ class Dossier:
         """Whether somebody wants the run to end."""
         return self._path(_CANCEL).exists()
 
-    def remove(self) -> None:
-        """The run has ended, and its result was told."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def remove(self, job: Job) -> None:
+        """The job has ended, and its result was told; the files of a later one stay."""
+        with contextlib.suppress(ClusterError):
+            if self.job().token == job.token:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def _agents(self) -> list[Process]:
         try:

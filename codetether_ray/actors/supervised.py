@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -38,14 +39,14 @@ def _ignore(*_: Any) -> None:
 class RaySupervisor:
     """One run's supervisor."""
 
-    def __init__(self, run_id: str, actor: Any, dossier: Dossier, lease_s: float) -> None:
+    def __init__(self, run_id: str, actor: Any, dossier: Dossier, job: Job) -> None:
         self.run_id = run_id
         self.actor = actor
         self._dossier = dossier
-        self._lease_s = lease_s
+        self._job = job
         self._body: Body | None = None
         self._node = this_node()
-        self._wait_s = min(_WAIT_S, lease_s)
+        self._wait_s = min(_WAIT_S, job.lease_s)
 
     @classmethod
     def start(cls, run_id: str, services: Services, job: Job, dossier: Dossier) -> "RaySupervisor":
@@ -60,7 +61,9 @@ class RaySupervisor:
         """
         if find(run_id) is not None:
             raise RunBusyError(run_id, "its supervisor")
-        dossier.open(replace(job, environ={**tool_environment(os.environ), **job.environ}))
+        environ = {**tool_environment(os.environ), **job.environ}
+        job = replace(job, environ=environ, token=secrets.token_hex(8))
+        dossier.open(job)
         try:
             actor = (
                 ray.remote(concurrency_groups=dict(GROUPS))(Supervisor)
@@ -78,13 +81,17 @@ class RaySupervisor:
             )
         except ValueError as error:  # another driver was faster
             raise RunBusyError(run_id, "its supervisor") from error
-        return cls(run_id, actor, dossier, job.lease_s)
+        return cls(run_id, actor, dossier, job)
 
     @classmethod
-    def join(cls, run_id: str, dossier: Dossier, lease_s: float) -> "RaySupervisor | None":
-        """The supervisor of a run that is under way on this cluster; None if there is none."""
+    def join(cls, run_id: str, dossier: Dossier) -> "RaySupervisor | None":
+        """The supervisor of a run that is under way on this cluster; None if there is none.
+
+        Raises:
+            ClusterError: its files cannot be read.
+        """
         actor = find(run_id)
-        return None if actor is None else cls(run_id, actor, dossier, lease_s)
+        return None if actor is None else cls(run_id, actor, dossier, dossier.job())
 
     async def result(
         self,
@@ -122,7 +129,7 @@ class RaySupervisor:
     def end(self) -> None:
         """End the actor and, with it, every agent of the run."""
         ray.kill(self.actor)
-        self._dossier.remove()
+        self._dossier.remove(self._job)
 
     async def _news(self, known: str, on_restart: Callable[[str], None]) -> News:
         loop = asyncio.get_running_loop()
@@ -159,7 +166,7 @@ class RaySupervisor:
     def _patience_s(self) -> float:
         if self._body is None:  # its process has yet to start
             return self._wait_s + _RESTART_PATIENCE_S
-        return self._wait_s + self._lease_s
+        return self._wait_s + self._job.lease_s
 
     def _end_silent(self, on_restart: Callable[[str], None]) -> None:
         on_restart(f"the supervisor of {self} gives no sign of life, so it is replaced")

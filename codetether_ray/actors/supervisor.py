@@ -134,8 +134,7 @@ class Supervisor:
     # -- the work ---------------------------------------------------------------------------------
 
     async def _call(self, job: Job) -> Any:
-        if self._world.is_restarted:
-            await asyncio.to_thread(self._dossier.end_agents)
+        await asyncio.to_thread(self._dossier.end_agents)
         module, _, name = job.function.partition(":")
         function = cast("RunFunction", getattr(importlib.import_module(module), name))
         return await function(job.options, self._world)
@@ -153,7 +152,7 @@ class Supervisor:
         keeping.cancel()
         await asyncio.gather(looking, asking, keeping, return_exceptions=True)
         if job.lasts:
-            await self._leave()
+            await self._leave(job)
 
     async def _take_questions(self) -> None:
         count = 0
@@ -169,13 +168,13 @@ class Supervisor:
             await asyncio.sleep(_LOOK_S)
         self._work.cancel()
 
-    async def _leave(self) -> None:
+    async def _leave(self, job: Job) -> None:
         """End this actor once its result was told, or nobody came for it (the journal has it)."""
         told = asyncio.ensure_future(self._is_told.wait())
         await asyncio.wait({told}, timeout=_LINGER_S)
         told.cancel()
         await asyncio.sleep(_FAREWELL_S)
-        self._dossier.remove()
+        self._dossier.remove(job)
         ray.kill(self._me)
 
     def _has_news(self, known: str) -> bool:

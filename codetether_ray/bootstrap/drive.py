@@ -12,11 +12,13 @@ from codetether_ray.actors.dossier import LEASE_S, Dossier, Job
 from codetether_ray.actors.services import Services, start_services
 from codetether_ray.actors.supervised import RaySupervisor
 from codetether_ray.bootstrap.follow import Follower, Show
-from codetether_ray.core.errors import RunLostError, UnknownRunError
+from codetether_ray.core.errors import RunBusyError, RunLostError, UnknownRunError
 from codetether_ray.core.events import RunStarted
-from codetether_ray.journal.lease import LEASE_VARIABLE
+from codetether_ray.journal.lease import LEASE_VARIABLE, is_silent, stale_after_s
 from codetether_ray.journal.listing import find_run
+from codetether_ray.journal.lock import live_holder
 from codetether_ray.journal.reader import read_records
+from codetether_ray.journal.segments import run_directory
 
 _LAST_WORD_S = 5.0
 
@@ -99,7 +101,9 @@ class _Run:
 
     async def done(self, job: Job, *, joins: bool) -> Any:
         dossier = Dossier.of(self._data_dir, self._run_id)
-        joined = RaySupervisor.join(self._run_id, dossier, job.lease_s) if joins else None
+        joined = RaySupervisor.join(self._run_id, dossier) if joins else None
+        if joined is None:
+            self._refuse_busy()
         follower = self._follower(self._began() if joined else job.since)
         await follower.start()
         try:
@@ -141,6 +145,17 @@ class _Run:
             self._audience.notice,
             reread=lambda: read_records(self._data_dir, self._run_id, after=since - 1),
         )
+
+    def _refuse_busy(self) -> None:
+        """Leave a run alone that is under way elsewhere: its supervisor's files are in use.
+
+        Raises:
+            RunBusyError: it is.
+        """
+        directory = run_directory(self._data_dir, self._run_id)
+        holder = live_holder(directory)
+        if holder is not None and not is_silent(directory, stale_after_s()):
+            raise RunBusyError(self._run_id, str(holder), stale_after_s())
 
     def _began(self) -> int:
         """The number of the record with which the try that is under way began."""

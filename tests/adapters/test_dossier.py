@@ -1,6 +1,7 @@
 """The files by which a run's supervisor goes on when its process is replaced."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,12 @@ def test_what_a_predecessor_started_is_ended_and_a_pid_that_was_reused_is_not(
             process.wait()
 
 
-def test_removed_leaves_nothing(dossier: Dossier) -> None:
+def test_removed_leaves_nothing_but_the_files_of_a_later_job(dossier: Dossier) -> None:
     dossier.open(JOB)
+    later = replace(JOB, token="later")
+    dossier.open(later)
+    dossier.remove(JOB)
     assert dossier.is_open
-    dossier.remove()
+    dossier.remove(later)
     assert not dossier.is_open
     assert not dossier.folder.exists()

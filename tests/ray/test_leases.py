@@ -100,7 +100,7 @@ async def test_a_supervisor_that_lasts_ends_itself_and_leaves_nothing(
         await written(marks / "life-0")
         with pytest.raises(RunBusyError):
             scene.start(_TELL, {"folder": str(marks)}, lasts=True)
-        second = RaySupervisor.join(scene.run_id, scene.dossier, 30.0)
+        second = RaySupervisor.join(scene.run_id, scene.dossier)
         assert second is not None
         pid = (await scene.body("supervisor")).process.pid
         (marks / "end").touch()
