@@ -1,7 +1,7 @@
 """A real agent with a real journal and audit log on a disk that can be pulled out at any time."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from codetether_ray.journal.reader import read_records
 from codetether_ray.journal.segments import run_directory
 from codetether_ray.local.journal import LocalJournal
 from codetether_ray.local.publisher import LocalPublisher
+from codetether_ray.ports.snapshots import Snapshots
 from codetether_ray.ports.tool import Effect, ToolContext
 from codetether_ray.testing.clock import FakeClock
 from codetether_ray.testing.fakes import (
@@ -45,9 +46,11 @@ class NotingJournal:
     def __init__(self, journal: LocalJournal) -> None:
         self._journal = journal
         self.promised: list[Record] = []
+        self.at_append: Callable[[Sequence[Record]], None] = lambda records: None
         self.read, self.close = journal.read, journal.close
 
     async def append(self, records: Sequence[Record]) -> tuple[Record, ...]:
+        self.at_append(records)
         kept = await self._journal.append(records)
         self.promised.extend(kept)
         return kept
@@ -56,7 +59,10 @@ class NotingJournal:
 class Life:
     """The agent from one boot to the next. `effects` are the calls whose tool ran."""
 
-    def __init__(self, root: Path, scratch: Path) -> None:
+    def __init__(self, root: Path, scratch: Path, snapshots: Snapshots | None = None) -> None:
+        self.snapshots = snapshots
+        self.at_append: Callable[[Sequence[Record]], None] = lambda records: None
+        self.at_effect: Callable[[str], None] = lambda call_id: None
         self.disk = ModelDisk(root)
         self.data_dir = root / "data"
         self.effects: list[str] = []
@@ -71,7 +77,7 @@ class Life:
                 self.data_dir, RUN, WHERE, disk=self.disk, segment_bytes=_SEGMENT_BYTES
             )
         )
-        self.promised = journal.promised
+        self.promised, journal.at_append = journal.promised, self.at_append
         audit = AuditLog(self.data_dir, disk=self.disk)
         try:
             return await self._loop(journal, audit).turn(user("go"))
@@ -95,6 +101,7 @@ class Life:
             clock=FakeClock(),
             mask=str,
             audit=audit,
+            snapshots=self.snapshots,
         )
         return AgentLoop(make_spec(), parts)
 
@@ -104,6 +111,7 @@ class Life:
         left = self._scratch / f"left-{len(self.effects)}"
         left.mkdir(parents=True)
         self.disk.crash(left, Nothing())
+        self.at_effect(ctx.call_id)
         check_is_announced(left / "data", ctx.call_id)
         return "é" * len(arguments.get("command", ""))
 

@@ -21,6 +21,8 @@ from codetether_ray.local.journal import LocalJournal
 from tests.adapters.journal.disks import QuickDisk
 from tests.contracts.journal import RUN, note, record
 
+pytestmark = pytest.mark.damages_runs
+
 _BLOB_BYTES = 120
 
 
@@ -68,6 +70,11 @@ class Run:
 
 @pytest.fixture
 async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return await make_run(tmp_path, monkeypatch)
+
+
+async def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run of two segments and a blob, marked to its end."""
     monkeypatch.setattr("codetether_ray.journal.encode.INLINE_BYTES", _BLOB_BYTES)
     journal = await LocalJournal.open(
         tmp_path, RUN, disk=QuickDisk(), segment_bytes=700, clock=lambda: 1_700_000_000.0

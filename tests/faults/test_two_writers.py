@@ -180,6 +180,7 @@ def folder() -> Iterator[Path]:
 def _watch_the_taker(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Raising the generation is a step of the taker, and so is each line that it reads."""
     raise_generation, read_lines = recovery.raise_generation, RunScan.__iter__
+    passed = recovery.hit
 
     def stepped_raise(*arguments: Any) -> int:
         scene.turns.step()
@@ -191,6 +192,12 @@ def _watch_the_taker(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
             yield line
             scene.turns.step()
 
+    def stepped_hit(place: str) -> None:
+        if place == "tail.read":
+            scene.turns.step()
+        passed(place)
+
+    monkeypatch.setattr(recovery, "hit", stepped_hit)
     monkeypatch.setattr(recovery, "raise_generation", stepped_raise)
     monkeypatch.setattr(RunScan, "__iter__", stepped_lines)
 
