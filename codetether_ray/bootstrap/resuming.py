@@ -98,8 +98,8 @@ def telling_how(
     """Where a run that has begun (see `has_begun`) ends by an error, say how to go on with it."""
     try:
         yield
-    except (RunBusyError, JournalCorruptError):
-        raise  # they say themselves what would help
+    except (RunBusyError, JournalCorruptError, BrokenPipeError):
+        raise  # they say themselves what would help, or nobody listens any more
     except Exception:
         if has_begun(data_dir, run_id, known):
             notice(f"what was finished is kept; go on with: {resume_command(kind, run_id)}")
