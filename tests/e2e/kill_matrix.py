@@ -139,11 +139,11 @@ class Scene:
             process = await self.program.start(*words, **env)
             reading = asyncio.create_task(self._read(process))
             for number in range(self.cell.strikes):
-                if number and process.returncode is not None:
+                if number and self._ends_driver:
+                    await asyncio.wait_for(reading, 120)
                     process = await self._resumed(env)
                     reading = asyncio.create_task(self._read(process))
                 await self._strike(number, process, reading)
-                await asyncio.wait({reading}, timeout=1 if process.returncode is not None else 0)
             ended = await asyncio.wait_for(reading, 120)
             if ended.code != 0:
                 process = await self._resumed(env)
@@ -151,6 +151,12 @@ class Scene:
         assert ended.code == 0, ended.err
         result: dict[str, Any] = ended.lines[-1]
         return result
+
+    @property
+    def _ends_driver(self) -> bool:
+        """Whether the first driver's command ends with the blow."""
+        is_kill = self.cell.blow is signal.SIGKILL
+        return self.cell.row in ("raylet", "head") or (self.cell.row == "driver" and is_kill)
 
     async def _resumed(self, env: dict[str, str]) -> asyncio.subprocess.Process:
         words = ("swarm", "--resume", self.run_id, "--format", "stream-json")
