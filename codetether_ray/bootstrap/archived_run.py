@@ -1,6 +1,7 @@
 """What of a run, and of the audit log, belongs in the archive, and how far behind that is."""
 
 import contextlib
+import hashlib
 import json
 import os
 import time
@@ -125,10 +126,18 @@ def audit_cargo(data_dir: Path) -> Cargo:
         elif name.startswith("checkpoints/") and path.suffix != ".jsonl":
             if not path.name.startswith(".") and path.suffix == ".json":
                 changing.append(Changing(name=name, data=path.read_bytes()))
-        elif path.suffix == ".jsonl":
-            room = name.removesuffix(".jsonl")
+        elif path.suffix == ".jsonl" and (room := _room(path, name)):
             growing.append(Growing(path=path, room=room, first=0, end=path.stat().st_size))
     return Cargo(folder=AUDIT, growing=tuple(growing), changing=tuple(changing))
+
+
+def _room(path: Path, name: str) -> str:
+    """Where an audit file's pieces go: a lost machine's successor may bear the same name."""
+    with path.open("rb") as file:
+        first = file.readline()
+    if not first.endswith(b"\n"):
+        return ""
+    return f"{name.removesuffix('.jsonl')}-{hashlib.sha256(first).hexdigest()[:8]}"
 
 
 def standing(data_dir: Path, run_id: str, now: float | None = None) -> Standing:

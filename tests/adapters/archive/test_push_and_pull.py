@@ -9,7 +9,7 @@ import pytest
 from codetether_ray.archive.ledger import Ledger, turn
 from codetether_ray.archive.s3 import S3Place, S3Store
 from codetether_ray.archive.sending import send
-from codetether_ray.bootstrap.archive import check_run, push_run
+from codetether_ray.bootstrap.archive import check_run, push_audit, push_run
 from codetether_ray.bootstrap.archive_pull import pull_run
 from codetether_ray.bootstrap.archived_run import standing
 from codetether_ray.core.errors import ArchiveError, ArchiveUnreachableError, UnknownRunError
@@ -195,6 +195,26 @@ async def test_a_run_that_grows_while_it_is_sent_is_never_torn_in_the_archive(
         other = tmp_path / f"other-{number}"
         pull_run(store, other, run)
         assert told(other, run) == told(data, run)
+
+
+async def test_the_audit_log_goes_without_its_private_key_and_beside_a_namesakes(
+    store: S3Store, data: Path
+) -> None:
+    for number in (1, 2):  # a lost machine, and its successor of the same name
+        root = data / str(number) / "audit"
+        (root / "node").mkdir(parents=True)
+        (root / "keys").mkdir()
+        (root / "keys" / "node.key").write_text("never")
+        (root / "keys" / f"node-{number}.pub").write_text("public")
+        index = root / "node" / "index.jsonl"
+        index.write_text(f'{{"chain": {number}}}\n')
+        assert push_audit(store, data / str(number)).objects == 2
+        with index.open("a") as file:
+            file.write('{"more": 1}\n{"torn')
+        assert push_audit(store, data / str(number)).objects == 1
+    names = [s.name for s in store.stored("audit/")]
+    assert sum(name.startswith("audit/node/index-") for name in names) == 4
+    assert not [name for name in names if name.endswith(".key")]
 
 
 async def test_a_torn_line_in_the_ledger_is_a_fact_found_out_again(data: Path) -> None:
