@@ -6,6 +6,7 @@ Only what the writer needs: every call blocks and raises `OSError`.
 import fcntl
 import os
 import sys
+import weakref
 from pathlib import Path
 from typing import Protocol
 
@@ -100,12 +101,17 @@ class RealDisk:
         return _File(os.open(path, _APPEND))
 
     def write_at(self, path: Path, offset: int, data: bytes) -> None:
-        """Write in place through a descriptor that is closed at once."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.pwrite(descriptor, data, offset)
-        finally:
-            os.close(descriptor)
+        """Write in place through a descriptor that stays open as long as this disk is used.
+
+        One call: each one gives the interpreter away, and a busy loop is slow to give it back.
+        """
+        held: dict[Path, int] = self.__dict__.setdefault("_held", {})
+        descriptor = held.get(path)
+        if descriptor is None:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            held[path] = descriptor
+            weakref.finalize(self, os.close, descriptor)
+        os.pwrite(descriptor, data, offset)
 
     def rename(self, old: Path, new: Path) -> None:
         """`rename(2)`."""

@@ -268,6 +268,7 @@ def actors(writers: int) -> None:
         for actor in (journal, *groups):
             ray.kill(actor)
         calls = ray.remote(_Echo).options(**light).remote()
+        ray.get(calls.append.remote([]))
         plain = asyncio.run(_calls(calls, writers))
         ray.kill(calls)
     case = f"{writers} writers in {processes} actors"
