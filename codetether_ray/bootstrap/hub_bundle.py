@@ -55,7 +55,7 @@ def stage(data_dir: Path, run_id: str, ledger: Ledger) -> None:
     folder = _stage(data_dir, run_id)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = folder / "draft"
-    wanted = [*refs, "--not", *sent, *_remote_tips(hub)]
+    wanted = [*refs, *(f"^{tip}" for tip in (*sent, *_remote_tips(hub)))]
     done = _git(hub, "bundle", "create", str(draft), "--stdin", stdin="\n".join(wanted) + "\n")
     if done.returncode and _EMPTY not in done.stderr:
         raise ArchiveError(f"git cannot bundle {hub}: {done.stderr.strip()[:_STDERR]}")
