@@ -237,3 +237,16 @@ def test_workspace_settings_are_read(load: Load, project: Path) -> None:
         (".env", ".venv"),
         True,
     )
+
+
+def test_the_archive_is_the_users_alone_and_the_environment_names_it_too(
+    load: Load, user_file: Path, project: Path
+) -> None:
+    assert load().archive.bucket is None
+    user_file.write_text('[archive]\nbucket = "mine"\nprefix = "a/b"\nretention = "30d"\n')
+    archive = load().archive
+    assert (archive.bucket, archive.prefix, archive.retention_s) == ("mine", "a/b/", 2_592_000.0)
+    assert load(CODETETHER_S3_BUCKET="other").archive.bucket == "other"
+    (project / "codetether.toml").write_text('archive.bucket = "theirs"\n')
+    with pytest.raises(ConfigError, match="may not be set by a project"):
+        load()
