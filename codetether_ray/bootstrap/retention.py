@@ -8,6 +8,7 @@ from codetether_ray.bootstrap.archived_run import run_ids, standing
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import CodetetherError
 from codetether_ray.disk.files import RealDisk
+from codetether_ray.journal.away import note_away
 from codetether_ray.journal.blobs import BLOBS
 from codetether_ray.journal.listing import find_run
 from codetether_ray.journal.lock import RunLock
@@ -71,7 +72,7 @@ def _delete(directory: Path, ledger: Ledger) -> bool:
     ledger.note_gone([s.name for s in segments] + [f"{BLOBS}/{p.name}" for p in blobs])
     for segment in segments:
         there = segment.name if segment.name in kept else f"{segment.name}.gz"
-        (directory / f"{there}{AWAY}").touch(mode=0o600)
+        note_away(segment, there)
     RealDisk().sync_directory(directory)
     for segment in segments:
         for path in directory.glob(f"{segment.name}*"):
