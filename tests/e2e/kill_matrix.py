@@ -228,8 +228,7 @@ class Scene:
         found = processes_of(self.program)
         if self.cell.row != "head":
             return [pid for pid, title in found.items() if _TITLES[self.cell.row] in _short(title)]
-        is_kill = self.cell.blow is signal.SIGKILL
-        words = ("/raylet/raylet ", "/gcs_server ") + (() if is_kill else ("ray::",))
+        words = ("/raylet/raylet ", "/gcs_server ", "ray::")
         return [pid for pid, title in found.items() if any(w in _short(title) for w in words)]
 
     # -- what has to be true ----------------------------------------------------------------------
