@@ -227,7 +227,7 @@ class JournalOnABadDisk(RuleBasedStateMachine):
         assert list(index.read(index.places(None))) == found
 
 
-@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.matrix)])
+@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.full)])
 def test_whatever_the_disk_does_what_was_promised_is_there(part: int) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         JournalOnABadDisk,

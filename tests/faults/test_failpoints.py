@@ -61,7 +61,10 @@ async def test_every_point_that_is_passed_is_listed(
     name: str, tmp_path: Path, forge: Forge
 ) -> None:
     passed = (await _record(name, tmp_path, forge)).hits
-    assert set(passed) == set(_LISTED[name]), "run `python -m tests.faults.list_points`"
+    whole = _LISTED[LISTS[name].scenario]
+    assert set(passed) <= {*_LISTED[name], *whole}, "run `python -m tests.faults.list_points`"
+    if not LISTS[name].killed_at:  # after a crash it is a matter of luck what is left to do
+        assert set(passed) == set(whole), "run `python -m tests.faults.list_points`"
 
 
 @pytest.mark.parametrize(("name", "point"), list(_cells()))

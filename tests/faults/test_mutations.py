@@ -151,7 +151,7 @@ async def test_without_the_checksum_a_flipped_bit_is_read(
     run = await test_every_bit.make_run(tmp_path, monkeypatch)
     monkeypatch.setattr(lines, "_check_sum", lambda line: None)
     with pytest.raises((AssertionError, ValueError)):
-        test_every_bit.test_every_flipped_bit_of_a_marked_open_segment_is_named(run)
+        test_every_bit.test_every_flipped_bit_of_a_marked_open_segment_is_named(run, 0)
 
 
 async def test_with_the_ref_moved_behind_the_record_a_tree_is_not_kept(

@@ -1,6 +1,7 @@
 """What the kernel does: a failing flush, a short write, a full disk, a stopped writer."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -152,7 +153,7 @@ async def test_a_writer_that_is_stopped_past_its_lease_is_replaced_and_promises_
     holder = read_holder(run_directory(tmp_path, RUN))
     assert holder is not None
     assert holder.pid == os.getpid()
-    if process.returncode is None:
+    with contextlib.suppress(ProcessLookupError):  # the taker has ended it
         process.send_signal(signal.SIGCONT)
     rest = _promised((await process.stdout.read()).decode())
     await process.wait()

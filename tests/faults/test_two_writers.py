@@ -204,7 +204,7 @@ def _watch_the_taker(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("has_segment", "rolls"),
-    [(True, False), (False, False), pytest.param(True, True, marks=pytest.mark.matrix)],
+    [(True, False), (False, False), pytest.param(True, True, marks=pytest.mark.full)],
 )
 def test_no_promised_record_is_lost_in_any_order_of_an_append_and_a_take_over(
     folder: Path, monkeypatch: pytest.MonkeyPatch, has_segment: bool, rolls: bool
