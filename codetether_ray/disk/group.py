@@ -77,8 +77,8 @@ class Committer:
             except Empty:
                 pass
             is_open = None not in batch
-            _commit([item for item in batch if item is not None])
-            if is_open and len(batch) > 1:
+            is_busy = _commit([item for item in batch if item is not None])
+            if is_open and is_busy:
                 self._pause(len(batch))
 
     def _pause(self, wanted: int) -> None:
