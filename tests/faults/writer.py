@@ -11,17 +11,26 @@ import signal
 import sys
 from pathlib import Path
 
+from codetether_ray.core import failpoints
 from codetether_ray.core.errors import JournalError
+from codetether_ray.journal import compress
+from codetether_ray.journal.segments import DEFAULT_SEGMENT_BYTES, run_directory
 from codetether_ray.local.journal import LocalJournal
 from tests.contracts.journal import RUN, note
 
 
 async def main(data_dir: Path, count: int, length: int) -> int:
-    journal = await LocalJournal.open(data_dir, RUN)
+    segment_bytes = int(os.environ.get("SEGMENT_BYTES", DEFAULT_SEGMENT_BYTES))
+    is_small = segment_bytes < DEFAULT_SEGMENT_BYTES
+    if is_small:
+        compress.MIN_BYTES = 0
+    journal = await LocalJournal.open(data_dir, RUN, segment_bytes=segment_bytes)
     try:
         for number in range(count):
             kept = await journal.append([note("a", f"{number} " + "x" * length)])
             print(kept[0].seq, flush=True)
+        while is_small and compress.compressible(run_directory(data_dir, RUN)):
+            await asyncio.sleep(0.01)
     except JournalError as error:
         print(f"refused: {error}", flush=True)
         return await _again(journal)
@@ -41,6 +50,7 @@ async def _again(journal: LocalJournal) -> int:
 
 
 if __name__ == "__main__":
+    failpoints.arm(os.environ)
     if limit := os.environ.get("FILE_BYTES"):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
