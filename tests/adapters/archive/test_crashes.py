@@ -151,6 +151,7 @@ async def test_forgetting_that_is_stopped_anywhere_is_finished_by_the_next(
 
 
 @pytest.mark.matrix
+@pytest.mark.damages_runs  # one ends with its files in the archive alone
 @pytest.mark.parametrize(
     ("what", "where"),
     [
