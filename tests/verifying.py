@@ -13,7 +13,7 @@ from codetether_ray.local.journal import LocalJournal
 
 EXCUSED = {
     "tests/adapters/journal/": "records of any kind in any order, to test the bytes alone",
-    "tests/contracts/journal.py": "the same, as the port's contract",
+    "tests/ray/test_run_twins.py::TestRayJournal": "the same, as the port's contract",
     "tests/faults/": "verified there, with the faults in mind",
     "tests/unit/cli/test_run_lists.py": "runs of one or two records, to be listed",
 }

@@ -258,6 +258,16 @@ class SwarmStarted:
     strategy: str
     base: str = ""
     base_note: str = ""
+    rules: int = 1
+    """Version of the rules that decide it (`swarm.rules.RULES`); the first bore no number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmContinued:
+    """A swarm was taken up again by other rules than those recorded last."""
+
+    tag: ClassVar[str] = "swarm.continued"
+    rules: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,6 +396,7 @@ DurableEvent = (
     | TurnFinished
     | AgentRestarted
     | SwarmStarted
+    | SwarmContinued
     | PlanMade
     | SubtaskChanged
     | SubtaskMerged

@@ -26,6 +26,7 @@ from codetether_ray.core.events import (
     RunStarted,
     SubtaskChanged,
     SubtaskMerged,
+    SwarmContinued,
     SwarmFinished,
     SwarmStarted,
     ToolFinished,
@@ -200,6 +201,10 @@ def _swarm_started(e: SwarmStarted) -> Told:
     return f"a swarm begins{f' on {e.base[:12]}' if e.base else ''}", [e.task]
 
 
+def _swarm_continued(e: SwarmContinued) -> Told:
+    return f"goes on by other rules (version {e.rules})", []
+
+
 def _planned(e: PlanMade) -> Told:
     names = [f"{s.get('name')}: {s.get('instruction')}" for s in e.subtasks]
     return f"the plan has {len(e.subtasks)} subtasks", [*names, *e.warnings]
@@ -238,6 +243,7 @@ _TELL: Mapping[type, Callable[[Any], Told]] = MappingProxyType(
         TurnFinished: _turn_finished,
         AgentRestarted: _restarted,
         SwarmStarted: _swarm_started,
+        SwarmContinued: _swarm_continued,
         PlanMade: _planned,
         SubtaskChanged: _subtask,
         SubtaskMerged: _merged,

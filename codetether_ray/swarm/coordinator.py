@@ -18,7 +18,13 @@ from codetether_ray.core.errors import (
     PlannerFailedError,
     WorkspaceError,
 )
-from codetether_ray.core.events import PlanMade, SwarmFinished, SwarmStarted, Warned
+from codetether_ray.core.events import (
+    PlanMade,
+    SwarmContinued,
+    SwarmFinished,
+    SwarmStarted,
+    Warned,
+)
 from codetether_ray.core.usage import Price, Usage
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.publisher import Publisher
@@ -34,6 +40,7 @@ from codetether_ray.swarm.options import SwarmOptions
 from codetether_ray.swarm.plan import Plan
 from codetether_ray.swarm.planner import make_plan
 from codetether_ray.swarm.result import SubtaskResult, SwarmOutcome, SwarmResult, outcome_of
+from codetether_ray.swarm.rules import RULES
 from codetether_ray.swarm.tally import Tally
 from codetether_ray.swarm.work import Stopwatch, Workplace
 
@@ -118,15 +125,7 @@ class SwarmCoordinator:
     async def _swarm(self) -> SwarmResult:
         self._base = await self._workspace.open()
         memory = Memory.of(await self._publisher.history())
-        if not memory.is_started:
-            await self._publisher.record(
-                SwarmStarted(
-                    task=self._options.task,
-                    strategy=self._options.strategy,
-                    base=self._base.commit,
-                    base_note=" ".join(self._base.notes),
-                )
-            )
+        await self._begin(memory)
         plan = memory.plan or await self._new_plan()
         self._warnings = plan.warnings
         if not (memory.is_begun or await self._is_approved(plan)):
@@ -138,6 +137,21 @@ class SwarmCoordinator:
                 self._tally.add(done.turn)
         results = await self._execute(plan, memory)
         return await self._close(results)
+
+    async def _begin(self, memory: Memory) -> None:
+        """Record by which rules it is led from here on, unless that is recorded."""
+        if memory.rules is None:
+            await self._publisher.record(
+                SwarmStarted(
+                    task=self._options.task,
+                    strategy=self._options.strategy,
+                    base=self._base.commit,
+                    base_note=" ".join(self._base.notes),
+                    rules=RULES,
+                )
+            )
+        elif memory.rules != RULES:
+            await self._publisher.record(SwarmContinued(rules=RULES))
 
     async def _new_plan(self) -> Plan:
         plan = await make_plan(self._options, self._crew, self._tally)

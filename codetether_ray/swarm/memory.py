@@ -11,6 +11,7 @@ from codetether_ray.core.events import (
     SubtaskChanged,
     SubtaskMerged,
     SubtaskStatus,
+    SwarmContinued,
     SwarmStarted,
 )
 from codetether_ray.core.spec import TurnResult
@@ -22,7 +23,8 @@ from codetether_ray.swarm.result import SubtaskResult
 class Memory:
     """The plan, and the subtasks that are settled: they are not done again."""
 
-    is_started: bool = False
+    rules: int | None = None
+    """Version of the rules that decided last; None: it has not begun."""
     is_begun: bool = False
     """Some subtask was queued, so the plan needs no more approval."""
     plan: Plan | None = None
@@ -35,9 +37,12 @@ class Memory:
     def of(cls, history: Sequence[Event]) -> "Memory":
         """Fold the coordinator's durable events."""
         plan: Plan | None = None
+        rules: int | None = None
         settled: dict[str, SubtaskResult] = {}
         for event in history:
-            if isinstance(event, PlanMade):
+            if isinstance(event, (SwarmStarted, SwarmContinued)):
+                rules = event.rules
+            elif isinstance(event, PlanMade):
                 plan = Plan.from_json(event.subtasks, event.warnings)
             elif isinstance(event, SubtaskChanged) and plan is not None:
                 settled.pop(event.id, None)
@@ -47,10 +52,9 @@ class Memory:
                 merge = event.status if event.status != "unmerged" else ""
                 known = settled[event.id]
                 settled[event.id] = replace(known, merge=merge, conflicts=event.conflicts)
-        started = any(isinstance(event, SwarmStarted) for event in history)
         begun = any(isinstance(event, SubtaskChanged) for event in history)
         return cls(
-            is_started=started,
+            rules=rules,
             is_begun=begun,
             plan=plan,
             settled=tuple(settled.values()),

@@ -19,6 +19,7 @@ from codetether_ray.core.events import (
     SubtaskChanged,
     SubtaskMerged,
     SubtaskStatus,
+    SwarmContinued,
     SwarmFinished,
     SwarmStarted,
     TurnFinished,
@@ -28,6 +29,7 @@ from codetether_ray.swarm import graph
 from codetether_ray.swarm.memory import is_cancelled
 from codetether_ray.swarm.plan import Plan, parse_plan, single
 from codetether_ray.swarm.result import SubtaskResult, outcome_of
+from codetether_ray.swarm.rules import RULES
 from codetether_ray.swarm.schedule import ENDED
 from codetether_ray.swarm.work import STATUS_OF
 
@@ -40,6 +42,8 @@ class SwarmCheck:
 
     def __init__(self) -> None:
         self._task, self._strategy = "", ""
+        self._rules = RULES
+        """By which it was led when the record was made."""
         self._answers: dict[str, str] = {}
         """What the planners said."""
         self._turns: dict[str, TurnResult] = {}
@@ -64,7 +68,10 @@ class SwarmCheck:
             self._turn_finished(agent, event)
             return None
         check = _CHECKS.get(type(event))
-        return check(self, event) if check is not None else None
+        odd = check(self, event) if check is not None else None
+        if odd is None or self._rules == RULES:
+            return odd
+        return replace(odd, cause="newer code")
 
     def _turn_finished(self, agent: str, event: TurnFinished) -> None:
         self._turns[agent] = event.result
@@ -74,7 +81,11 @@ class SwarmCheck:
     # -- the plan ---------------------------------------------------------------------------------
 
     def _started(self, event: SwarmStarted) -> Departure | None:
-        self._task, self._strategy = event.task, event.strategy
+        self._task, self._strategy, self._rules = event.task, event.strategy, event.rules
+        return None
+
+    def _continued(self, event: SwarmContinued) -> Departure | None:
+        self._rules = event.rules
         return None
 
     def _planned(self, event: PlanMade) -> Departure | None:
@@ -276,6 +287,7 @@ _CHECKS: Mapping[type, Callable[[SwarmCheck, Any], Departure | None]] = MappingP
     {
         RunStarted: SwarmCheck._restarted,
         SwarmStarted: SwarmCheck._started,
+        SwarmContinued: SwarmCheck._continued,
         PlanMade: SwarmCheck._planned,
         SubtaskChanged: SwarmCheck._changed,
         SubtaskMerged: SwarmCheck._merged,

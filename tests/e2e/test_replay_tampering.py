@@ -13,6 +13,7 @@ from codetether_ray.agent import verify as agent_verify
 from codetether_ray.audit.witness import journal_heads
 from codetether_ray.bootstrap.verify import verify_run
 from codetether_ray.replay.verdict import Verdict
+from codetether_ray.swarm import verify as swarm_verify
 from codetether_ray.testing.model_server import ModelServer
 from tests.e2e.forgery import Edit, Lines, find, forge, renumbered
 from tests.e2e.program import make_program
@@ -255,6 +256,27 @@ def test_what_other_rules_decided_is_told_apart_from_tampering(
     verdict = forged(copy, edit)
     assert verdict.status == "newer code"
     assert not verdict.is_ok
+
+
+def an_early_start(records: Lines) -> None:
+    """The last subtask is queued before what it depends on is done."""
+    queued = [d for d in records if d["kind"] == "swarm.subtask"]
+    last = next(d for d in queued if d["payload"]["name"] == "gamma")
+    records.remove(last)
+    records.insert(records.index(queued[0]), last)
+    renumbered(records)
+
+
+def test_what_other_rules_of_the_swarm_decided_is_told_apart_from_tampering(
+    copy: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert forged(copy, an_early_start).status == "tampered"
+    monkeypatch.setattr(swarm_verify, "RULES", swarm_verify.RULES + 1)
+    verdict = verify_run(*copy)
+    assert verdict.status == "newer code"
+    found = verdict.of_level("decisions")
+    assert found is not None
+    assert "gamma" in found.what
 
 
 def everything_anew(records: Lines) -> None:

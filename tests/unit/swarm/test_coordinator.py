@@ -12,12 +12,14 @@ from codetether_ray.core.events import (
     PlanMade,
     SubtaskChanged,
     SubtaskMerged,
+    SwarmContinued,
     SwarmFinished,
     SwarmStarted,
     Warned,
 )
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.core.usage import Usage
+from codetether_ray.swarm import coordinator as leading
 from codetether_ray.swarm.estimate import Estimate
 from codetether_ray.swarm.plan import Plan
 from codetether_ray.swarm.result import SwarmResult, exit_code
@@ -503,6 +505,18 @@ async def test_a_resumed_swarm_plans_and_does_nothing_twice() -> None:
     starts = [e for e in again.publisher.recorded if isinstance(e, SwarmStarted)]
     assert len(starts) == 1
     assert result.usage.total_tokens > first.usage.total_tokens - 11  # the planner's are past
+
+
+async def test_a_swarm_that_other_rules_take_up_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = world(planner=THREE_WAVES)
+    scene.publisher.recorded.append(SwarmStarted(task="t", strategy="auto"))
+    monkeypatch.setattr(leading, "RULES", 2)
+    for _ in range(2):
+        await _run(World(world(planner=THREE_WAVES).runtime, scene.workspace, scene.publisher))
+    told = [e for e in scene.publisher.recorded if isinstance(e, (SwarmStarted, SwarmContinued))]
+    assert told == [SwarmStarted(task="t", strategy="auto", rules=1), SwarmContinued(rules=2)]
 
 
 async def test_a_subtask_that_somebody_cancelled_stays_so_and_stops_its_dependents() -> None:
