@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from codetether_ray.agent.conversation import Conversation
@@ -16,7 +17,13 @@ from codetether_ray.replay.page import page
 from codetether_ray.replay.timeline import Timeline
 
 
-def timeline_of(data_dir: Path, run_id: str, fetch: Fetch | None = None) -> JsonObject:
+def timeline_of(
+    data_dir: Path,
+    run_id: str,
+    fetch: Fetch | None = None,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> JsonObject:
     """The data of a run's page.
 
     Raises:
@@ -31,17 +38,27 @@ def timeline_of(data_dir: Path, run_id: str, fetch: Fetch | None = None) -> Json
         timeline.add(record, line.place.off, known.messages if is_step else ())
         with contextlib.suppress(HistoryError):  # `--verify` names it; what happened is shown
             agents[record.agent] = apply(known, record.event)
+        if progress is not None:
+            progress(line.place.off + line.length)
     return timeline.to_json()
 
 
-def write_page(data_dir: Path, run_id: str, file: Path, fetch: Fetch | None = None) -> int:
+def write_page(
+    data_dir: Path,
+    run_id: str,
+    file: Path,
+    fetch: Fetch | None = None,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> int:
     """Write a run's page, whole or not at all; its size in bytes.
 
     Raises:
         JournalError: the run cannot be read.
         CodetetherError: the file cannot be written.
     """
-    data = page(timeline_of(data_dir, run_id, fetch), f"{run_id} · codetether").encode()
+    timeline = timeline_of(data_dir, run_id, fetch, progress=progress)
+    data = page(timeline, f"{run_id} · codetether").encode()
     unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
     try:
         with unfinished.open("xb") as out:

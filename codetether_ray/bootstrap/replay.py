@@ -115,6 +115,26 @@ def lines_of(
     return (line for line in found if selection.has(line))
 
 
+def nothing_found(
+    data_dir: Path, run_id: str, selection: Selection, *, fetch: Fetch | None = None
+) -> str:
+    """Why a selection is empty, in a sentence.
+
+    Raises:
+        JournalError: the run cannot be read.
+    """
+    end, agents = 0, set()
+    for line in read_lines(data_dir, run_id, fetch=fetch):
+        end = line.place.off + line.length
+        agents.add(line.head.agent)
+    if selection.start >= end:
+        return f"run {run_id} ends at byte {end}, so nothing begins at {selection.start} or later"
+    path = selection.agent
+    if path and not any(a == path or a.startswith(f"{path}/") for a in agents):
+        return f"run {run_id} has no agent {path!r}; there are {', '.join(sorted(agents))}"
+    return f"no record of run {run_id} is like that"
+
+
 def followed(
     data_dir: Path,
     run_id: str,

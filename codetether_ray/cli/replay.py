@@ -64,9 +64,10 @@ def replay(
     from codetether_ray.config.paths import data_dir
 
     folder = data_dir(os.environ)
-    if everything and not verify:
-        raise UsageError("--all belongs to --verify")
-    if verify and everything:
+    _check_options(session=session, verify=verify, everything=everything, **options)
+    if everything:
+        if run or session:
+            raise UsageError("--all is every run; name none, or leave --all out")
         return _verify(folder, all_runs(folder), as_json=options["as_json"])
     named = run or session
     if not named or (run and session):
@@ -79,6 +80,35 @@ def replay(
     if session:
         return _session(folder, run_id, options["agent"], as_json=options["as_json"])
     return _print(folder, run_id, **options)
+
+
+_WHOLE = ("start", "until", "kinds", "agent", "follow", "full")
+"""What chooses or shapes records; a verification and a page are of the whole run."""
+
+
+def _check_options(*, session: str | None, verify: bool, everything: bool, **options: Any) -> None:
+    """Refuse what would be passed over in silence.
+
+    Raises:
+        UsageError: options do not go together.
+    """
+    if everything and not verify:
+        raise UsageError("--all belongs to --verify")
+    one = "--verify" if verify else "--html" if options["html"] else "--session" if session else ""
+    if not one:
+        until = options["until"]
+        if until is not None and until <= options["start"]:
+            raise UsageError("--until is not behind --from, so that nothing is between them")
+        return
+    unused = [name for name in _WHOLE if options[name] and (one, name) != ("--session", "agent")]
+    unused += ["html"] if verify and options["html"] else []
+    unused += ["as_json"] if one == "--html" and options["as_json"] else []
+    if unused:
+        named = ", ".join(_SPELT.get(name, f"--{name}") for name in unused)
+        raise UsageError(f"{one} has no use for {named}; leave one of them out")
+
+
+_SPELT = {"start": "--from", "kinds": "--kind", "as_json": "--json"}
 
 
 def _print(
@@ -101,21 +131,29 @@ def _print(
         check_kinds,
         followed,
         lines_of,
+        nothing_found,
         record_of,
     )
-    from codetether_ray.replay.text import block
+    from codetether_ray.replay.text import block, day
 
     selection = Selection(start=start, until=until, kinds=check_kinds(kinds), agent=agent)
     fetch = archived()
     found = (followed if follow else lines_of)(folder, run_id, selection, fetch=fetch)
+    today, is_empty = "", True
     for line in found:
+        is_empty = False
         if as_json:
             _write(line.raw.decode().removesuffix("\n"))
         else:
             record = record_of(folder, run_id, line, fetch=fetch)
+            if day(record) != today:
+                today = day(record)
+                _write(today)
             _write(block(record, lines=None if full else 12))
         if follow:
             sys.stdout.flush()
+    if is_empty:
+        click.echo(nothing_found(folder, run_id, selection, fetch=fetch), err=True)
     return exit_codes.SUCCESS
 
 
@@ -130,7 +168,7 @@ def _session(folder: Path, run_id: str, agent: str, *, as_json: bool) -> int:
         messages = [encode(message) for message in known.messages]
         _write(json.dumps(messages, indent=2, ensure_ascii=False))
         return exit_codes.SUCCESS
-    _write(f"[system]\n    {harmless(known.system)}".replace("\n", "\n    ").rstrip())
+    _write(f"[system]\n{harmless(known.system)}".replace("\n", "\n    ").rstrip())
     for text in conversation(known.messages):
         _write(text)
     return exit_codes.SUCCESS
@@ -139,8 +177,10 @@ def _session(folder: Path, run_id: str, agent: str, *, as_json: bool) -> int:
 def _page(folder: Path, run_id: str, file: Path) -> int:
     from codetether_ray.bootstrap.page import write_page
     from codetether_ray.bootstrap.replay import archived
+    from codetether_ray.cli.reading import progress
 
-    size = write_page(folder, run_id, file, archived())
+    with progress(run_id) as told:
+        size = write_page(folder, run_id, file, archived(), progress=told)
     click.echo(f"{file}: {size / 1024:.0f} kB; open it in any browser", err=True)
     return exit_codes.SUCCESS
 
@@ -150,12 +190,13 @@ def _verify(folder: Path, run_ids: tuple[str, ...], *, as_json: bool) -> int:
     from codetether_ray.audit.witness import journal_heads
     from codetether_ray.bootstrap.replay import archived
     from codetether_ray.bootstrap.verify import verify_run
+    from codetether_ray.cli.reading import progress
 
     is_ok, fetch = True, archived()
     for number, run_id in enumerate(run_ids, 1):
-        if len(run_ids) > 1 and sys.stderr.isatty():
-            click.echo(f"\r{number} of {len(run_ids)}", nl=number == len(run_ids), err=True)
-        verdict = verify_run(folder, run_id, witness=journal_heads, fetch=fetch)
+        what = f"{number} of {len(run_ids)}: " if len(run_ids) > 1 else ""
+        with progress(f"{what}{run_id}") as told:
+            verdict = verify_run(folder, run_id, witness=journal_heads, fetch=fetch, progress=told)
         is_ok = is_ok and verdict.is_ok
         if as_json:
             _write(json.dumps(verdict.to_json(), ensure_ascii=False))

@@ -52,6 +52,11 @@ def block(record: Record, *, lines: int | None = 12) -> str:
     return "\n".join((head, *(line for text in texts for line in _body(text, lines))))
 
 
+def day(record: Record) -> str:
+    """The day of a record, and whose midnight it begins at."""
+    return datetime.fromtimestamp(record.time, UTC).strftime("%Y-%m-%d (times in UTC)")
+
+
 def conversation(messages: tuple[Message, ...]) -> Iterator[str]:
     """Messages as a model saw them, one block each."""
     for message in messages:

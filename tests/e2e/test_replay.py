@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,73 @@ async def test_a_session_is_rebuilt_as_its_model_saw_it(scene: tuple[Program, st
     wrong = await program.run("replay", "--session", session, "--agent", "nobody")
     assert wrong.code == 2
     assert "main" in wrong.err
+
+
+async def test_options_that_would_be_passed_over_are_refused(
+    scene: tuple[Program, str, str], tmp_path: Path
+) -> None:
+    program, session, _ = scene
+    page = str(tmp_path / "run.html")
+    for options, word in (
+        (["--verify", session, "--kind", "tool"], "--kind"),
+        (["--verify", session, "--html", page], "--html"),
+        (["--verify", "--all", session], "--all"),
+        (["--session", session, "--from", "1"], "--from"),
+        ([session, "--html", page, "--json"], "--json"),
+        ([session, "--from", "9", "--until", "9"], "--until"),
+    ):
+        ended = await program.run("replay", *options)
+        assert (ended.code, ended.out) == (2, ""), options
+        assert word in ended.err
+    assert not Path(page).exists()
+
+
+async def test_an_empty_selection_says_why(scene: tuple[Program, str, str]) -> None:
+    program, session, swarm = scene
+    for options, words in (
+        (["--from", "99999999"], "ends at byte"),
+        (["--agent", "nobody"], "there are"),
+        (["--kind", "approval"], "no record"),
+    ):
+        ended = await program.run("replay", swarm, *options)
+        assert (ended.code, ended.out) == (0, "")
+        assert words in ended.err
+    before = (await program.run("replay", session, "--json")).lines[3]
+    inside = await program.run("replay", session, "--json", "--from", str(before["off"] + 1))
+    assert inside.lines[0]["seq"] == before["seq"] + 1
+
+
+async def test_the_day_and_its_time_zone_stand_above_the_times(
+    scene: tuple[Program, str, str],
+) -> None:
+    program, session, _ = scene
+    ended = await program.run("replay", session, TZ="Asia/Tokyo")
+    days = [line for line in ended.out.splitlines() if line.endswith("(times in UTC)")]
+    assert len(days) >= 1
+    assert ended.out.startswith(days[0])
+
+
+async def test_what_is_before_the_damage_is_printed(
+    scene: tuple[Program, str, str], tmp_path: Path
+) -> None:
+    program, session, _ = scene
+    lines = (await program.run("replay", session, "--json")).lines
+    home = tmp_path / "damaged"
+    shutil.copytree(program.home, home, symlinks=True)
+    copy = replace(program, home=home)
+    (segment,) = (copy.data / "events" / session).glob("*.jsonl")
+    data = bytearray(segment.read_bytes())
+    data[lines[6]["off"] + 40] ^= 1
+    segment.chmod(0o600)
+    segment.write_bytes(data)
+    for options in (["--json"], []):
+        ended = await program.run("replay", session, *options, HOME=str(home))
+        assert ended.code == 1
+        assert f"byte {lines[6]['off']}" in ended.err
+        assert segment.name in ended.err
+    assert ended.out.splitlines()[-1].strip()
+    whole = await program.run("replay", session, "--json", HOME=str(home))
+    assert whole.lines == lines[:6]
 
 
 async def test_every_run_is_verified_without_a_model(scene: tuple[Program, str, str]) -> None:
