@@ -18,7 +18,7 @@ from codetether_ray.actors.door import Badge, Door
 from codetether_ray.actors.dossier import LEASE_S
 from codetether_ray.actors.nodes import cluster_capacity, on_this_node
 from codetether_ray.actors.processes import Process
-from codetether_ray.actors.pulse import GROUPS, Pulse, plain
+from codetether_ray.actors.pulse import GROUPS, Pulse, asked
 from codetether_ray.core.errors import AgentLostError
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, TurnResult
@@ -151,7 +151,7 @@ class RayProcess:
             AgentLostError: its process died, could not be started, or hangs.
         """
         self._is_idle = False
-        turn = asyncio.ensure_future(plain(self.actor.turn.remote(message)))
+        turn = asked(self.actor.turn.remote(message))
         silence = asyncio.create_task(self.pulse.silence())
         try:
             await asyncio.wait({turn, silence}, return_when=asyncio.FIRST_COMPLETED)

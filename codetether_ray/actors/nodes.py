@@ -1,5 +1,9 @@
 """What the nodes of a cluster have, and have free."""
 
+import asyncio
+import threading
+from contextlib import suppress
+
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -17,9 +21,27 @@ def on_this_node() -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(this_node(), soft=False)
 
 
-def is_node_alive(node: str) -> bool:
-    """Whether the cluster believes that a node lives. Blocks for a call of its control service."""
-    return any(found["NodeID"] == node and found["Alive"] for found in ray.nodes())
+async def is_node_dead(node: str, patience_s: float) -> bool:
+    """Whether the cluster says that a node is dead; a cluster that says nothing does not.
+
+    Asked in a thread that nobody waits for: where the control service is gone, it asks for minutes.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bool] = loop.create_future()
+
+    def ask() -> None:
+        with suppress(Exception):  # of Ray, of whatever kind: then nothing is known
+            found = any(n["NodeID"] == node and not n["Alive"] for n in ray.nodes())
+            loop.call_soon_threadsafe(_settle, answer, found)
+
+    threading.Thread(target=ask, name="is-node-dead", daemon=True).start()
+    await asyncio.wait({answer}, timeout=patience_s)
+    return answer.done() and answer.result()
+
+
+def _settle(answer: "asyncio.Future[bool]", found: bool) -> None:
+    if not answer.done():
+        answer.set_result(found)
 
 
 def cluster_capacity(*, here_alone: bool = False) -> Capacity:

@@ -72,6 +72,7 @@ class Pulse:
         missed = 0
         while missed < _LOOKS:
             beat = asyncio.ensure_future(self._ask())
+            beat.add_done_callback(_seen)
             _, slow = await asyncio.gather(
                 asyncio.sleep(self._look_s), asyncio.wait({beat}, timeout=self._look_s)
             )
@@ -101,9 +102,21 @@ async def patiently(work: "asyncio.Future[T]", patience_s: float) -> bool:
     return False
 
 
+def asked(reference: object) -> "asyncio.Task[Any]":
+    """An actor's answer as a task; one that is given up fails without a word."""
+    task = asyncio.ensure_future(plain(reference))
+    task.add_done_callback(_seen)
+    return task
+
+
 async def plain(reference: object) -> Any:
-    """An actor's answer as a coroutine, for a task."""
+    """An actor's answer as a coroutine."""
     return await cast("Awaitable[Any]", reference)
+
+
+def _seen(task: "asyncio.Future[Any]") -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _is_good(beat: "asyncio.Future[Body]") -> bool:

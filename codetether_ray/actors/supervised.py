@@ -13,8 +13,8 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTa
 from codetether_ray.actors.calls import reason, translated
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.dossier import Dossier, Job
-from codetether_ray.actors.nodes import is_node_alive, on_this_node, this_node
-from codetether_ray.actors.pulse import GROUPS, Body, patiently, plain
+from codetether_ray.actors.nodes import is_node_dead, on_this_node, this_node
+from codetether_ray.actors.pulse import GROUPS, Body, asked, patiently, plain
 from codetether_ray.actors.services import Services
 from codetether_ray.actors.supervisor import News, Question, Supervisor
 from codetether_ray.core.errors import RunBusyError, RunLostError
@@ -136,13 +136,13 @@ class RaySupervisor:
         missed_since = None
         while True:
             wait_s = self._wait_s if self._body is not None else 0.0
-            asked = asyncio.ensure_future(plain(self.actor.news.remote(known, wait_s)))
-            if not await patiently(asked, self._patience_s):
-                asked.cancel()
+            answer = asked(self.actor.news.remote(known, wait_s))
+            if not await patiently(answer, self._patience_s):
+                answer.cancel()
                 self._end_silent(on_restart)
                 continue
             try:
-                news: News = asked.result()
+                news: News = answer.result()
             except ActorUnavailableError:
                 missed_since = missed_since or loop.time()
                 await self._check_is_restarting(loop.time() - missed_since)
@@ -159,7 +159,7 @@ class RaySupervisor:
         """The supervisor lives on one node, where its files are; it does not outlive that."""
         if missed_s > _RESTART_PATIENCE_S:
             raise RunLostError(self.run_id, "Ray does not start it again")
-        if missed_s > _NODE_PATIENCE_S and not await asyncio.to_thread(is_node_alive, self._node):
+        if missed_s > _NODE_PATIENCE_S and await is_node_dead(self._node, _NODE_PATIENCE_S):
             raise RunLostError(self.run_id, "its node died")
 
     @property

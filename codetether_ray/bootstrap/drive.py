@@ -20,7 +20,7 @@ from codetether_ray.journal.lock import live_holder
 from codetether_ray.journal.reader import read_records
 from codetether_ray.journal.segments import run_directory
 
-_LAST_WORD_S = 5.0
+_LAST_WORD_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +134,7 @@ class _Run:
             raise
         finally:
             work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
         supervisor.end()
         return result
 

@@ -17,7 +17,7 @@ Reread = Callable[[], Iterable[Record]]
 
 _PATTERNS = ("agent.*.events",)  # every event of every agent, the run's own included
 _POLL_S = 20.0
-_LAST_POLL_S = 5.0
+_LAST_POLL_S = 1.0
 
 
 def _ignore(notice: str) -> None:
