@@ -175,6 +175,7 @@ class ChainSink:
         except OSError:
             self._cut_back(now)
             raise
+        failpoints.hit("audit.written")
         try:
             now.file.sync()
         except OSError:

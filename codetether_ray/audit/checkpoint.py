@@ -13,7 +13,9 @@ from typing import Any
 
 from codetether_ray.audit.keys import Signer, is_signed
 from codetether_ray.audit.lines import Head
-from codetether_ray.audit.places import checkpoint_dir
+from codetether_ray.audit.places import ROLL_UP, checkpoint_dir
+from codetether_ray.core import failpoints
+from codetether_ray.disk.files import RealDisk
 
 _FIRST = "codetether-audit-checkpoint/v1"
 
@@ -62,7 +64,9 @@ class Checkpoint:
             raise ValueError(f"it lacks {error}") from error
         if any(not isinstance(value, kinds.get(name, str)) for name, value in values.items()):
             raise ValueError("a member has the wrong type")
-        return cls(**values)
+        point = cls(**values)
+        point.message()  # refuses what is no Unicode
+        return point
 
 
 def signed(
@@ -90,21 +94,35 @@ def keep(data_dir: Path, checkpoint: Checkpoint) -> Path:
         OSError: it could not be written.
     """
     directory = checkpoint_dir(data_dir, checkpoint.origin)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / f"{checkpoint.chain}-{checkpoint.count:012}.json"
+    write_whole(path, json.dumps(checkpoint.to_json()).encode() + b"\n")
+    return path
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that nobody sees half written; durable on return, its name as well.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
     with draft.open("wb") as file:
-        file.write(json.dumps(checkpoint.to_json()).encode() + b"\n")
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    failpoints.hit("audit.checkpoint_drafted")
     draft.replace(path)
-    return path
+    failpoints.hit("audit.checkpoint_renamed")
+    RealDisk().sync_directory(path.parent)
 
 
 def kept(data_dir: Path, node: str) -> dict[str, list[Path]]:
     """The checkpoint files of a node by chain, oldest first."""
     found: dict[str, list[Path]] = {}
     for path in sorted(checkpoint_dir(data_dir, node).glob("*.json")):
+        if path.name.startswith(ROLL_UP):
+            continue
         found.setdefault(path.stem.rpartition("-")[0], []).append(path)
     return found
 
@@ -114,5 +132,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         ValueError: it is damaged.
+        OSError: it cannot be read.
     """
-    return Checkpoint.from_json(json.loads(path.read_bytes()))
+    try:
+        return Checkpoint.from_json(json.loads(path.read_bytes()))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

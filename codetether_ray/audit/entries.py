@@ -145,7 +145,7 @@ def _read(file: BinaryIO, holding: bytes) -> Iterator[dict[str, Any]]:
             continue
         try:
             data = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(data, dict) and {"id", "n", "chain", "timestamp"} <= data.keys():
             yield data

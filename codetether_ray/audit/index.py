@@ -61,11 +61,34 @@ def register(directory: Path, chain: str, now: float, disk: Disk) -> Registered:
                 raise
         finally:
             file.close()
-        return Registered(after(head, line), _predecessor(directory, last, chain))
+        return Registered(after(head, line), _predecessor(directory, last, chain, disk))
+
+
+def _flushed_last_line(path: Path, disk: Disk) -> bytes | None:
+    """The last line, once it is on the device and still the chain's.
+
+    A writer whose write or flush fails cuts its file back: what was seen meanwhile is not named.
+    """
+    while True:
+        found, end = _tail(path)
+        if found is None:
+            return None
+        file = disk.open(path)
+        try:
+            file.sync()
+        finally:
+            file.close()
+        if path.stat().st_size >= end:
+            return found
 
 
 def last_line(path: Path) -> bytes | None:
     """The last line that ends (without its newline); None if there is none."""
+    return _tail(path)[0]
+
+
+def _tail(path: Path) -> tuple[bytes | None, int]:
+    """The last line that ends, and the offset behind it."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         span = _TAIL
@@ -77,7 +100,7 @@ def last_line(path: Path) -> bytes | None:
                 break
             span *= 4
     whole = lines[:-1]
-    return whole[-1] if whole else None
+    return (whole[-1] if whole else None), size - len(lines[-1])
 
 
 def _number(path: Path, line: bytes) -> int:
@@ -86,7 +109,13 @@ def _number(path: Path, line: bytes) -> int:
     return int(data["n"]) if data else path.read_bytes().count(b"\n") - 1
 
 
-def _predecessor(directory: Path, last: bytes | None, chain: str) -> dict[str, Any] | None:
+def _predecessor(
+    directory: Path, last: bytes | None, chain: str, disk: Disk
+) -> dict[str, Any] | None:
+    """What is said of the chain registered before. What is named is flushed first.
+
+    Its writer may not have come to that, and after a power failure the chain would look cut.
+    """
     if last is None:
         others = [p for p in directory.glob(f"*{SUFFIX}") if p.name not in (INDEX, chain + SUFFIX)]
         return {"missing": "the index"} if others else None
@@ -95,7 +124,7 @@ def _predecessor(directory: Path, last: bytes | None, chain: str) -> dict[str, A
     if not name:
         return {"missing": "its line in the index"}
     try:
-        found = last_line(directory / f"{name}{SUFFIX}")
+        found = _flushed_last_line(directory / f"{name}{SUFFIX}", disk)
     except OSError:
         return {"chain": name, "missing": "its file"}
     if found is None:

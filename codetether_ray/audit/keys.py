@@ -84,10 +84,15 @@ def open_signer(data_dir: Path, node: str = "") -> Signer:
 def public_keys(data_dir: Path) -> dict[str, bytes]:
     """The public keys beside the private ones, by key id."""
     found = {}
-    for path in sorted(key_dir(data_dir).glob("*.pub")):
+    for path in public_key_files(data_dir):
         public = read_public(path)
         found[key_id(public)] = public
     return found
+
+
+def public_key_files(data_dir: Path) -> list[Path]:
+    """The files of the public keys."""
+    return sorted(key_dir(data_dir).glob("*.pub"))
 
 
 def read_public(path: Path) -> bytes:

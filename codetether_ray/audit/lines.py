@@ -67,7 +67,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
     """A line (without newline) as an object; None if it is none of this format."""
     try:
         data = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # whoever tampers may nest as deep as he likes
         return None
     is_ours = isinstance(data, dict) and isinstance(data.get("n"), int) and "prev" in data
     return data if is_ours else None

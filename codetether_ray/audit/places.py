@@ -2,7 +2,8 @@
 
 <data>/audit/<node>/index.jsonl            the chains of a node, registered
 <data>/audit/<node>/<chain>.jsonl          one chain for each process that acted
-<data>/audit/checkpoints/<node>/           signed checkpoints, apart from what they speak of
+<data>/audit/checkpoints/<node>/           signed checkpoints and roll-ups, apart from what they
+                                           speak of
 <data>/audit/keys/                         a node's key, and the public keys
 """
 
@@ -18,6 +19,8 @@ CHECKPOINTS = "checkpoints"
 KEYS = "keys"
 INDEX = "index.jsonl"
 SUFFIX = ".jsonl"
+ROLL_UP = "retired-"
+"""How the names of roll-ups begin, which lie among the checkpoints."""
 
 _CHAIN = re.compile(r"\d{8}T\d{6}\d{6}Z-\d+-[0-9a-f]{8}")
 
@@ -55,6 +58,15 @@ def nodes(data_dir: Path) -> tuple[str, ...]:
     except FileNotFoundError:
         return ()
     return tuple(sorted(name for name in found if name not in (CHECKPOINTS, KEYS)))
+
+
+def checkpoint_nodes(data_dir: Path) -> tuple[str, ...]:
+    """The nodes that something was signed of here, sorted: a trace of one that was taken away."""
+    try:
+        found = [p.name for p in (audit_dir(data_dir) / CHECKPOINTS).iterdir() if p.is_dir()]
+    except FileNotFoundError:
+        return ()
+    return tuple(sorted(found))
 
 
 def chain_path(data_dir: Path, node: str, chain: str) -> Path:

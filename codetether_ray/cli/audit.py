@@ -18,7 +18,7 @@ from codetether_ray.ports.audit import AuditCategory, AuditOutcome
 if TYPE_CHECKING:
     from codetether_ray.audit.entries import Entry
     from codetether_ray.audit.query import Query
-    from codetether_ray.audit.verify import Report
+    from codetether_ray.audit.report import Report
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,6 +59,7 @@ class Moment(click.ParamType[float]):
 
 
 _MOMENT = Moment()
+_WIDE = 1000  # characters of a finding; names in it may have been made up by whoever tampered
 _OUTCOMES = (*get_args(AuditOutcome), "unknown")
 
 
@@ -170,7 +171,7 @@ def query_entries(limit: int | None, as_json: bool, file: Path | None, **filters
     "--file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Verify the chains in this second file instead.",
+    help="Verify the chains in this second file instead, and compare it with the log here.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify_log(
@@ -183,10 +184,11 @@ def verify_log(
     """
     from codetether_ray.audit import verify
     from codetether_ray.audit.keys import read_public
+    from codetether_ray.audit.second import verify_file
 
     with _reading():
         if file is not None:
-            report = verify.verify_file(file)
+            report = verify_file(file, _data_dir())
         else:
             report = verify.verify(
                 _data_dir(),
@@ -245,11 +247,13 @@ def _print(found: "Iterable[Entry]") -> None:
 
 
 def _tell(report: "Report") -> None:
+    from codetether_ray.cli.words import one_line
+
     for finding in report.findings:
         at = "" if finding.line is None else f", line {finding.line}"
-        click.echo(f"{finding.node}/{finding.chain}{at}: {finding.text}")
+        click.echo(one_line(f"{finding.node}/{finding.chain}{at}: {finding.text}", _WIDE))
     for note in report.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {one_line(note, _WIDE)}", err=True)
     for sentence in report.unseen:
         click.echo(f"cannot see: {sentence}", err=True)
     what = f"{report.chains} chains, {report.lines} lines, {report.checkpoints} checkpoints"

@@ -23,7 +23,9 @@ from codetether_ray.audit.places import (
     node_dir,
     node_name,
 )
-from codetether_ray.audit.verify import Report, checkpoint_files, verify, verify_file
+from codetether_ray.audit.report import Report
+from codetether_ray.audit.second import verify_file
+from codetether_ray.audit.verify import checkpoint_files, verify
 from codetether_ray.core.errors import AuditError
 from tests.adapters.audit.scene import action, entries, path_of, write_chain
 
