@@ -5,7 +5,7 @@ Two integers a record: derived from the lines, rebuilt when a run is opened.
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,7 +15,6 @@ from codetether_ray.journal import lines
 from codetether_ray.journal.encode import restore
 from codetether_ray.journal.files import Fetch, RunFiles
 from codetether_ray.journal.members import MEMBER_BYTES
-from codetether_ray.journal.stream import Place
 
 
 class RunIndex:
@@ -26,25 +25,31 @@ class RunIndex:
         self._files = RunFiles(directory, fetch)
         self._all: array[int] = array("Q")
         self._by_agent: dict[str, array[int]] = {}
+        self._agents: list[str] = []
+        """Of the last records, which are not in `_by_agent` yet."""
 
-    def add(self, agent: str, off: int, length: int) -> None:
-        """Note one record; records come in order."""
-        pair = (off, length)
-        self._all.extend(pair)
-        own = self._by_agent.get(agent)
-        if own is None:
-            own = self._by_agent[agent] = array("Q")
-        own.extend(pair)
-
-    def add_all(self, places: Iterable[Place]) -> None:
-        """Note the records of a committed chunk."""
-        for place in places:
-            self.add(place.agent, place.off, place.length)
+    def add(self, agents: Sequence[str], spans: Sequence[int]) -> None:
+        """Note records, in order: of each its agent, and in `spans` its offset and length."""
+        self._all.extend(spans)
+        self._agents.extend(agents)
 
     def places(self, agent: str | None) -> tuple[tuple[int, int], ...]:
         """(offset, length) of all records, or of one agent's."""
+        if agent is not None:
+            self._sort_in()
         found = self._all if agent is None else self._by_agent.get(agent, ())
         return tuple(zip(found[::2], found[1::2], strict=True))
+
+    def _sort_in(self) -> None:
+        """Give each agent its records: when somebody asks, which few ever do."""
+        agents, self._agents = self._agents, []
+        at = len(self._all) - 2 * len(agents)
+        for agent in agents:
+            own = self._by_agent.get(agent)
+            if own is None:
+                own = self._by_agent[agent] = array("Q")
+            own.extend(self._all[at : at + 2])
+            at += 2
 
     def read(self, places: tuple[tuple[int, int], ...]) -> tuple[Record, ...]:
         """The records at `places`, in order. It blocks; any thread may call it.

@@ -13,7 +13,6 @@ import hashlib
 import json
 import re
 import zlib
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 VERSION = 1
@@ -26,6 +25,7 @@ STOPPED = "journal.stopped"
 """Why the writer had to stop: the last line of a run whose disk was full."""
 CONTROL = frozenset({OPENED, SEALED, STOPPED})
 
+_crc32, _sha256 = zlib.crc32, hashlib.sha256
 _TAIL = len(',"crc":"00000000"}')
 _BEFORE_CRC = b',"crc":"'
 
@@ -34,8 +34,7 @@ class LineError(ValueError):
     """A line is not what it should be; the message says how."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where a stream stands: the next record's number, the next byte, the last line's hash."""
 
     seq: int = 0
@@ -62,11 +61,21 @@ def frame(position: Position, generation: int, members: str) -> bytes:
     Raises:
         UnicodeEncodeError: the text holds a lone surrogate.
     """
+    seq, off, prev = position
+    return frame_at(seq, off, prev, generation, members)[0]
+
+
+def frame_at(seq: int, off: int, prev: str, generation: int, members: str) -> tuple[bytes, str]:
+    """`frame` from plain values, and the line's own hash: for a stream, which passes every line.
+
+    Raises:
+        UnicodeEncodeError: the text holds a lone surrogate.
+    """
     body = (
-        f'{{"v":{VERSION},"seq":{position.seq},"off":{position.off},'
-        f'"gen":{generation},"prev":"{position.prev}",{members}'
+        f'{{"v":{VERSION},"seq":{seq},"off":{off},"gen":{generation},"prev":"{prev}",{members}'
     ).encode()
-    return body + b',"crc":"%08x"}\n' % zlib.crc32(body)
+    whole = b'%b,"crc":"%08x"}' % (body, _crc32(body))
+    return whole + b"\n", _sha256(whole).digest()[:8].hex()
 
 
 def line_hash(line: bytes) -> str:

@@ -55,7 +55,7 @@ def recover(run_id: str, directory: Path, disk: Disk, fetch: Fetch | None = None
         for line in scan:
             if not line.is_control:
                 head = line.head
-                index.add(head.agent, head.off, line.length)
+                index.add((head.agent,), (head.off, line.length))
                 agent_seqs[head.agent] = head.agent_seq + 1
         hit("tail.read")
         segment = scan.segment

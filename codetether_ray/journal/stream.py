@@ -1,13 +1,13 @@
 """Numbers records and turns them into bytes: pure but for the clock it is given.
 
-A chunk is what one append adds to the stream: pieces to write in order, where a `Roll` ends one
+A chunk is what a few appends add to the stream: pieces to write in order, where a `Roll` ends one
 segment and begins the next. A record that cannot be encoded leaves the stream as it was.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import JournalError
@@ -28,27 +28,24 @@ class Roll:
     end: int
 
 
-class Place(NamedTuple):
-    """Where a record's line is: agent, offset in the stream, length in bytes."""
-
-    agent: str
-    off: int
-    length: int
-
-
 class Chunk:
-    """What one append writes. `end` is where the stream stands behind it."""
+    """What is written together: the records of one append, or of a few. `end` lies behind it."""
 
-    __slots__ = ("blobs", "end", "pieces", "places", "records", "size")
+    __slots__ = ("agents", "blobs", "end", "pieces", "records", "size", "spans", "waiters")
 
     def __init__(self) -> None:
         self.pieces: list[bytes | Roll] = []
         self.blobs: list[Blob] = []
         self.records: list[Record] = []
-        self.places: list[Place] = []
+        self.agents: list[str] = []
+        """Of each record."""
+        self.spans: list[int] = []
+        """Of each record the offset in the stream, and the length in bytes."""
         self.end = _BEGIN
         self.size = 0
         """Bytes of its lines and blobs."""
+        self.waiters: list[Any] = []
+        """Whoever waits for it: its owner's own."""
 
 
 _BEGIN = Position()
@@ -83,15 +80,8 @@ class _Open:
         self._waiting.clear()
 
 
-class _Encoded(NamedTuple):
-    """A record that can be written: its line's members, but for what its place says."""
-
-    record: Record
-    agent_seq: int
-    time: float
-    members: str
-    payload: str
-    blob: Blob | None
+_Encoded = tuple[Record, int, float, str, str, Blob | None]
+"""A record that can be written, its number of its agent, time, members, payload and blob."""
 
 
 class Stream:
@@ -113,7 +103,7 @@ class Stream:
         `writer` is what the first line of a segment says of its writer; what it says of the writer
         before (`_OF_OLDER`) is said in the first segment alone.
         """
-        self._position = position
+        self._seq, self._off, self._prev = position
         self._segment: _Open | None = None
         """None before the first record: a segment begins with one."""
         self._agent_seqs = agent_seqs
@@ -123,8 +113,8 @@ class Stream:
         self._writer = writer
         self._clock = clock
 
-    def add(self, records: Iterable[Record]) -> Chunk:
-        """Number and encode records; all of them, or none and the stream stays as it was.
+    def add(self, records: Iterable[Record], chunk: Chunk | None = None) -> Chunk:
+        """Number and encode records, behind those of `chunk`; all, or none and nothing changed.
 
         Raises:
             JournalError: one is not durable or has no JSON form.
@@ -136,53 +126,55 @@ class Stream:
             number = counts.get(agent)
             if number is None:
                 number = self._agent_seqs.get(agent, 0)
-            encoded.append(_encode(record, number))
             counts[agent] = number + 1
-        chunk, start = Chunk(), self._position.off
+            encoded.append(_encode(record, number))
+        chunk = Chunk() if chunk is None else chunk
+        start = self._off
         for item in encoded:
             self._put(chunk, item)
-        chunk.end = self._position
-        chunk.size = self._position.off - start
-        if chunk.blobs:
-            chunk.size += sum(len(blob.data) for blob in chunk.blobs)
+        chunk.size += self._off - start
+        chunk.end = Position(self._seq, self._off, self._prev)
         self._agent_seqs.update(counts)
         return chunk
 
     def _put(self, chunk: Chunk, item: _Encoded) -> None:
-        self._make_room(chunk)
+        segment = self._segment
+        if segment is None or self._off - segment.start >= self._segment_bytes:
+            segment = self._make_room(chunk)
         record, agent_seq, time, text, payload, blob = item
         if blob is not None:
             chunk.blobs.append(blob)
-        place = self._position
-        line = lines.frame(place, self._generation, text)
-        chunk.records.append(_numbered(record, place.seq, agent_seq, time, payload))
-        chunk.places.append(Place(record.agent, place.off, len(line)))
-        self._grow(chunk, line, is_control=False)
-
-    def _make_room(self, chunk: Chunk) -> None:
-        """Begin the segment if it is new; end it and begin the next if it is full."""
-        segment = self._segment
-        if segment is None:
-            self._open(chunk, self._writer)
-        elif self._position.off - segment.start >= self._segment_bytes:
-            self._control(chunk, lines.SEALED, segment.seal(self._position.off))
-            chunk.pieces.append(Roll(self._position.off))
-            self._open(chunk, {k: v for k, v in self._writer.items() if k not in _OF_OLDER})
-
-    def _open(self, chunk: Chunk, payload: JsonObject) -> None:
-        self._segment = _Open(self._position.off)
-        self._control(chunk, lines.OPENED, payload)
-
-    def _control(self, chunk: Chunk, kind: str, payload: JsonObject) -> None:
-        text = control_members(kind, self._correlation, self._clock(), payload)
-        line = lines.frame(self._position, self._generation, text)
-        self._grow(chunk, line, is_control=True)
-
-    def _grow(self, chunk: Chunk, line: bytes, *, is_control: bool) -> None:
-        assert self._segment is not None, "a segment is open"
+            chunk.size += len(blob.data)
+        seq, off = self._seq, self._off
+        line, self._prev = lines.frame_at(seq, off, self._prev, self._generation, text)
+        length = len(line)
+        self._seq, self._off = seq + 1, off + length
+        segment.grow(line)
         chunk.pieces.append(line)
-        self._position = lines.after(self._position, line, is_control=is_control)
-        self._segment.grow(line)
+        chunk.records.append(_numbered(record, seq, agent_seq, time, payload))
+        chunk.agents.append(record.agent)
+        chunk.spans += (off, length)
+
+    def _make_room(self, chunk: Chunk) -> _Open:
+        """Begin the segment if there is none; end a full one and begin the next."""
+        full = self._segment
+        if full is None:
+            return self._open(chunk, self._writer)
+        self._control(chunk, full, lines.SEALED, full.seal(self._off))
+        chunk.pieces.append(Roll(self._off))
+        return self._open(chunk, {k: v for k, v in self._writer.items() if k not in _OF_OLDER})
+
+    def _open(self, chunk: Chunk, payload: JsonObject) -> _Open:
+        self._segment = segment = _Open(self._off)
+        self._control(chunk, segment, lines.OPENED, payload)
+        return segment
+
+    def _control(self, chunk: Chunk, segment: _Open, kind: str, payload: JsonObject) -> None:
+        text = control_members(kind, self._correlation, self._clock(), payload)
+        line, self._prev = lines.frame_at(self._seq, self._off, self._prev, self._generation, text)
+        self._off += len(line)
+        segment.grow(line)
+        chunk.pieces.append(line)
 
 
 def _encode(record: Record, agent_seq: int) -> _Encoded:
@@ -201,7 +193,7 @@ def _encode(record: Record, agent_seq: int) -> _Encoded:
     except UnicodeEncodeError:
         record = without_surrogates(record)
         text, payload, blob = members(record, agent_seq, time)
-    return _Encoded(record, agent_seq, time, text, payload, blob)
+    return record, agent_seq, time, text, payload, blob
 
 
 def _numbered(record: Record, seq: int, agent_seq: int, time: float, payload: str) -> Record:

@@ -88,18 +88,20 @@ class RunWriter:
         if taken.zombies and options.warn is not None:
             options.warn(_zombie_sentence(run_id, taken))
 
-    def submit(self, records: Iterable[Record], told: Told) -> Chunk:
-        """Number records and hand them to the writing thread.
+    def add(self, records: Iterable[Record], chunk: Chunk | None = None) -> Chunk:
+        """Number records, behind those of a chunk that was not submitted yet.
 
         Raises:
             JournalError: a record cannot be written, or the writer is closed.
         """
         if self._is_closed:
             raise JournalError("the journal is closed")
-        chunk = self._stream.add(records)
+        return self._stream.add(records, chunk)
+
+    def submit(self, chunk: Chunk, told: Told) -> None:
+        """Hand a chunk to the writing thread; every chunk that was made, in order, once."""
         hit("journal.queued")
         self._committer.submit(self._sink, chunk, told)
-        return chunk
 
     def close(self) -> None:
         """Write what waits and let go of the run. Idempotent. It blocks."""

@@ -24,8 +24,9 @@ QUEUE_BYTES = 16 * 1024 * 1024
 class LocalJournal:
     """The one writer of a run: `open` takes it over, `close` lets go.
 
-    Appends of many coroutines share a flush. A record counts as written, and is seen by `read`,
-    once it is on disk; a caller that is cancelled while it waits may find its records written.
+    Appends of many coroutines share a flush; those of one turn of the loop are handed over
+    together. A record counts as written, and is seen by `read`, once it is on disk; a caller that
+    is cancelled while it waits may find its records written.
     """
 
     def __init__(self, run_id: str, writer: RunWriter, queue_bytes: int = QUEUE_BYTES) -> None:
@@ -37,7 +38,8 @@ class LocalJournal:
         self.run_id = run_id
         self._writer = writer
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[int, asyncio.Future[tuple[Record, ...]]] = {}
+        self._gathered: Chunk | None = None
+        """What this turn of the loop appended; it is handed over in the next."""
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -97,13 +99,31 @@ class LocalJournal:
         if self._queued >= self._queue_bytes or self._held_up:
             await self._wait_for_room()
         try:
-            chunk = self._writer.submit(records, self._told)
-            self._queued += chunk.size
+            done = self._gather(records)
         finally:
-            self._let_in()
-        done: asyncio.Future[tuple[Record, ...]] = self._loop.create_future()
-        self._waiting[id(chunk)] = done
+            if self._held_up:
+                self._let_in()
         return await done
+
+    def _gather(self, records: Sequence[Record]) -> "asyncio.Future[tuple[Record, ...]]":
+        """Add records to what this turn of the loop hands over."""
+        if self._closing is not None:
+            raise JournalError("the journal is closed")
+        chunk = self._gathered
+        begin, size = (0, 0) if chunk is None else (len(chunk.records), chunk.size)
+        chunk = self._writer.add(records, chunk)
+        if self._gathered is None:
+            self._gathered = chunk
+            self._loop.call_soon(self._hand_over)
+        self._queued += chunk.size - size
+        done: asyncio.Future[tuple[Record, ...]] = self._loop.create_future()
+        chunk.waiters.append((done, begin, len(chunk.records)))
+        return done
+
+    def _hand_over(self) -> None:
+        chunk, self._gathered = self._gathered, None
+        if chunk is not None:
+            self._writer.submit(chunk, self._told)
 
     async def read(self, agent: str | None = None) -> tuple[Record, ...]:
         """All durable records, or one agent's, in order."""
@@ -115,6 +135,7 @@ class LocalJournal:
     async def close(self) -> None:
         """Write what waits and let go of the run. Idempotent."""
         if self._closing is None:
+            self._hand_over()
             self._closing = asyncio.ensure_future(asyncio.to_thread(self._writer.close))
         await asyncio.shield(self._closing)
 
@@ -127,15 +148,15 @@ class LocalJournal:
         for chunk in chunks:
             self._queued -= chunk.size
             if failure is None:
-                self._writer.index.add_all(chunk.places)
-            done = self._waiting.pop(id(chunk), None)
-            if done is None or done.done():
-                continue
-            if failure is None:
-                done.set_result(tuple(chunk.records))
-                hit("journal.acked")
-            else:
-                done.set_exception(_as_journal_error(failure))
+                self._writer.index.add(chunk.agents, chunk.spans)
+            for done, begin, end in chunk.waiters:
+                if done.done():
+                    continue
+                if failure is None:
+                    done.set_result(tuple(chunk.records[begin:end]))
+                    hit("journal.acked")
+                else:
+                    done.set_exception(_as_journal_error(failure))
         self._let_in()
 
     async def _wait_for_room(self) -> None:

@@ -158,7 +158,7 @@ class _SqliteSink:
 
     def commit(self, chunks) -> None:  # type: ignore[no-untyped-def]
         self._connection.execute("begin")
-        self._connection.executemany(_INSERT, [row for row, _, _ in chunks])
+        self._connection.executemany(_INSERT, [row for chunk in chunks for row, _, _ in chunk])
         self._connection.execute("commit")
 
     def mark(self) -> None:
@@ -166,24 +166,32 @@ class _SqliteSink:
 
 
 async def sqlite_batches(directory: Path, writers: int) -> float:
-    """SQLite behind our committer: the same thread, queue and pause."""
+    """SQLite behind our committer: gathered, handed over and answered in the same way."""
     connection = _connect(directory / f"batches-{writers}.db")
     loop, sink = asyncio.get_running_loop(), _SqliteSink(connection)
     committer = borrow_committer(directory)
 
+    numbers, gathered = _Numbers(), []
+
     def settle(chunks, failure) -> None:  # type: ignore[no-untyped-def]
-        for _, record, done in chunks:
-            if not done.done():
-                done.set_result(record) if failure is None else done.set_exception(failure)
+        for chunk in chunks:
+            for _, record, done in chunk:
+                if not done.done():
+                    done.set_result(record) if failure is None else done.set_exception(failure)
 
     def told(chunks, failure) -> None:  # type: ignore[no-untyped-def]
         loop.call_soon_threadsafe(settle, chunks, failure)
 
-    numbers = _Numbers()
+    def hand_over() -> None:
+        nonlocal gathered
+        chunk, gathered = gathered, []
+        committer.submit(sink, chunk, told)
 
     async def write(agent: str) -> None:
         done = loop.create_future()
-        committer.submit(sink, (*numbers.take(event(agent)), done), told)
+        if not gathered:
+            loop.call_soon(hand_over)
+        gathered.append((*numbers.take(event(agent)), done))
         await done
 
     rate = await _rate(writers, write)

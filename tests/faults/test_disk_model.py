@@ -207,7 +207,8 @@ class JournalOnABadDisk(RuleBasedStateMachine):
 
         given = [note("ab"[n % 2], f"{next(self.texts)} " + "é" * n) for n in lengths]
         try:
-            chunk = writer.submit(given, told)
+            chunk = writer.add(given)
+            writer.submit(chunk, told)
         except JournalError:
             return None
         assert done.wait(10)

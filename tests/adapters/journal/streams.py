@@ -50,7 +50,8 @@ class Written:
                 store_blob(RealDisk(), self.directory, blob)
             data += b"".join(piece for piece in chunk.pieces if isinstance(piece, bytes))
             self.records += chunk.records
-            self.line_ends += [place.off + place.length for place in chunk.places]
+            places = zip(chunk.spans[::2], chunk.spans[1::2], strict=True)
+            self.line_ends += [off + length for off, length in places]
             self.marks.append(chunk.end)
         self.data = data
         self.segment.write_bytes(data)

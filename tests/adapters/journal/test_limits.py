@@ -126,7 +126,7 @@ async def test_appends_wait_in_order_while_too_much_is_on_its_way(tmp_path: Path
     waiting = [asyncio.ensure_future(journal.append([note("a", f"{n} {text}")])) for n in range(20)]
     for _ in range(50):
         await asyncio.sleep(0)
-    assert len(journal._waiting) == 4  # 3 KB each: the fourth passes the limit
+    assert len(journal._held_up) == 16  # 3 KB each: the fourth passes the limit
     waiting[10].cancel()
     disk.gate.set()
     done = await asyncio.gather(*waiting, return_exceptions=True)

@@ -84,7 +84,7 @@ def test_a_line_of_a_later_version_is_refused_by_its_version() -> None:
 def test_a_line_of_another_place_is_refused(name: str) -> None:
     data = lines.parse(_line(note("a"), Position(3, 40, "b" * 16))[:-1])
     lines.check_place(data, Position(3, 40, "b" * 16))
-    other = replace(Position(3, 40, "b" * 16), **{name: 9 if name != "prev" else "c" * 16})
+    other = Position(3, 40, "b" * 16)._replace(**{name: 9 if name != "prev" else "c" * 16})
     with pytest.raises(LineError, match=name):
         lines.check_place(data, other)
 
