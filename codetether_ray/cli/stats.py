@@ -45,9 +45,16 @@ def stats(run: str | None, since: str | None, as_json: bool, **only: bool) -> in
 
     folder = data_dir(os.environ)
     run_id = find_id(folder, run) if run else None
-    totals, notes = sum_up(folder, run_id, _moment(since), fetch=archived(), progress=_progress)
+    totals, notes = sum_up(
+        folder,
+        run_id,
+        _moment(since),
+        with_files=only["files"] or not any(only.values()),
+        fetch=archived(),
+        progress=_progress,
+    )
     for note in notes:
-        click.echo(f"left out from there on: {note}", err=True)
+        click.echo(note, err=True)
     found = totals.to_json()
     if as_json:
         click.echo(json.dumps(_chosen(found, only), indent=2, ensure_ascii=False))

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -37,7 +37,7 @@ KINDS: frozenset[str] = frozenset(
 """The kinds of records that count; others need not be built."""
 
 _PATCHED = re.compile(r"^(?:\*\*\* (?:Add|Update|Delete) File: |\+\+\+ (?:b/)?)(.+?)\s*$", re.M)
-_WRITES = "write"
+_WRITES, _SHELL = "write", "shell"
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ class Used:
 
 @dataclass(slots=True)
 class Changed:
-    """How often tools wrote a path, and how many subtasks' commits changed it."""
+    """How many calls changed a path, and how many subtasks' commits did."""
 
     writes: int = 0
     commits: int = 0
@@ -127,7 +127,9 @@ class Totals:
         self.agents = 0
         self._run = ""
         self._asked: dict[str, str] = {}
-        self._writing: dict[tuple[str, str], ToolCall] = {}
+        self._running: dict[tuple[str, str], ToolStarted] = {}
+        self.left: list[str] = []
+        """Snapshots of this run that commands left; only git can say what is changed in them."""
 
     def add(self, record: Record) -> None:
         """Count one record; those of a run come together."""
@@ -136,7 +138,8 @@ class Totals:
             self._run = run
             self.runs += 1
             self._asked.clear()
-            self._writing.clear()
+            self._running.clear()
+            self.left.clear()
         day = self._day(record.time)
         day.runs.add(run)
         match record.event:
@@ -148,8 +151,8 @@ class Totals:
                 self._spend(record, response.usage, response.cost_usd, is_answer=True)
             case ModelFailed(usage=usage, cost_usd=cost):
                 self._spend(record, usage, cost, is_answer=False)
-            case ToolStarted(call=call, effect=effect) if effect == _WRITES:
-                self._writing[record.agent, call.id] = call
+            case ToolStarted(call=call):
+                self._running[record.agent, call.id] = record.event
             case ToolFinished():
                 self._tool(record.agent, record.event, day)
             case SubtaskChanged(status="completed", files=files):
@@ -157,6 +160,11 @@ class Totals:
                     self._file(path).commits += 1
             case _:
                 pass
+
+    def add_writes(self, paths: Iterable[str]) -> None:
+        """Count what commands changed, a path for each command that did."""
+        for path in paths:
+            self._file(path).writes += 1
 
     def to_json(self) -> JsonObject:
         """Everything, biggest first."""
@@ -207,10 +215,13 @@ class Totals:
         used.interrupted += event.interrupted
         used.elapsed_ms += event.elapsed_ms
         day.tools += 1
-        call = self._writing.pop((agent, event.result.call_id), None)
-        if call is not None and not event.result.is_error:
-            for path in dict.fromkeys(written(call)):
-                self._file(path).writes += 1
+        started = self._running.pop((agent, event.result.call_id), None)
+        if started is None:
+            return
+        if started.effect == _SHELL and event.snapshot:
+            self.left.append(event.snapshot)
+        if started.effect == _WRITES and not event.result.is_error:
+            self.add_writes(dict.fromkeys(written(started.call)))
 
     def _file(self, path: str) -> Changed:
         return self.files.setdefault(path, Changed())

@@ -20,7 +20,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Program, str, str]:
     make_repository(program.project)
 
     async def run() -> tuple[str, str]:
-        replies = (call("write_file", path="hello.txt", content="hi\n"), say("It is written."))
+        replies = (
+            call("write_file", path="hello.txt", content="hi\n"),
+            call("bash", command="echo bye >> hello.txt; mkdir new; echo > 'new/ä b.txt'"),
+            say("It is written."),
+        )
         async with ModelServer(script_of(*replies)) as server:
             url = server.url
             session = await program.run(
@@ -109,7 +113,7 @@ async def test_a_session_is_rebuilt_as_its_model_saw_it(scene: tuple[Program, st
     assert "[system]" in text.out
     assert text.out.rstrip().endswith("It is written.")
     messages = (await program.run("replay", "--session", session, "--json")).json
-    assert [m["role"] for m in messages] == ["user", "assistant", "tool", "assistant"]
+    assert [m["role"] for m in messages] == ["user", *["assistant", "tool"] * 2, "assistant"]
     wrong = await program.run("replay", "--session", session, "--agent", "nobody")
     assert wrong.code == 2
     assert "main" in wrong.err
@@ -221,15 +225,32 @@ async def test_following_ends_with_the_run(scene: tuple[Program, str, str]) -> N
     assert ended.lines[-1]["kind"] == "run.finished"
 
 
+async def test_files_that_commands_changed_are_counted(
+    scene: tuple[Program, str, str], tmp_path: Path
+) -> None:
+    program, session, _ = scene
+    ended = await program.run("stats", session, "--files", "--json")
+    assert ended.json["files"] == [
+        {"path": "hello.txt", "writes": 2, "commits": 0},
+        {"path": "new/ä b.txt", "writes": 1, "commits": 0},
+    ]
+    assert ended.err == ""
+    home = tmp_path / "cleaned"
+    shutil.copytree(program.home, home, symlinks=True)
+    shutil.rmtree(replace(program, home=home).data / "hubs")
+    without = await program.run("stats", session, "--files", "--json", HOME=str(home))
+    assert without.json["files"] == [{"path": "hello.txt", "writes": 1, "commits": 0}]
+    assert "hub is gone" in without.err
+
+
 async def test_runs_are_summed_up(scene: tuple[Program, str, str]) -> None:
     program, session, _ = scene
     found = (await program.run("stats", "--json")).json
     assert found["runs"] == 2
-    assert found["calls"] == 2 + 10
-    assert sum(tool["calls"] for tool in found["tools"]) == 5
+    assert found["calls"] == 3 + 10
+    assert sum(tool["calls"] for tool in found["tools"]) == 6
     one = (await program.run("stats", session, "--json")).json
-    assert (one["runs"], one["calls"]) == (1, 2)
-    assert one["files"] == [{"path": "hello.txt", "writes": 1, "commits": 0}]
+    assert (one["runs"], one["calls"]) == (1, 3)
     tools = (await program.run("stats", "--tools", "--json")).json
     assert set(tools) == {"tools"}
     none = (await program.run("stats", "--since", "2100-01-01", "--json")).json
