@@ -63,6 +63,7 @@ class TestRayLedger(LedgerContract):
         return make
 
 
+@pytest.mark.damages_runs  # its events are made up: no agent has begun
 class TestPublisherOverRay(PublisherContract):
     @pytest.fixture
     async def make_publisher(self, desk: Any, data_dir: Path, services: Services):
