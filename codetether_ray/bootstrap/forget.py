@@ -40,7 +40,8 @@ from codetether_ray.journal.listing import find_run
 from codetether_ray.journal.lock import RunLock, live_holder
 from codetether_ray.journal.segments import Segment, list_segments, run_directory
 from codetether_ray.workspace.cleanup import Cleanup, clean, clean_copies
-from codetether_ray.workspace.hub import hub_path
+from codetether_ray.workspace.hub import cleared_mark
+from codetether_ray.workspace.hub_cleanup import remove_hub
 from codetether_ray.workspace.names import run_slug
 from codetether_ray.workspace.open import COPIES
 from codetether_ray.workspace.repository import find_repository
@@ -122,7 +123,8 @@ class _Forgetting:
         failpoints.hit("forget.rows")
         self._say("removing it here")
         self._leftovers(dry_run=False)
-        _remove(hub_path(self._data, self._run_id))
+        asyncio.run(remove_hub(self._data, self._run_id))
+        _remove(cleared_mark(self._data, self._run_id))
         self._files()
         failpoints.hit("forget.files")
         self._events()
@@ -135,12 +137,14 @@ class _Forgetting:
         return Forgotten(tombstone=done, objects=objects, kept=kept)
 
     def _refuse(self, *, is_begun: bool) -> None:
-        ledger = Ledger.load(self._data, self._run_id)
-        if self._store is None and ledger.kept:
-            raise ArchiveError(
-                f"{self._run_id} is in an archive as well, and none is set now; set it again with "
-                "`codetether config set archive.bucket NAME`, so that it is forgotten there too"
-            )
+        place = self._store.place if self._store is not None else None
+        for ledger in Ledger.everywhere(self._data, self._run_id):
+            if ledger.place != place:
+                raise ArchiveError(
+                    f"{self._run_id} is in the archive {ledger.place} as well, and that is not the "
+                    "one that is set now; set it again (`codetether config set archive.bucket "
+                    f"NAME`), or remove {self._run_id}/ there by hand and then {ledger.path}"
+                )
         if self._directory.is_dir():
             holder = live_holder(self._directory)
             if holder is not None:
@@ -159,7 +163,8 @@ class _Forgetting:
         """Write down what will be gone, by its hashes."""
         segments = list_segments(self._directory)
         files = {s.path.name: s.path for s in segments if s.form != "away"}
-        ledger = Ledger.load(self._data, self._run_id)
+        place = self._store.place if self._store is not None else None
+        ledger = Ledger.load(self._data, self._run_id, place)
         hashes = {k.name: k.sha256 for k in ledger.kept.values() if "chat-events" in k.name}
         room = self._directory / BLOBS
         blobs = {p.name for p in room.iterdir()} if room.is_dir() else set[str]()
@@ -218,8 +223,7 @@ class _Forgetting:
             self._data / "drivers" / f"{self._run_id}.json",
             *(self._data / "logs").glob(f"{self._run_id}*"),
             self._cache / "archive" / self._run_id,
-            self._data / ROOM / f"{self._run_id}.jsonl",
-            self._data / ROOM / f"{self._run_id}.hub",
+            *(self._data / ROOM).glob(f"*/{self._run_id}.*"),
         ):
             _remove(path)
 

@@ -71,6 +71,17 @@ def is_resumable(run: RunSummary) -> bool:
     return run.state == "interrupted" or (run.state == "running" and run.is_silent)
 
 
+def reason_to_keep_trees(run: RunSummary) -> str | None:
+    """Why the trees that a run kept of its steps are still needed; None if they are not."""
+    if run.state == "running":
+        return f"its run {run.id} is running"
+    if run.state == "damaged":
+        return f"its run {run.id} is damaged: {run.detail}"
+    if is_resumable(run):
+        return f"`{resume_command(run.kind, run.id)}` goes on from it"
+    return None
+
+
 def records_of(data_dir: Path, run_id: str) -> int:
     """How many records a run holds."""
     try:

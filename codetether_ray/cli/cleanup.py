@@ -13,7 +13,10 @@ from codetether_ray.cli import exit_codes
 from codetether_ray.cli.examples import examples
 
 if TYPE_CHECKING:
+    from codetether_ray.core.codec import JsonObject
     from codetether_ray.workspace.cleanup import Cleanup
+
+_MB = 1_000_000
 
 
 @click.command(
@@ -28,15 +31,16 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 def command(dry_run: bool, as_json: bool, yes: bool) -> int:
-    """Remove worktrees and branches of finished runs.
+    """Remove worktrees, branches and kept trees (hubs) of finished runs.
 
-    Looks at the repository of the current directory, and at copies that runs outside git made.
-    Work that is not committed, or merged nowhere else, stays and is named.
+    Looks at the repository of the current directory, at copies that runs outside git made, and at
+    the trees that were kept for a resume. Work that is not committed, or merged nowhere else,
+    stays and is named; so does all that a run needs which can be resumed.
     """
     plan = _clean(dry_run=True)
     if not as_json:
         _list(plan)
-    if dry_run or not (plan.worktrees or plan.branches):
+    if dry_run or plan.is_empty:
         done = plan
     elif not as_json and not yes and sys.stdin.isatty() and not click.confirm("Remove them?"):
         return exit_codes.SUCCESS
@@ -44,7 +48,7 @@ def command(dry_run: bool, as_json: bool, yes: bool) -> int:
         done = _removed(plan)
     if as_json:
         click.echo(json.dumps(_as_json(done, is_dry=dry_run), indent=2))
-    elif not dry_run and (plan.worktrees or plan.branches):
+    elif not dry_run and not plan.is_empty:
         click.echo(f"removed {_count(done)}")
         _say_new(plan, done)
     return exit_codes.SUCCESS
@@ -61,22 +65,28 @@ def _removed(plan: "Cleanup") -> "Cleanup":
         category="sandbox",
         action="workspace.cleanup",
         resource=str(Path.cwd()),
-        detail={"worktrees": len(plan.worktrees), "branches": len(plan.branches)},
+        detail=_counts(plan),
     )
     with acting(data_dir(os.environ), action, notice=say) as noted:
         done = _clean(dry_run=False)
-        noted.detail["removed"] = {
-            "worktrees": len(done.worktrees),
-            "branches": len(done.branches),
-        }
+        noted.detail["removed"] = _counts(done)
         return done
 
 
+def _counts(plan: "Cleanup") -> "JsonObject":
+    return {
+        "worktrees": len(plan.worktrees),
+        "branches": len(plan.branches),
+        "hubs": len(plan.hubs),
+    }
+
+
 def _clean(*, dry_run: bool) -> "Cleanup":
+    from codetether_ray.bootstrap.resuming import reason_to_keep_trees
     from codetether_ray.config.paths import data_dir
     from codetether_ray.core.errors import UnknownRunError
     from codetether_ray.journal.listing import find_run
-    from codetether_ray.workspace.cleanup import Cleanup, clean, clean_copies
+    from codetether_ray.workspace.cleanup import Cleanup, clean, clean_copies, clean_kept_trees
     from codetether_ray.workspace.open import COPIES
     from codetether_ray.workspace.repository import find_repository
 
@@ -88,12 +98,21 @@ def _clean(*, dry_run: bool) -> "Cleanup":
         except UnknownRunError:
             return False
 
+    def needs(run_id: str) -> str | None:
+        try:
+            return reason_to_keep_trees(find_run(folder, run_id))
+        except UnknownRunError:
+            return "nothing is known of its run"
+
     async def work() -> Cleanup:
         repository = await find_repository(Path.cwd())
         total = Cleanup()
         if repository is not None:
-            total += await clean(repository, is_finished, dry_run=dry_run)
-        return total + await clean_copies(folder / COPIES, is_finished, dry_run=dry_run)
+            total += await clean(
+                repository, is_finished, dry_run=dry_run, can_go_on=lambda run: bool(needs(run))
+            )
+        total += await clean_copies(folder / COPIES, is_finished, dry_run=dry_run)
+        return total + await clean_kept_trees(folder, needs, dry_run=dry_run)
 
     return asyncio.run(work())
 
@@ -103,9 +122,11 @@ def _list(plan: "Cleanup") -> None:
         click.echo(f"worktree  {tree.path}  ({tree.branch})")
     for branch in plan.branches:
         click.echo(f"branch    {branch}")
+    for hub in plan.hubs:
+        click.echo(f"hub       {hub.path}  ({hub.size / _MB:,.1f} MB)")
     for kept in plan.kept:
         click.echo(f"kept      {kept.what}: {kept.reason}", err=True)
-    if not (plan.worktrees or plan.branches):
+    if plan.is_empty:
         click.echo("nothing to remove")
 
 
@@ -117,10 +138,11 @@ def _say_new(plan: "Cleanup", done: "Cleanup") -> None:
 
 
 def _count(done: "Cleanup") -> str:
-    trees, branches = len(done.worktrees), len(done.branches)
+    trees, branches, hubs = len(done.worktrees), len(done.branches), len(done.hubs)
     return (
-        f"{trees} worktree{'' if trees == 1 else 's'} and "
-        f"{branches} branch{'' if branches == 1 else 'es'}"
+        f"{trees} worktree{'' if trees == 1 else 's'}, "
+        f"{branches} branch{'' if branches == 1 else 'es'} and "
+        f"{hubs} hub{'' if hubs == 1 else 's'}"
     )
 
 
@@ -129,6 +151,7 @@ def _as_json(done: "Cleanup", *, is_dry: bool) -> dict[str, Any]:
     rest: dict[str, Any] = {
         "worktrees": trees,
         "branches": list(done.branches),
+        "hubs": [{"run": h.run_id, "path": h.path, "bytes": h.size} for h in done.hubs],
         "kept": [{"what": k.what, "reason": k.reason} for k in done.kept],
     }
     if is_dry:

@@ -13,6 +13,7 @@ from pathlib import Path
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.workspace.commits import resolve, tree_of
 from codetether_ray.workspace.git_command import Git
+from codetether_ray.workspace.hub_cleanup import OldHub, ReasonToKeep, clean_hubs
 from codetether_ray.workspace.locks import RepositoryLock
 from codetether_ray.workspace.names import MAIN, branch_of, split_branch
 from codetether_ray.workspace.records import ROOM, RunRecord, TreeRecord, read_record
@@ -49,12 +50,19 @@ class Cleanup:
 
     worktrees: tuple[Leftover, ...] = ()
     branches: tuple[str, ...] = ()
+    hubs: tuple[OldHub, ...] = ()
     kept: tuple[Kept, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was, or would be, removed."""
+        return not (self.worktrees or self.branches or self.hubs)
 
     def __add__(self, other: "Cleanup") -> "Cleanup":
         return Cleanup(
             worktrees=self.worktrees + other.worktrees,
             branches=self.branches + other.branches,
+            hubs=self.hubs + other.hubs,
             kept=self.kept + other.kept,
         )
 
@@ -75,9 +83,18 @@ class _Found:
         )
 
 
-async def clean(repository: Repository, is_finished: IsFinished, *, dry_run: bool) -> Cleanup:
-    """Clean one repository, or (`dry_run`) say what would be done."""
-    return await _Cleaner(repository, is_finished, dry_run=dry_run).clean()
+async def clean(
+    repository: Repository,
+    is_finished: IsFinished,
+    *,
+    dry_run: bool,
+    can_go_on: IsFinished = lambda _: False,
+) -> Cleanup:
+    """Clean one repository, or (`dry_run`) say what would be done.
+
+    Of a finished run that `can_go_on` what it began from is kept: else it would begin elsewhere.
+    """
+    return await _Cleaner(repository, is_finished, can_go_on, dry_run=dry_run).clean()
 
 
 async def clean_copies(copies_dir: Path, is_finished: IsFinished, *, dry_run: bool) -> Cleanup:
@@ -91,8 +108,25 @@ async def clean_copies(copies_dir: Path, is_finished: IsFinished, *, dry_run: bo
     return total
 
 
+async def clean_kept_trees(
+    data_dir: Path, reason_to_keep: ReasonToKeep, *, dry_run: bool
+) -> Cleanup:
+    """The same for the trees that were kept of each step; `reason_to_keep` judges by the run."""
+    done = await clean_hubs(data_dir, reason_to_keep, dry_run=dry_run)
+    kept = tuple(Kept(what=what, reason=reason) for what, reason in done.kept)
+    return Cleanup(hubs=done.hubs, kept=kept)
+
+
 class _Cleaner:
-    def __init__(self, repository: Repository, is_finished: IsFinished, *, dry_run: bool) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        is_finished: IsFinished,
+        can_go_on: IsFinished,
+        *,
+        dry_run: bool,
+    ) -> None:
+        self._can_go_on = can_go_on
         self._repository = repository
         self._git = Git(work_tree=repository.root, git_dir=repository.git_dir)
         self._is_finished = is_finished
@@ -221,6 +255,9 @@ class _Cleaner:
 
     async def _forget(self, slug: str) -> None:
         """Remove a run's own refs and its record, once nothing else of it is left."""
+        record = read_record(RunRecord, record_path(self._repository.common_dir, slug))
+        if record is not None and self._can_go_on(record.run_id):
+            return
         out = await self._git.text(
             "for-each-ref", "--format=%(refname) %(objectname)", f"refs/{ROOM}/{slug}/"
         )

@@ -25,6 +25,8 @@ from codetether_ray.workspace.names import ref_of, run_slug, unique
 
 HUBS = "hubs"
 """Directory below the data directory."""
+KEPT = "kept"
+"""Below a run's own refs in the user's repository: commits that its hub builds on."""
 
 _SETTINGS = "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[core]\n\tfsync = all\n"
 _STALE_LOCK_S = 10.0  # a ref is locked for a flush; whoever held it longer is dead
@@ -33,6 +35,11 @@ _STALE_LOCK_S = 10.0  # a ref is locked for a flush; whoever held it longer is d
 def hub_path(data_dir: Path, run_id: str) -> Path:
     """Where a run's hub lies."""
     return data_dir / HUBS / f"{run_id if is_run_id(run_id) else run_slug(run_id)}.git"
+
+
+def cleared_mark(data_dir: Path, run_id: str) -> Path:
+    """A file that says that a run had a hub, which was taken away when the run was over."""
+    return hub_path(data_dir, run_id).with_suffix(".cleared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +197,11 @@ class Hub:
 def agent_ref(run_id: str, agent: str, name: str) -> str:
     """A ref that keeps a tree of an agent alive."""
     return ref_of(run_id, *(unique(part) for part in agent.split("/")), name)
+
+
+def kept_ref(run_id: str, commit: str) -> str:
+    """A ref in the user's repository that keeps a commit alive which the hub builds on."""
+    return ref_of(run_slug(run_id), KEPT, commit)
 
 
 def _take_lock(lock: Path) -> None:

@@ -17,7 +17,8 @@ from codetether_ray.core import failpoints
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.ports.snapshots import Redone, Snapshot
 from codetether_ray.workspace.git_command import Git, encode_paths, shown
-from codetether_ray.workspace.hub import Hub, agent_ref
+from codetether_ray.workspace.hub import Hub, agent_ref, kept_ref
+from codetether_ray.workspace.names import unique
 from codetether_ray.workspace.private_index import PrivateIndex
 from codetether_ray.workspace.records import TreeRecord
 from codetether_ray.workspace.recreate import recreate
@@ -30,6 +31,7 @@ from codetether_ray.workspace.worktrees import Place
 
 _MB = 1_000_000
 _TRIES = 3
+_LOST = "the trees that were kept of this run are gone; from here on they are kept anew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,8 @@ class GitSnapshots:
         self._last = _Last()
         self._told = _Told()
         self._is_nowhere = False
+        self._is_lost = False
+        """The last snapshot is gone: `cleanup` takes those of a finished run away."""
 
     @property
     def is_own(self) -> bool:
@@ -113,6 +117,8 @@ class GitSnapshots:
         if here is None:
             return Snapshot()
         tree, notes = await self._write_tree(here)
+        if self._is_lost:
+            notes = (*notes, _LOST)
         if tree == self._last.tree:
             return Snapshot(commit=self._last.commit, tree=tree, notes=self._new(notes))
         old = self._last.tree
@@ -152,7 +158,7 @@ class GitSnapshots:
     async def has_been_done(self, change: Callable[[Path], Awaitable[object]]) -> Redone:
         """Make the change again on a copy of the last snapshot, and compare; see the port."""
         here = await self._look()
-        if here is None or not self._last.commit:
+        if here is None or not self._last.commit or self._is_lost:
             raise WorkspaceError(f"nothing is kept of {self._root}")
         now, _ = await self._write_tree(here)
         before = self._last.tree
@@ -215,12 +221,25 @@ class GitSnapshots:
         )  # fmt: skip
         if out.code == 0:
             commit, tree = out.text.split("\n")
+            if not (self._last.commit or self._is_own):
+                await self._keep_base(here, commit)
             await asyncio.to_thread(self._hub.move_ref, here.ref, commit, self._last.ref)
             self._last = _Last(commit=commit, tree=tree, ref=commit, is_known=True)
-        elif self._last.commit:
+        elif not self._last.commit:
+            self._last.is_known = True  # a repository without a commit
+        elif self._is_own:
             raise WorkspaceError(f"the tree {name[:10]} is not in {self._hub.path}")
         else:
-            self._last.is_known = True  # a repository without a commit
+            self._is_lost, self._last = True, _Last(ref=self._last.ref)
+            await self._know_last(here)
+
+    async def _keep_base(self, here: _Here, commit: str) -> None:
+        """Keep alive what the first snapshot stands on, whatever becomes of the user's branch.
+
+        Its objects are the user's and not copied; a worktree of ours stands on a branch of ours.
+        """
+        ref = kept_ref(self._run_id, commit)
+        await here.git.run("update-ref", ref, commit, durable=True, allow=(0, 1, 128))
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -325,7 +344,10 @@ class GitSnapshots:
 
     async def _redone(self, here: _Here, change: Callable[[Path], Awaitable[object]]) -> str:
         """The tree that a change makes of the last snapshot, in a place that is thrown away."""
-        scratch = Path(tempfile.mkdtemp(dir=self._hub.path, prefix="scratch-"))
+        prefix = f"scratch-{unique(self._agent)}."
+        for left in self._hub.path.glob(f"{prefix}*"):  # of a process that was killed
+            await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(dir=self._hub.path, prefix=prefix))
         try:
             files, index = scratch / "files", scratch / "index"
             files.mkdir()

@@ -40,7 +40,8 @@ async def test_a_session_killed_in_a_command_learns_what_it_had_changed(program:
         call("bash", command=f"echo half > half.txt; rm tracked.txt; touch {mark}; sleep 600"),
         say("I see"),
     )
-    before = git(program.project, "for-each-ref"), git(program.project, "ls-files", "--stage")
+    heads = ("for-each-ref", "refs/heads", "refs/tags")
+    before = git(program.project, *heads), git(program.project, "ls-files", "--stage")
     async with ModelServer(script_of(*replies)) as server:
         url = {"CODETETHER_LOCAL_BASE_URL": server.url}
         process = await program.start("run", "work", *_MODEL, **url)
@@ -63,7 +64,7 @@ async def test_a_session_killed_in_a_command_learns_what_it_had_changed(program:
     assert git(hub, "show", f"{first.snapshot}:untracked.txt") == "new"
     assert (program.project / "half.txt").exists()
     assert not (program.project / "tracked.txt").exists()
-    after = git(program.project, "for-each-ref"), git(program.project, "ls-files", "--stage")
+    after = git(program.project, *heads), git(program.project, "ls-files", "--stage")
     assert after == before
 
 
@@ -91,3 +92,32 @@ async def test_a_swarms_worktree_that_is_lost_comes_back_as_it_was(
     tree = main_tree(program.project)
     assert git(program.project, "show", f"{tree}:alpha.txt") == "truly by alpha"
     assert git(program.project, "show", f"{tree}:tally.txt") == "ran"
+
+
+async def test_cleanup_takes_the_trees_of_finished_runs_and_keeps_those_of_runs_that_can_go_on(
+    program: Program,
+) -> None:
+    write = call("write_file", path="a.txt", content="hi\n")
+    async with ModelServer(lambda asked: say("done") if asked.step else write) as server:
+        url = {"CODETETHER_LOCAL_BASE_URL": server.url}
+        assert (await program.run("run", "work", *_MODEL, **url)).code == 0
+        done = _run_id(program)
+        cut = await program.run(
+            "run", "work", *_MODEL, CODETETHER_FAILPOINT="model.responded:2", **url
+        )
+        assert cut.code == -signal.SIGKILL
+        found = (await program.run("cleanup", "--json", "--yes")).json
+        assert [hub["run"] for hub in found["hubs"]] == [done]
+        (kept,) = found["kept"]
+        assert "codetether run --resume ses_" in kept["reason"]
+        assert not (program.data / "hubs" / f"{done}.git").exists()
+        assert git(program.project, "for-each-ref", "refs/codetether").count("kept/") == 1
+        assert (await program.run("run", "--resume", **url)).code == 0
+    async with ModelServer(script_of(write, say("again"))) as server:
+        url = {"CODETETHER_LOCAL_BASE_URL": server.url}
+        (program.project / "a.txt").unlink()
+        again = await program.run("run", "--session", done, "go on", **url)
+        assert (again.code, again.out) == (0, "again\n"), again.err
+    verified = await program.run("replay", done, "--verify")
+    assert verified.code == 0, verified.out
+    assert "took its hub away" in verified.out + verified.err

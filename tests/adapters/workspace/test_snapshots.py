@@ -12,6 +12,7 @@ from codetether_ray.ports.workspace import Tree
 from codetether_ray.workspace import git_command
 from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.hub import Hub, hub_path
+from codetether_ray.workspace.names import run_slug
 from codetether_ray.workspace.snapshot import Limits
 from codetether_ray.workspace.snapshots import GitSnapshots
 from tests.adapters.workspace.repos import RUN, Repo, commit_as_agent, git, write
@@ -192,7 +193,9 @@ async def test_a_zombie_moves_only_its_own_ref(tree: Tree, keeping, hub: Path) -
     assert (tree.path / "a.txt").read_text() == "2\n"
 
 
-async def test_a_session_leaves_the_users_repository_byte_identical(repo: Repo, keeping) -> None:
+async def test_a_session_leaves_the_users_repository_as_it_is_but_for_a_hidden_ref(
+    repo: Repo, keeping
+) -> None:
     repo.write({"a.txt": "staged\n", "new.txt": "new\n", "noise.log": "ignored"})
     repo.git("add", "a.txt")
     repo.write({"a.txt": "staged and changed\n"})
@@ -205,7 +208,9 @@ async def test_a_session_leaves_the_users_repository_byte_identical(repo: Repo, 
     assert second.files == ("late.txt",)
     (repo.path / "late.txt").unlink()
     assert repo.fingerprint() == before
-    assert repo.git("for-each-ref") == refs
+    head = repo.git("rev-parse", "HEAD")
+    hidden = f"{head} commit\trefs/codetether/{run_slug(RUN)}/kept/{head}"
+    assert repo.git("for-each-ref").splitlines() == [hidden, *refs.splitlines()]
     assert sorted(str(p) for p in (repo.path / ".git" / "objects").rglob("*")) == objects
     assert first.commit != second.commit
     with pytest.raises(WorkspaceError, match="not the agent's own"):
