@@ -9,6 +9,7 @@ from codetether_ray.agent.instructions import find_instructions
 from codetether_ray.agent.parts import AgentLinks, AgentParts
 from codetether_ray.agent.trees import WRITING
 from codetether_ray.bootstrap.audit import open_audit
+from codetether_ray.bootstrap.known_secrets import known_values
 from codetether_ray.config.paths import data_dir as default_data_dir
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.masking import Masker
@@ -28,7 +29,6 @@ from codetether_ray.workspace.snapshots import GitSnapshots
 WIRING = f"{__name__}:build_parts"
 """The name by which an agent's host finds `build_parts` in another process."""
 
-_SECRET_VARIABLES = ("VAULT_TOKEN", "CODETETHER_AUTH_TOKEN", "CODETETHER_TOKEN", "RAY_AUTH_TOKEN")
 _secrets: dict[tuple[Path, str], ProviderSecret | None] = {}
 
 
@@ -52,7 +52,7 @@ async def build_parts(spec: AgentSpec, links: AgentLinks) -> AgentParts:
         retry_for_s=spec.retry_for_s,
         wait_quota_s=spec.wait_quota_s,
     )
-    known = _known(secret)
+    known = known_values(os.environ, secret)
     audit = open_audit(data_dir)
     audit.conceal(known)
     return AgentParts(
@@ -102,14 +102,6 @@ def _snapshots(spec: AgentSpec, data_dir: Path) -> Snapshots | None:
 def _is_in_repository(root: Path) -> bool:
     """Whether there is a `.git` above: most places without one are told so without a process."""
     return any((place / ".git").exists() for place in (root, *root.parents))
-
-
-def _known(secret: ProviderSecret | None) -> list[str]:
-    """Every value that must not be seen in a tool's output."""
-    values = [os.environ[name] for name in _SECRET_VARIABLES if os.environ.get(name)]
-    if secret is not None:
-        values += [secret.api_key, *secret.headers.values(), *secret.extra.values()]
-    return [value for value in values if value]
 
 
 @cache

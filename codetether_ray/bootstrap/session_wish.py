@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from codetether_ray.bootstrap.known_secrets import stored_values, unsaid, unsaid_message
 from codetether_ray.bootstrap.models import check_budget, choose
 from codetether_ray.bootstrap.resuming import (
     find_resumable,
@@ -66,7 +67,7 @@ async def request_of(
     """
     if wish.message is not None:
         known = _known(wish, settings.paths.data, notice)
-        return await _new_turn(wish, wish.message, known, settings)
+        return await _new_turn(wish, wish.message, known, settings, notice)
     named = wish.resume or ""
     choice = find_resumable(settings.paths.data, wish.directory, "session", named)
     run = choice.run
@@ -79,16 +80,21 @@ async def request_of(
 
 
 async def _new_turn(
-    wish: SessionWish, message: Message, known: RunSummary | None, settings: Settings
+    wish: SessionWish,
+    message: Message,
+    known: RunSummary | None,
+    settings: Settings,
+    notice: Callable[[str], None],
 ) -> SessionRequest:
     data_dir, agent = settings.paths.data, settings.agent
     store = open_secret_store(os.environ, data_dir)
     named = wish.model or (known.model if known else None)
     model = await choose(named, settings, store, wish.directory)
     check_budget(model, wish.budget)
+    secrets = await stored_values(os.environ, store, model.ref.provider)
     return SessionRequest(
         session_id=known.id if known else new_run_id("session"),
-        message=message,
+        message=unsaid_message(message, unsaid(secrets, notice)),
         directory=known.directory if known else str(wish.directory.resolve()),
         data_dir=str(data_dir),
         model=str(model),

@@ -11,6 +11,7 @@ from codetether_ray.bootstrap.audited_run import audited_swarm, ended
 from codetether_ray.bootstrap.driver import driving
 from codetether_ray.bootstrap.follow import Follower, Show
 from codetether_ray.bootstrap.home import open_local_home
+from codetether_ray.bootstrap.known_secrets import stored_values, unsaid
 from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
 from codetether_ray.bootstrap.resuming import (
     find_resumable,
@@ -213,7 +214,8 @@ async def _request(
         raise UsageError("nothing was asked: the task is empty")
     model = await choose(wish.model, settings, store, wish.directory)
     check_budget(model, wish.budget)
-    return _new(wish, settings, model)
+    secrets = await stored_values(os.environ, store, model.ref.provider)
+    return _new(replace(wish, task=unsaid(secrets, notice)(wish.task)), settings, model)
 
 
 def _new(wish: SwarmWish, settings: Settings, model: ChosenModel) -> SwarmRequest:

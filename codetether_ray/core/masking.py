@@ -66,7 +66,9 @@ Span = tuple[int, int]
 class Masker:
     """Replaces secrets by a placeholder. No known value of six or more characters survives."""
 
-    def __init__(self, known: Iterable[str] = ()) -> None:
+    def __init__(self, known: Iterable[str] = (), *, with_shapes: bool = True) -> None:
+        """Mask `known` values and, unless told otherwise, whatever is shaped like a key."""
+        self._shapes = _SHAPES if with_shapes else ()
         values = {form for value in known for form in _forms(value)}
         longest_first = sorted(values, key=lambda value: (-len(value), value))
         self._known = re.compile("|".join(map(re.escape, longest_first))) if values else None
@@ -82,7 +84,7 @@ class Masker:
     def spans(self, text: str) -> list[Span]:
         """Where secrets are in `text`: in order, apart from each other."""
         found = [] if self._known is None else [m.span() for m in self._known.finditer(text)]
-        for needle, shape in _SHAPES:
+        for needle, shape in self._shapes:
             if needle in text:
                 group = shape.groups
                 found += [m.span(group) for m in shape.finditer(text)]

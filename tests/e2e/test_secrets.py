@@ -70,3 +70,22 @@ async def test_a_key_in_vault_is_used_and_seen_nowhere_also_when_it_is_replaced(
         assert found == [], marked
     for name in ("VAULT_TOKEN", "CODETETHER_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY"):
         assert name not in seen[-1].content
+
+
+async def test_a_stored_key_in_the_users_own_words_reaches_neither_the_model_nor_the_disk(
+    program: Program,
+) -> None:
+    key = "plain-marked-key-of-the-store"
+    await program.run("auth", "set", "openai", stdin=key)
+    async with ModelServer(lambda _: say("seen")) as server:
+        for command in ("run", "swarm"):
+            ended = await program.run(
+                *(command, f"log in with {key} please", "--model", "local/some-model"),
+                CODETETHER_LOCAL_BASE_URL=server.url,
+            )
+            assert "your words hold a key" in ended.err
+    asked = [part for request in server.requests for part in request.messages[0].parts]
+    assert "log in with [masked] please" in repr(asked)
+    assert key not in repr(asked)
+    found = await asyncio.to_thread(find_leaks, key, [program.home, program.project])
+    assert found == []
