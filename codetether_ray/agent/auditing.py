@@ -65,13 +65,14 @@ class Auditor:
         if self._audit is not None and id:
             self._audit.end(id, outcome, detail=detail)
 
-    async def refuse(self, call: ToolCall, reason: str) -> None:
-        """Note that a call was not let through.
+    async def refuse(self, call: ToolCall, effect: Effect | None, reason: str) -> None:
+        """Note that a call was not let through; no `effect` where there is no such tool.
 
         Raises:
             AuditError: it could not be noted.
         """
-        (id,) = await self.begin(self._action("policy", call, {"reason": reason}))
+        detail: JsonObject = {"reason": reason, "effect": str(effect or "")}
+        (id,) = await self.begin(self._action("policy", call, detail))
         self.end(id, "denied")
 
     def tool(self, call: ToolCall, effect: Effect | None, step: int, within: str = "") -> Action:
@@ -123,9 +124,12 @@ class Auditor:
 
     def _action(self, category: AuditCategory, call: ToolCall, detail: JsonObject) -> Action:
         arguments: JsonObject = {"characters": len(call.arguments), "sha256": _sha(call.arguments)}
+        name = call.name
+        if not detail["effect"]:  # the model made the name up, so that it is content
+            name, detail = "unknown", {**detail, "name": _sha(name)}
         return Action(
             category=category,
-            action=f"tool:{call.name}",
+            action=f"tool:{name}",
             resource=call.id,
             principal=self._principal,
             correlation=self._spec.correlation,

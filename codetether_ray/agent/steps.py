@@ -276,7 +276,8 @@ class Steps:
         for each in results:
             call = refused.get(each.result.call_id)
             if call is not None and self.stop is None:
-                await self._auditor.refuse(call, "limit")
+                effect = self._limits.effects.get(call.name)
+                await self._auditor.refuse(call, effect, "limit")
         self._history.note(*self._trees.told(results))
 
     def _effect(self, name: str) -> str:

@@ -124,7 +124,7 @@ async def test_what_is_refused_is_a_denied_decision() -> None:
     )
     await scene.turn(_GO)
     assert [x for x in _listed(audit) if x[0] != "api"] == [
-        ("policy", "tool:nothing_of_that_name", "denied"),
+        ("policy", "tool:unknown", "denied"),
         ("tool_execution", "tool:read", "denied"),
         ("tool_execution", "tool:note", "success"),
         ("policy", "tool:note", "denied"),
