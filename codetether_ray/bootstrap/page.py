@@ -36,8 +36,11 @@ def timeline_of(
         known = agents.get(record.agent, Conversation())
         is_step = isinstance(record.event, ModelRequested) and record.event.purpose == "step"
         timeline.add(record, line.place.off, known.messages if is_step else ())
-        with contextlib.suppress(HistoryError):  # `--verify` names it; what happened is shown
-            agents[record.agent] = apply(known, record.event)
+        if not timeline.wants_messages:
+            agents.clear()
+        else:
+            with contextlib.suppress(HistoryError):  # `--verify` names it; it is shown all the same
+                agents[record.agent] = apply(known, record.event)
         if progress is not None:
             progress(line.place.off + line.length)
     return timeline.to_json()

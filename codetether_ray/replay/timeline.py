@@ -1,8 +1,7 @@
-"""A run as lanes of spans: what the page shows, and no more of each text than it can."""
+"""A run as lanes of spans: what the page shows, and no more than a browser can."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -31,46 +30,28 @@ from codetether_ray.core.events import (
     TurnStarted,
 )
 from codetether_ray.core.messages import Message, Reasoning, Text, ToolCall
-from codetether_ray.core.usage import Usage
+from codetether_ray.replay.lane import Lane
+from codetether_ray.replay.shelf import ROOM, Shelf
 from codetether_ray.replay.text import part_text
 
-MOST = 60_000
-"""Characters of one text that the page holds; `codetether replay --full` prints all."""
+MOST_ITEMS = 60_000
+"""Spans and marks of a page; beyond it only what the run itself did is listed."""
 
+_ALWAYS = frozenset({"run", "plan", "subtask", "merge"})
 _TITLE = 160
+_ANSWER = 4_000
 _SHOWN_ARGUMENTS = ("command", "path", "pattern", "description", "key", "query")
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One agent, or the run itself."""
-
-    path: str
-    number: int
-    kind: str = ""
-    model: str = ""
-    usage: Usage = field(default_factory=Usage)
-    cost_usd: float | None = 0.0
-    calls: int = 0
-    tools: int = 0
-    outcome: str = ""
-    asked: JsonObject | None = None
-    """The span of the model call that is open."""
-    running: dict[str, JsonObject] = field(default_factory=dict)
-    waiting: JsonObject | None = None
-    sent: tuple[int, Sequence[int]] = (-1, ())
-    """The list of messages that was sent last: its number, and the messages in it."""
 
 
 class Timeline:
     """Takes records in order; `to_json` is what the page draws, in seconds from the start."""
 
-    def __init__(self) -> None:
-        self._lanes: dict[str, _Lane] = {}
+    def __init__(self, *, room: int = ROOM, most: int = MOST_ITEMS) -> None:
+        self._lanes: dict[str, Lane] = {}
         self._items: list[JsonObject] = []
-        self._messages: list[JsonValue] = []
-        self._numbers: dict[int, tuple[Message, int]] = {}
-        self._lists: list[list[int]] = []
+        self._shelf = Shelf(room)
+        self._most = most
+        self._left_out, self._first_left_out = 0, -1
         self._run: JsonObject = {}
         self._start: float | None = None
         self._end = 0.0
@@ -92,38 +73,56 @@ class Timeline:
     def to_json(self) -> JsonObject:
         """The whole page's data."""
         for lane in self._lanes.values():
-            for item in (lane.asked, lane.waiting, *lane.running.values()):
-                if item is not None:
-                    item["e"], item["x"] = self._at(self._end), "open"
-        lanes: JsonValue = [_lane_json(lane) for lane in self._lanes.values()]
+            for item in lane.open_spans():
+                item["e"], item["x"] = self._at(self._end), "open"
+        lanes: JsonValue = [lane.to_json() for lane in self._lanes.values()]
         items: JsonValue = list(self._items)
-        lists: JsonValue = [list(found) for found in self._lists]
-        run = {**self._run, "length": self._at(self._end)}
+        lists: JsonValue = [list(found) for found in self._shelf.lists]
+        notes: JsonValue = list(self._notes())
+        run = {**self._run, "length": self._at(self._end), "notes": notes}
         return {
             "run": run,
             "lanes": lanes,
             "items": items,
-            "messages": self._messages,
+            "messages": self._shelf.messages,
             "lists": lists,
         }
 
+    @property
+    def wants_messages(self) -> bool:
+        """Whether there is still room for the messages of requests."""
+        return not self._shelf.is_full
+
+    def _notes(self) -> Iterator[str]:
+        """What of a run is not on its page, and where it is."""
+        if self._shelf.cuts:
+            yield (
+                f"This page is full: {self._shelf.cuts} long texts are cut to their beginnings, "
+                "and later requests are shown without their messages. "
+                "`codetether replay --full` prints all."
+            )
+        if self._left_out:
+            yield (
+                f"{self._left_out} more model calls, tool calls and notes are counted above and "
+                f"not listed; `codetether replay --from {self._first_left_out}` prints them."
+            )
+
     # -- helpers ----------------------------------------------------------------------------------
 
-    def _lane(self, path: str) -> _Lane:
+    def _lane(self, path: str) -> Lane:
         if path not in self._lanes:
-            self._lanes[path] = _Lane(path=path, number=len(self._lanes))
+            self._lanes[path] = Lane(path=path, number=len(self._lanes))
         return self._lanes[path]
 
     def _at(self, moment: float) -> float:
         return round(moment - (self._start or 0.0), 3)
 
     def _item(
-        self, lane: _Lane, record: Record, offset: int, kind: str, title: str, *texts: str
+        self, lane: Lane, record: Record, offset: int, kind: str, title: str, *texts: str
     ) -> JsonObject:
         """A new item; `texts` are a label and a text in turn, empty texts left out."""
         at = self._at(record.time)
-        pairs = zip(texts[::2], texts[1::2], strict=True)
-        details: JsonValue = [[label, _cut(text)] for label, text in pairs if text]
+        is_listed = len(self._items) < self._most or kind in _ALWAYS
         item: JsonObject = {
             "a": lane.number,
             "k": kind,
@@ -133,58 +132,57 @@ class Timeline:
             "x": "ok",
             "q": record.seq,
             "o": offset,
-            "d": details,
+            "d": [],
         }
-        self._items.append(item)
+        if is_listed:
+            self._items.append(item)
+            self._describe(item, *texts)
+        elif not self._left_out:
+            self._first_left_out = offset
+        self._left_out += not is_listed
         return item
 
-    def _message(self, message: Message) -> int:
-        """The number of a message in the page's table."""
-        known = self._numbers.get(id(message))
-        if known is not None:
-            return known[1]
-        number = len(self._messages)
-        self._numbers[id(message)] = message, number  # held, so that its id stays its own
-        text = "\n".join(part_text(part) for part in message.parts)
-        self._messages.append([message.role, _cut(text)])
-        return number
+    def _describe(self, item: JsonObject, *texts: str) -> None:
+        """Add labels and texts, in turn, to an item."""
+        details = item["d"]
+        assert isinstance(details, list)
+        pairs = zip(texts[::2], texts[1::2], strict=True)
+        details.extend([label, self._shelf.text(text)] for label, text in pairs if text)
 
     # -- the run ----------------------------------------------------------------------------------
 
-    def _run_started(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _run_started(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, RunStarted)
         if not e.resumed or "title" not in self._run:
             self._run |= {"kind": e.kind, "title": e.title, "directory": e.directory}
             self._run |= {"model": e.model, "version": e.version}
         words = "the run goes on" if e.resumed else "the run begins"
-        self._run["outcome"] = ""
+        self._run |= {"outcome": "", "answer": "", "error": ""}
         self._item(lane, record, offset, "run", words, "task", e.title, "directory", e.directory)
 
-    def _run_finished(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _run_finished(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, RunFinished)
-        self._run["outcome"] = e.outcome
         text = e.summary.get("result") or e.summary.get("text") or ""
         error = str(e.summary.get("error") or "")
+        self._run |= {"outcome": e.outcome, "answer": str(text)[:_ANSWER], "error": error[:_ANSWER]}
         title = f"the run ends: {e.outcome}"
         item = self._item(lane, record, offset, "run", title, "answer", str(text), "error", error)
         item["x"] = "ok" if e.outcome in ("success", "completed") else "error"
 
-    def _planned(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _planned(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, PlanMade)
         plan = "\n".join(_subtask_line(s) for s in e.subtasks)
         title = f"the plan: {len(e.subtasks)} subtasks"
         warnings = "\n".join(e.warnings)
         self._item(lane, record, offset, "plan", title, "subtasks", plan, "warnings", warnings)
 
-    def _subtask(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _subtask(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, SubtaskChanged)
         own = self._lane(e.agent) if e.agent else lane
         if e.status == "queued":
             own.waiting = self._item(own, record, offset, "wait", f"{e.name} waits for its turn")
             return
-        if own.waiting is not None:
-            own.waiting["e"] = self._at(record.time)
-            own.waiting = None
+        own.end_wait(self._at(record.time))
         if e.status == "running":
             return
         files = "\n".join(e.files)
@@ -204,7 +202,7 @@ class Timeline:
         )
         item["x"] = "ok" if e.status == "completed" else "error"
 
-    def _merged(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _merged(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, SubtaskMerged)
         conflicts = "\n".join(e.conflicts)
         item = self._item(
@@ -222,54 +220,49 @@ class Timeline:
         )
         item["x"] = "error" if e.status == "unmerged" else "ok"
 
-    def _swarm_finished(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _swarm_finished(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, SwarmFinished)
         error = str(e.result.get("error") or "")
         title = f"the swarm ends: {e.outcome}"
         item = self._item(lane, record, offset, "run", title, "error", error)
         item["x"] = "ok" if e.outcome == "success" else "error"
 
-    def _approval(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _approval(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, ApprovalGiven)
         words = f"{e.subject} {'approved' if e.is_granted else 'refused'}"
         self._item(lane, record, offset, "plan", words, "by", e.by, "digest", e.digest)
 
     # -- agents and turns -------------------------------------------------------------------------
 
-    def _agent_started(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _agent_started(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, AgentStarted)
         lane.kind, lane.model = e.spec.kind, e.spec.model
         tools = ", ".join(tool.name for tool in e.tools)
         title = f"begins with {e.spec.model}"
         self._item(lane, record, offset, "note", title, "system prompt", e.system, "tools", tools)
 
-    def _continued(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _continued(self, lane: Lane, record: Record, offset: int) -> None:
         lane.model = _event(record, AgentContinued).spec.model
         self._item(lane, record, offset, "note", f"goes on with {lane.model}")
 
-    def _restarted(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _restarted(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, AgentRestarted)
-        for item in (lane.asked, *lane.running.values()):
-            if item is not None:
-                item["e"], item["x"] = self._at(record.time), "interrupted"
-        lane.asked = None
+        lane.break_off(self._at(record.time))
+        for item in lane.running.values():
+            item["e"], item["x"] = self._at(record.time), "interrupted"
         title = f"its process died; it starts again ({e.attempt})"
         self._item(lane, record, offset, "note", title, "why", e.reason)["x"] = "error"
 
-    def _turn_started(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _turn_started(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, TurnStarted)
-        if lane.waiting is not None:
-            lane.waiting["e"] = self._at(record.time)
-            lane.waiting = None
+        lane.end_wait(self._at(record.time))
         text = "\n".join(part_text(part) for part in e.message.parts)
         self._item(lane, record, offset, "turn", f"turn {e.turn} begins", "message", text)
 
-    def _turn_finished(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _turn_finished(self, lane: Lane, record: Record, offset: int) -> None:
         r = _event(record, TurnFinished).result
         lane.outcome = r.outcome
-        if lane.asked is not None:
-            lane.asked["e"], lane.asked["x"] = self._at(record.time), "interrupted"
-            lane.asked = None
+        lane.break_off(self._at(record.time))
         title = f"the turn ends: {r.outcome}"
         item = self._item(lane, record, offset, "turn", title, "answer", r.text, "error", r.error)
         item["x"] = "ok" if r.is_success else "error"
@@ -278,30 +271,19 @@ class Timeline:
 
     # -- model calls ------------------------------------------------------------------------------
 
-    def _requested(self, lane: _Lane, record: Record, offset: int, sent: Sequence[Message]) -> None:
+    def _requested(self, lane: Lane, record: Record, offset: int, sent: Sequence[Message]) -> None:
         e = _event(record, ModelRequested)
-        if lane.asked is not None:
-            lane.asked["e"], lane.asked["x"] = self._at(record.time), "interrupted"
+        lane.break_off(self._at(record.time))
         what = "summary" if e.purpose == "compaction" else f"step {e.step}"
         item = self._item(lane, record, offset, "model", what, "digest", e.digest)
         item["n"] = e.step
-        if sent:
-            item["m"] = self._sent(lane, [self._message(message) for message in sent])
+        if sent and self.wants_messages:
+            lane.sent = self._shelf.request(sent, lane.sent)
+            item["m"] = [lane.sent[0], len(sent)]
         lane.asked = item
         lane.calls += 1
 
-    def _sent(self, lane: _Lane, numbers: list[int]) -> list[JsonValue]:
-        """The list that begins with these messages, and how many of it they are."""
-        which, known = lane.sent
-        if which < 0 or list(known) != numbers[: len(known)]:
-            which = len(self._lists)
-            self._lists.append([])
-            known = ()
-        self._lists[which].extend(numbers[len(known) :])
-        lane.sent = which, tuple(numbers)
-        return [which, len(numbers)]
-
-    def _responded(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _responded(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, ModelResponded)
         item = lane.asked or self._item(lane, record, offset, "model", f"step {e.step}")
         lane.asked = None
@@ -310,7 +292,7 @@ class Timeline:
         thought = "".join(p.text for p in parts if isinstance(p, Reasoning))
         calls = [p for p in parts if isinstance(p, ToolCall)]
         listed = "\n".join(f"{c.name} {c.arguments}" for c in calls)
-        _describe(item, "thinking", thought, "answer", said, "calls", listed)
+        self._describe(item, "thinking", thought, "answer", said, "calls", listed)
         item["e"] = max(float(str(item["s"])), self._at(record.time))
         words = said or ", ".join(c.name for c in calls)
         item["t"] = _one_line(f"{item['t']}: {words}")
@@ -319,22 +301,22 @@ class Timeline:
         item["c"] = e.response.cost_usd
         if e.response.finish_reason in ("length", "content_filter"):
             item["x"] = "error"
-        _spend(lane, usage, e.response.cost_usd)
+        lane.spend(usage, e.response.cost_usd)
 
-    def _failed(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _failed(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, ModelFailed)
         item = lane.asked or self._item(lane, record, offset, "model", f"step {e.step}")
         lane.asked = None
         item["e"], item["x"] = self._at(record.time), "error"
         item["t"] = _one_line(f"{item['t']} failed: {e.error}")
-        _describe(item, e.error_kind, e.error)
-        _spend(lane, e.usage, e.cost_usd)
+        self._describe(item, e.error_kind, e.error)
+        lane.spend(e.usage, e.cost_usd)
 
-    def _nudged(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _nudged(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, Nudged)
         self._item(lane, record, offset, "note", f"told to go on ({e.reason})", "words", e.text)
 
-    def _compacted(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _compacted(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, Compacted)
         lane.asked = None if e.stage == "summary" else lane.asked
         removed = "\n".join(e.call_ids)
@@ -350,7 +332,7 @@ class Timeline:
             removed,
         )
 
-    def _tree_found(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _tree_found(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, TreeFound)
         title = "finds another tree than it left"
         files = "\n".join(e.files)
@@ -358,7 +340,7 @@ class Timeline:
 
     # -- tools ------------------------------------------------------------------------------------
 
-    def _tool_started(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _tool_started(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, ToolStarted)
         title = f"{e.call.name} {_telling(e.call.arguments)}"
         arguments = _pretty(e.call.arguments)
@@ -367,7 +349,7 @@ class Timeline:
         lane.running[e.call.id] = item
         lane.tools += 1
 
-    def _tool_finished(self, lane: _Lane, record: Record, offset: int) -> None:
+    def _tool_finished(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, ToolFinished)
         item = lane.running.pop(e.result.call_id, None)
         if item is None:
@@ -378,10 +360,10 @@ class Timeline:
         item["e"] = round(min(end, max(start, self._at(record.time))), 3)
         failed = "interrupted" if e.interrupted else "error" if e.result.is_error else "ok"
         item["x"] = failed
-        _describe(item, "output", e.result.content, "tree", e.tree, "snapshot", e.snapshot)
+        self._describe(item, "output", e.result.content, "tree", e.tree, "snapshot", e.snapshot)
 
 
-_DRAW: Mapping[type, Callable[[Timeline, _Lane, Record, int], None]] = MappingProxyType(
+_DRAW: Mapping[type, Callable[[Timeline, Lane, Record, int], None]] = MappingProxyType(
     {
         RunStarted: Timeline._run_started,
         RunFinished: Timeline._run_finished,
@@ -411,34 +393,6 @@ def _event(record: Record, kind: type[Any]) -> Any:
     return record.event
 
 
-def _lane_json(lane: _Lane) -> JsonObject:
-    return {
-        "path": lane.path,
-        "kind": lane.kind,
-        "model": lane.model,
-        "outcome": lane.outcome,
-        "calls": lane.calls,
-        "tools": lane.tools,
-        "prompt": lane.usage.prompt_tokens,
-        "completion": lane.usage.completion_tokens,
-        "cached": lane.usage.cache_read_tokens,
-        "cost": lane.cost_usd,
-    }
-
-
-def _spend(lane: _Lane, usage: Usage, cost_usd: float | None) -> None:
-    lane.usage += usage
-    known = lane.cost_usd is not None and cost_usd is not None
-    lane.cost_usd = (lane.cost_usd or 0.0) + (cost_usd or 0.0) if known else None
-
-
-def _describe(item: JsonObject, *texts: str) -> None:
-    details = item["d"]
-    assert isinstance(details, list)
-    pairs = zip(texts[::2], texts[1::2], strict=True)
-    details.extend([label, _cut(text)] for label, text in pairs if text)
-
-
 def _subtask_line(subtask: JsonObject) -> str:
     needs = subtask.get("dependencies")
     after = f" (after {', '.join(map(str, needs))})" if isinstance(needs, list) and needs else ""
@@ -461,12 +415,6 @@ def _pretty(arguments: str) -> str:
         return json.dumps(json.loads(arguments), indent=2, ensure_ascii=False)
     except ValueError:
         return arguments
-
-
-def _cut(text: str) -> str:
-    if len(text) <= MOST:
-        return text
-    return f"{text[:MOST]}\n… {len(text) - MOST} more characters"
 
 
 def _one_line(text: str) -> str:

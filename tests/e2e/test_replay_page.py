@@ -13,8 +13,8 @@ from tests.unit.replay.scene import HOSTILE, hostile_run
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="there is no chromium here")
 
 
-def written(folder: Path, *texts: str) -> Path:
-    timeline = Timeline()
+def written(folder: Path, *texts: str, **bounds: int) -> Path:
+    timeline = Timeline(**bounds)
     for text in texts:
         for record in hostile_run(text):
             timeline.add(record, record.seq)
@@ -103,4 +103,30 @@ async def test_ten_thousand_records_are_drawn_in_parts(tmp_path: Path) -> None:
         await tab.open(file)
         assert int(await tab.evaluate("document.querySelector('#count').textContent")) > 6000
         assert await tab.evaluate("document.querySelectorAll('#list > li').length") <= 900
+        assert tab.problems == []
+
+
+async def test_how_it_ended_and_what_failed_stand_above_everything(tmp_path: Path) -> None:
+    file = written(tmp_path, "needle")
+    async with browsing(tmp_path / "profile") as tab:
+        await tab.open(file)
+        assert await tab.evaluate("document.querySelector('#error').textContent") == "needle"
+        failed = "[...document.querySelectorAll('#failed button')]"
+        words = await tab.evaluate(f"{failed}.map((button) => button.textContent)")
+        assert words == ["sub/needlethe turn ends: failed: needle", "runneedle: unmerged: needle"]
+        await tab.evaluate("document.querySelectorAll('#kinds button').forEach((b) => b.click())")
+        await tab.evaluate(f"{failed}[1].click()")
+        opened = "document.querySelector('.open-body').parentNode.querySelector('.kind')"
+        assert await tab.evaluate(f"{opened}.textContent") == "merge"
+        assert await tab.evaluate("document.querySelectorAll('#names button.bad').length") == 1
+        assert tab.problems == []
+
+
+async def test_a_page_that_is_full_says_what_is_not_on_it(tmp_path: Path) -> None:
+    file = written(tmp_path, *("long " * 100 + str(n) for n in range(50)), room=20_000, most=100)
+    async with browsing(tmp_path / "profile") as tab:
+        await tab.open(file)
+        notes = await tab.evaluate("document.querySelector('#notes').textContent")
+        assert "are cut to their beginnings" in notes
+        assert "replay --from" in notes
         assert tab.problems == []

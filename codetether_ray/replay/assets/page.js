@@ -193,6 +193,37 @@ new IntersectionObserver((seen) => {
   if (seen.some((entry) => entry.isIntersecting) && state.drawn < state.shown.length) more();
 }, { rootMargin: "600px" }).observe(get("more"));
 
+// -- how it ended ---------------------------------------------------------------------------------
+
+const SERIOUS = ["run", "subtask", "merge", "turn"], FAILURES = 8;
+const firstText = (item) => { const found = item.d.find((pair) => ["error", "why", "conflicts", "detail"].includes(pair[0])); return found ? `: ${found[1].split("\n")[0].slice(0, 200)}` : ""; };
+const failed = order.filter((i) => items[i].x === "error" && SERIOUS.includes(items[i].k)
+  && !(items[i].k === "run" && run.error));
+const judged = new Set(failed.filter((i) => items[i].k === "subtask").map((i) => items[i].a));
+const told = failed.filter((i) => items[i].k !== "turn" || !judged.has(items[i].a)); // the subtask says it
+get("error").textContent = run.error || (run.outcome ? "" : "It has no end: it is under way, or was cut off.");
+get("answer").textContent = run.answer || "";
+for (const index of told.slice(0, FAILURES)) {
+  const entry = make("li"), button = make("button", "");
+  button.type = "button";
+  button.append(make("span", "who", lanes[items[index].a].path), `${items[index].t}${firstText(items[index])}`);
+  button.addEventListener("click", () => show(index));
+  entry.append(button);
+  get("failed").append(entry);
+}
+if (told.length > FAILURES) get("failed").append(make("li", "muted", `and ${told.length - FAILURES} more; they are red below`));
+get("end").hidden = !(get("error").textContent || get("answer").textContent || told.length);
+for (const note of run.notes || []) get("notes").append(make("p", "", note));
+function show(index) {
+  if (!state.shown.includes(index)) {
+    state.hidden.clear(); state.lane = -1; state.words = ""; get("search").value = "";
+    document.querySelectorAll("#kinds button").forEach((b) => b.setAttribute("aria-pressed", "true"));
+    document.querySelectorAll("#names button").forEach((b) => b.setAttribute("aria-pressed", "false"));
+    refresh();
+  }
+  select(state.shown.indexOf(index), { unfolded: true });
+}
+
 // -- filters --------------------------------------------------------------------------------------
 
 for (const kind of present) {
@@ -215,6 +246,7 @@ lanes.forEach((lane, number) => {
   const entry = make("li"), button = make("button", "", lane.path);
   button.type = "button";
   button.title = lane.path;
+  if (lane.outcome && lane.outcome !== "completed") button.classList.add("bad");
   button.setAttribute("aria-pressed", "false");
   button.addEventListener("click", () => {
     state.lane = state.lane === number ? -1 : number;

@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from codetether_ray.replay.page import embedded, page
-from codetether_ray.replay.timeline import MOST, Timeline
+from codetether_ray.replay.shelf import MOST
+from codetether_ray.replay.timeline import Timeline
 from tests.unit.replay.scene import HOSTILE, hostile_run
 
 
