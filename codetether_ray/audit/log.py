@@ -48,14 +48,27 @@ class _Begun:
     started: float
 
 
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    """A coroutine that waits for a chunk."""
+class _Gathered:
+    """What the coroutines of one loop began in one turn of it; handed over in the next."""
 
-    loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[_Ids]"
-    ids: _Ids
-    timer: asyncio.TimerHandle
+    __slots__ = ("lines", "loop", "timer", "waiters")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadline_s: float) -> None:
+        self.loop = loop
+        self.lines: list[str] = []
+        self.waiters: list[tuple[asyncio.Future[_Ids], _Ids]] = []
+        self.timer = loop.call_later(deadline_s, _expire, self, deadline_s)
+
+    def settle(self, failure: Exception | None) -> None:
+        """Tell everybody, in the loop."""
+        self.timer.cancel()
+        for future, ids in self.waiters:
+            if future.done():
+                continue
+            if failure is None:
+                future.set_result(ids)
+            else:
+                future.set_exception(_as_audit_error(failure))
 
 
 class AuditLog:
@@ -86,6 +99,7 @@ class AuditLog:
         self._begun: dict[str, _Begun] = {}
         self._outcomes: list[str] = []
         self._lock = threading.Lock()
+        self._gathered: _Gathered | None = None
         self._timer_loop: asyncio.AbstractEventLoop | None = None
         self._last = 0.0
         self._pid = os.getpid()
@@ -96,13 +110,18 @@ class AuditLog:
         self._words.conceal(values)
 
     def begin(self, *actions: Action) -> Awaitable[_Ids]:
-        """See `Audit.begin`; the flush is under way when this returns."""
+        """See `Audit.begin`; the flush is under way with the loop's next turn."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_Ids] = loop.create_future()
         with self._lock:
             ids, lines = self._intents(actions)
-            timer = loop.call_later(self._deadline_s, _expire, future, self._deadline_s)
-            self._submit(lines, waiter=_Waiter(loop, future, ids, timer))
+            gathered = self._gathered
+            if gathered is None or gathered.loop is not loop:
+                self._hand_over()
+                self._gathered = gathered = _Gathered(loop, self._deadline_s)
+                loop.call_soon(self._next_turn)
+            gathered.lines += lines
+            gathered.waiters.append((future, ids))
         return future
 
     def begin_now(self, *actions: Action) -> _Ids:
@@ -197,8 +216,19 @@ class AuditLog:
             ids.append(id)
         return tuple(ids), lines
 
+    def _next_turn(self) -> None:
+        with self._lock:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Hand over what was gathered; the lock is held."""
+        gathered, self._gathered = self._gathered, None
+        if gathered is not None:
+            self._submit(gathered.lines, waiter=gathered)
+
     def _submit(self, lines: list[str], *, waiter: object, is_closing: bool = False) -> None:
-        """Hand lines over, behind the outcomes that wait; the lock is held."""
+        """Hand lines over, behind what was gathered and the outcomes; the lock is held."""
+        self._hand_over()
         outcomes, self._outcomes = self._outcomes, []
         chunk = Chunk(
             [*outcomes, *lines],
@@ -256,17 +286,14 @@ class AuditLog:
 
     def _told(self, sinks: int, chunks: Sequence[Chunk], failure: Exception | None) -> None:
         """In a committing thread: one success is enough, a failure counts when all have failed."""
-        settled: dict[asyncio.AbstractEventLoop, list[tuple[_Waiter, Exception | None]]] = {}
         for chunk in chunks:
             if not self._is_decided(chunk, sinks, failure):
                 continue
-            if isinstance(chunk.waiter, _Waiter):
-                settled.setdefault(chunk.waiter.loop, []).append((chunk.waiter, failure))
+            if isinstance(chunk.waiter, _Gathered):
+                with suppress(RuntimeError):  # a loop that has ended asks for nothing any more
+                    chunk.waiter.loop.call_soon_threadsafe(chunk.waiter.settle, failure)
             elif chunk.waiter is not None:
                 _settle_now(chunk.waiter, failure)
-        for loop, waiters in settled.items():
-            with suppress(RuntimeError):  # a loop that has ended asks for nothing any more
-                loop.call_soon_threadsafe(_settle, waiters)
 
     def _is_decided(self, chunk: Chunk, sinks: int, failure: Exception | None) -> bool:
         """Whether the chunk's fate is sealed by this answer; a closing one waits for all."""
@@ -288,17 +315,6 @@ class AuditLog:
         self._outcomes = [*outcomes, *self._outcomes][-_MOST_WAITING:]
 
 
-def _settle(waiters: Sequence[tuple[_Waiter, Exception | None]]) -> None:
-    for waiter, failure in waiters:
-        waiter.timer.cancel()
-        if waiter.future.done():
-            continue
-        if failure is None:
-            waiter.future.set_result(waiter.ids)
-        else:
-            waiter.future.set_exception(_as_audit_error(failure))
-
-
 def _settle_now(future: "concurrent.futures.Future[_Ids]", failure: Exception | None) -> None:
     if failure is None:
         future.set_result(())
@@ -313,9 +329,8 @@ def _as_audit_error(failure: Exception) -> AuditError:
     return AuditError(f"the audit log's writer failed: {failure!r}")
 
 
-def _expire(future: "asyncio.Future[_Ids]", deadline_s: float) -> None:
-    if not future.done():
-        future.set_exception(_too_slow(deadline_s))
+def _expire(gathered: _Gathered, deadline_s: float) -> None:
+    gathered.settle(_too_slow(deadline_s))
 
 
 def _too_slow(deadline_s: float) -> AuditError:

@@ -9,6 +9,7 @@ from codetether_ray.audit.checkpoint import Checkpoint, kept
 from codetether_ray.audit.lines import parse
 from codetether_ray.audit.places import (
     INDEX,
+    begun_at,
     chain_path,
     chains,
     is_chain,
@@ -42,12 +43,18 @@ class NodeCheck:
         """Everything of this node."""
         found = chains(self._data_dir, self._node)  # before the index: registering comes first
         registered = self._registered()
+        self._note_beginning([*found, *registered])
         self._collect(found)
         self._check_index(found)
         self._check_missing(found, registered)
         self._check_unregistered(found, registered)
         for chain in found:
             self._guarded(chain, self._check_chain)
+
+    def _note_beginning(self, names: Sequence[str]) -> None:
+        times = [time for name in names if (time := begun_at(name)) is not None]
+        known = () if self._report.begun is None else (self._report.begun,)
+        self._report.begun = min([*times, *known], default=None)
 
     # -- witnesses --------------------------------------------------------------------------------
 

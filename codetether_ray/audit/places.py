@@ -12,6 +12,7 @@ import re
 import secrets
 import socket
 import time
+from datetime import datetime
 from pathlib import Path
 
 AUDIT = "audit"
@@ -52,10 +53,17 @@ def key_dir(data_dir: Path) -> Path:
 
 
 def nodes(data_dir: Path) -> tuple[str, ...]:
-    """The nodes that have written here, sorted."""
+    """The nodes that have written here, sorted.
+
+    Raises:
+        OSError: the directory cannot be read; a link to nothing is no empty log.
+    """
+    root = audit_dir(data_dir)
     try:
-        found = [p.name for p in audit_dir(data_dir).iterdir() if p.is_dir()]
+        found = [p.name for p in root.iterdir() if p.is_dir()]
     except FileNotFoundError:
+        if root.is_symlink():
+            raise
         return ()
     return tuple(sorted(name for name in found if name not in (CHECKPOINTS, KEYS)))
 
@@ -84,6 +92,17 @@ def new_chain(now: float) -> str:
     """A fresh chain's name: when it begins (microseconds), its process, 32 random bits."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
     return f"{stamp}{int(now % 1 * 1e6):06}Z-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def begun_at(chain: str) -> float | None:
+    """When a chain began, by its name, in seconds since the epoch; None if it is no chain's."""
+    if not is_chain(chain):
+        return None
+    try:
+        stamp = f"{chain.partition('Z')[0]}+0000"
+        return datetime.strptime(stamp, "%Y%m%dT%H%M%S%f%z").timestamp()
+    except ValueError:
+        return None
 
 
 def is_chain(name: str) -> bool:

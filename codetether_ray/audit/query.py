@@ -8,13 +8,15 @@ import heapq
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from codetether_ray.audit import members
 from codetether_ray.audit.entries import Entry, entries_of
-from codetether_ray.audit.places import chain_path, chains, nodes
+from codetether_ray.audit.index import last_line
+from codetether_ray.audit.lines import parse
+from codetether_ray.audit.places import begun_at, chain_path, chains, nodes
 
 _CLOCK_SLACK_S = 2.0  # between a file's time of change and the times in its lines
 
@@ -114,7 +116,7 @@ def _files(data_dir: Path, query: Query) -> list[_File]:
         for chain in chains(data_dir, node):
             path = chain_path(data_dir, node, chain)
             try:
-                changed = path.stat().st_mtime
+                changed = _changed(path)
             except OSError:
                 continue
             start = _start(chain)
@@ -125,13 +127,23 @@ def _files(data_dir: Path, query: Query) -> list[_File]:
     return sorted(found, key=lambda file: (file.start, file.path.name))
 
 
-def _start(chain: str) -> str:
-    """`20261122T200313123456Z-…` as `2026-11-22T20:03:13.123456Z`; the oldest where it is none."""
+def _changed(path: Path) -> float:
+    """When a file was written last: what the file system says, or its last line, if later.
+
+    Anyone may set the one back, and a clock may have gone back between the two.
+    """
+    changed = path.stat().st_mtime
+    data = parse(last_line(path) or b"") or {}
     try:
-        moment = datetime.strptime(chain.partition("Z")[0], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
-    except ValueError:
-        return ""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return max(changed, datetime.fromisoformat(str(data["timestamp"])).timestamp())
+    except (KeyError, ValueError, OverflowError):
+        return changed
+
+
+def _start(chain: str) -> str:
+    """When a chain began, in the form of the lines' timestamps; the oldest where it has no name."""
+    begun = begun_at(chain)
+    return "" if begun is None else members.timestamp(begun)
 
 
 def _push(heap: list[tuple[str, str, int, Entry, Iterator[Entry]]], rest: Iterator[Entry]) -> None:
@@ -162,6 +174,6 @@ def moment(text: str, now: float) -> float:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
     number, unit = text[:-1], text[-1:]
     if unit in units and number.replace(".", "", 1).isdigit():
-        return now - timedelta(seconds=float(number) * units[unit]).total_seconds()
+        return max(now - float(number) * units[unit], 0.0)
     parsed = datetime.fromisoformat(text)
     return parsed.timestamp()

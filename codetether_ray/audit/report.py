@@ -40,6 +40,8 @@ class Report:
     retired: int = 0
     """Chains of which a signed roll-up alone is left."""
     is_pinned: bool = False
+    begun: float | None = None
+    """When the oldest chain that is known of began, in seconds since the epoch."""
 
     @property
     def is_sound(self) -> bool:

@@ -17,17 +17,21 @@ from codetether_ray.audit.report import Finding, Report
 from codetether_ray.audit.rollup import RollUp
 from codetether_ray.core.errors import AuditError
 
+_RUN_BEFORE_LOG_S = 600.0  # a run has its id a little before the chain of its process begins
+
 
 def verify(
     data_dir: Path,
     *,
     pinned: Sequence[bytes] = (),
     elsewhere: Iterable[Path] = (),
+    runs: Iterable[float] = (),
 ) -> Report:
     """Verify all nodes. It blocks, and takes some seconds for a million lines.
 
     `pinned` are public keys to trust instead of those in the directory; `elsewhere` are files with
-    checkpoints that were kept outside of it.
+    checkpoints that were kept outside of it; `runs` says when each run was made whose journal is
+    here, because none was without an audit log.
 
     Raises:
         OSError: the directory cannot be read.
@@ -42,7 +46,23 @@ def verify(
             extra.setdefault(point.origin, []).append(point)
     for node in sorted({*nodes(data_dir), *checkpoint_nodes(data_dir), *extra}):
         NodeCheck(data_dir, node, judge, extra.get(node, ())).check()
+    _hear_runs(judge, sorted(runs))
     return report
+
+
+def _hear_runs(judge: "Judge", runs: Sequence[float]) -> None:
+    """Hold the runs against the log: one that was taken away whole leaves no other trace."""
+    begun = judge.report.begun
+    if begun is None:
+        if runs and judge.report.is_sound:
+            judge.find("", "", f"there is no audit log, and {len(runs)} runs were made here")
+        return
+    older = sum(made < begun - _RUN_BEFORE_LOG_S for made in runs)
+    if older:
+        judge.note(
+            f"{older} runs are older than this log: it was begun anew, or they came from another "
+            "machine"
+        )
 
 
 class Judge:

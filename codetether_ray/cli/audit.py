@@ -185,6 +185,7 @@ def verify_log(
     from codetether_ray.audit import verify
     from codetether_ray.audit.keys import read_public
     from codetether_ray.audit.second import verify_file
+    from codetether_ray.bootstrap.run_times import run_times
 
     with _reading():
         if file is not None:
@@ -194,6 +195,7 @@ def verify_log(
                 _data_dir(),
                 pinned=[read_public(path) for path in keys],
                 elsewhere=verify.checkpoint_files(checkpoints) if checkpoints else (),
+                runs=run_times(_data_dir()),
             )
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))

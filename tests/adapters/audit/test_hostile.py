@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -136,3 +137,21 @@ def test_checkpoints_whose_files_were_taken_away_are_told_of(sound: Path, tmp_pa
     report = verify(data_dir)
     assert report.alone == 2
     assert any("stand in their chains alone" in sentence for sentence in report.unseen)
+
+
+def test_a_log_that_was_taken_away_whole_is_missed_where_runs_were_made(tmp_path: Path) -> None:
+    assert verify(tmp_path).is_sound
+    (finding,) = verify(tmp_path, runs=[time.time()]).findings
+    assert "there is no audit log, and 1 runs were made here" in finding.text
+    write_chain(tmp_path, 1)
+    report = verify(tmp_path, runs=[time.time(), time.time() - 86_400])
+    assert report.is_sound
+    assert "1 runs are older than this log" in report.notes[0]
+
+
+def test_a_link_to_nothing_is_no_empty_log(tmp_path: Path) -> None:
+    audit_dir(tmp_path).symlink_to(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError):
+        verify(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        list(find(tmp_path, Query()))

@@ -1,6 +1,8 @@
 """Reading: entries joined and merged, in bounded memory, whatever is between intent and outcome."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from codetether_ray.audit.lines import Head, after, frame
 from codetether_ray.audit.log import AuditLog
 from codetether_ray.audit.query import Query, find, moment, newest
 from codetether_ray.core.spec import Correlation
-from tests.adapters.audit.scene import action, entries
+from tests.adapters.audit.scene import action, entries, path_of, write_chain
 
 NOON = 1_790_000_000.0
 
@@ -101,6 +103,14 @@ def test_entries_keep_the_order_of_intents_whatever_the_window(
     assert {e["id"] for e in found if e["outcome"] == "success"} == {f"act_{n}" for n in ended}
 
 
+def test_a_file_whose_time_was_set_back_is_read_all_the_same(tmp_path: Path) -> None:
+    path = path_of(tmp_path, write_chain(tmp_path, 2))
+    os.utime(path, (0, 0))
+    assert len(entries(tmp_path, since=time.time() - 60)) == 2
+    write_chain(tmp_path, 1)
+    assert len(newest(tmp_path, Query(), 3)) == 3
+
+
 def test_a_line_that_is_no_json_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     _file(path, [(0, True), (1, True)])
@@ -115,6 +125,7 @@ def test_a_line_that_is_no_json_is_passed_over(tmp_path: Path) -> None:
         ("90s", NOON - 90),
         ("2h", NOON - 7200),
         ("1.5d", NOON - 129_600),
+        ("99999999999d", 0.0),
         ("2026-11-22T08:00:00Z", 1_795_334_400.0),
         ("2026-11-22T08:00:00+02:00", 1_795_327_200.0),
     ],
