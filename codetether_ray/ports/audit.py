@@ -46,8 +46,8 @@ class Audit(Protocol):
     def begin(self, *actions: Action) -> Awaitable[tuple[str, ...]]:
         """One id for each action, once the intents are on disk.
 
-        They are handed over by the call itself, so that a caller can let another flush (the
-        journal's) go on beside this one before it awaits the ids.
+        They are handed over by the call itself, or with the loop's next turn, so that a caller can
+        let another flush (the journal's) go on beside this one before it awaits the ids.
 
         Raises:
             AuditError: they could not be written; the actions must not happen. Raised by the
