@@ -18,7 +18,7 @@ from codetether_ray.audit import members
 from codetether_ray.audit.checkpoint import keep, signed
 from codetether_ray.audit.index import Registered, register
 from codetether_ray.audit.keys import Signer, open_signer
-from codetether_ray.audit.lines import Head, after, frame, opening
+from codetether_ray.audit.lines import Head, after, frame_all, opening
 from codetether_ray.audit.places import chain_path, new_chain, node_dir, node_name
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import AuditError
@@ -245,12 +245,7 @@ class ChainSink:
 
 
 def _framed(now: _Open, lines: Sequence[str]) -> tuple[bytes, Head]:
-    head, out = now.head, []
-    for line in lines:
-        data = frame(now.name, head, line)
-        out.append(data)
-        head = after(head, data)
-    return b"".join(out), head
+    return frame_all(now.name, now.head, lines)
 
 
 def _hit(chunks: Sequence[Chunk]) -> None:

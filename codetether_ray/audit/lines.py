@@ -10,6 +10,7 @@ the chain proves order and content. A node's index has the same form, under the 
 import hashlib
 import json
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,19 @@ def frame(chain: str, head: Head, members: str) -> bytes:
     """
     body = opening(chain, head) + members.encode("utf-8", "replace")
     return body + b',"crc":"%08x"}\n' % zlib.crc32(body)
+
+
+def frame_all(chain: str, head: Head, texts: Iterable[str]) -> tuple[bytes, Head]:
+    """The lines behind `head` one after the other, and the end of the chain behind them."""
+    count, last, out = head.count, head.hash, []
+    start = f'{{"v":{VERSION},"chain":"{chain}","n":'
+    for text in texts:
+        body = f'{start}{count},"prev":"{last}",{text}'.encode("utf-8", "replace")
+        whole = b'%b,"crc":"%08x"}' % (body, zlib.crc32(body))
+        count, last = count + 1, line_hash(whole)
+        out.append(whole)
+    out.append(b"")
+    return b"\n".join(out), Head(count, last)
 
 
 def line_hash(line: bytes) -> str:

@@ -182,6 +182,8 @@ class NodeCheck:
         proof = prove(self._path(chain), chain, self._claims.get(chain, ()))
         self._report.lines += proof.lines
         self._blame(chain, proof)
+        if proof.is_closed or not is_written:
+            self._report.ends[self._node, chain] = proof.head
         trusted = [p for p in proof.checkpoints if self._judge.trusts(self._node, chain, p)]
         if any(point.chain != chain or point.origin != self._node for point in trusted):
             self._find(chain, "it holds a checkpoint of another chain")

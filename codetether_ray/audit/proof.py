@@ -35,6 +35,8 @@ class Proof:
     """What is wrong with the first altered or missing line; empty if nothing is."""
     line: int | None = None
     """The number of that line, from 0."""
+    head: Head = field(default_factory=Head)
+    """The last line's number and hash."""
     is_torn: bool = False
     """Whether half a line stands at the end."""
     is_closed: bool = False
@@ -83,6 +85,7 @@ class _Walk:
             proof.lines += 1
             self._step(line)
             self._hear()
+        proof.head = self._head
         if self._longest is not None and self._longest.count > self._head.count:
             proof.cut = self._longest
         return proof

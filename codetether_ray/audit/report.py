@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from codetether_ray.audit.lines import Head
 from codetether_ray.core.codec import JsonObject
 
 
@@ -40,6 +41,8 @@ class Report:
     retired: int = 0
     """Chains of which a signed roll-up alone is left."""
     is_pinned: bool = False
+    ends: dict[tuple[str, str], Head] = field(default_factory=dict)
+    """How each chain ended that nobody writes any more, by its node and name."""
     begun: float | None = None
     """When the oldest chain that is known of began, in seconds since the epoch."""
 
