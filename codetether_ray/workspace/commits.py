@@ -1,9 +1,15 @@
 """Commits made by plumbing: trees, parents, refs moved by compare-and-swap."""
 
+import contextlib
+import re
+import time
+from pathlib import Path
+
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.workspace.git_command import Git
 
 EMPTY = ""
+_ABANDONED_S = 10.0
 
 
 async def resolve(git: Git, name: str) -> str:
@@ -32,11 +38,29 @@ async def move_ref(git: Git, ref: str, new: str, old: str) -> bool:
         WorkspaceError: git refuses for another reason.
     """
     out = await git.run("update-ref", ref, new, old, durable=True, allow=(0, 128))
+    if out.code and _clear_abandoned_lock(ref, out.stderr):
+        out = await git.run("update-ref", ref, new, old, durable=True, allow=(0, 128))
     if out.code == 0:
         return True
     if "but expected" in out.stderr or "already exists" in out.stderr:
         return False
     raise WorkspaceError(f"git could not move {ref}: {out.stderr.strip()[:300]}")
+
+
+def _clear_abandoned_lock(ref: str, words: str) -> bool:
+    """Remove the lock of a ref of ours that a killed git left; whether there was one.
+
+    One writer at a time drives a run, and git holds such a lock for a flush: an old one is dead.
+    """
+    found = re.search(r"Unable to create '(.+\.lock)': File exists", words)
+    if found is None or "/codetether/" not in ref or not found[1].endswith(f"/{ref}.lock"):
+        return False
+    lock = Path(found[1])
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - lock.stat().st_mtime < _ABANDONED_S:
+            return False
+        lock.unlink()
+    return True
 
 
 async def is_ancestor(git: Git, old: str, new: str) -> bool:

@@ -10,10 +10,7 @@ A delivery that was cut off is finished by the next one: files that are there al
 for what they are, and a commit on the branch is known by its trailer.
 """
 
-import contextlib
-import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +25,8 @@ from codetether_ray.workspace.commits import (
     tree_of,
 )
 from codetether_ray.workspace.git_command import Git, shown
-from codetether_ray.workspace.records import RunRecord
+from codetether_ray.workspace.index_lock import clear_own_lock, index_lock
+from codetether_ray.workspace.records import ROOM, RunRecord
 from codetether_ray.workspace.repository import Repository
 from codetether_ray.workspace.snapshot import Limits, Snapshot, snapshot
 
@@ -51,6 +49,7 @@ class Delivery:
         Raises:
             WorkspaceError: the user's tree moved or would be overwritten; nothing was changed.
         """
+        clear_own_lock(self.repository.git_dir, self._room)
         async with snapshot(self.git, self.repository, self.limits) as now:
             if made := await self._made():
                 return await self._finish_beside(made, now)
@@ -66,6 +65,10 @@ class Delivery:
                 await self.git.run("merge", "--ff-only", "--quiet", self.main)
                 return f"{self.record.branch} was fast-forwarded to {self.name} ({_count(paths)})"
             return await self._commit_beside(now, paths)
+
+    @property
+    def _room(self) -> Path:
+        return self.repository.common_dir / ROOM
 
     async def _refuse_if_moved(self, now: Snapshot) -> None:
         record = self.record
@@ -112,7 +115,7 @@ class Delivery:
     async def _commit_beside(self, now: Snapshot, paths: tuple[str, ...]) -> str:
         """Commit the run's part alone, update the files, keep the rest uncommitted."""
         commit = await self._own_part(paths)
-        with _index_lock(self.repository.git_dir) as lock:
+        with index_lock(self.repository.git_dir, self._room) as lock:
             draft = await self._draft(commit, now, paths)
             await self._update_files(now.index)
             failpoints.hit("deliver.files")
@@ -128,7 +131,7 @@ class Delivery:
     async def _finish_beside(self, commit: str, now: Snapshot) -> str:
         """The commit is on the branch: bring the index after it."""
         paths = await changed_paths(self.git, self.record.base, self.main)
-        with _index_lock(self.repository.git_dir) as lock:
+        with index_lock(self.repository.git_dir, self._room) as lock:
             await self._take_index(await self._draft(commit, now, paths), lock)
         return self._said(commit, paths)
 
@@ -216,22 +219,6 @@ async def is_delivered(git: Git, main: str) -> bool:
         return False
     out = await git.run("merge-base", "--is-ancestor", main, head, allow=(0, 1))
     return out.code == 0
-
-
-@contextlib.contextmanager
-def _index_lock(git_dir: Path) -> Iterator[Path]:
-    """Hold the user's index as git itself does."""
-    lock = git_dir / "index.lock"
-    try:
-        os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
-    except FileExistsError as error:
-        raise WorkspaceError(
-            f"another git command is at work in this checkout ({lock} exists); try again"
-        ) from error
-    try:
-        yield lock
-    finally:
-        lock.unlink(missing_ok=True)
 
 
 def _is_blocked(root: Path, path: str, known: dict[str, str]) -> bool:

@@ -1,6 +1,8 @@
 """`--merge`: the result comes into the user's checkout whole, or nothing changes."""
 
+import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.workspace.git import GitWorkspace
+from codetether_ray.workspace.index_lock import clear_own_lock, index_lock
 from tests.adapters.workspace.repos import SLUG, Repo, write
 
 pytestmark = pytest.mark.matrix  # each case takes dozens of git commands
@@ -184,6 +187,42 @@ async def test_another_git_at_work_is_waited_out_by_the_user(
     (repo.path / ".git/index.lock").unlink()
     await workspace.deliver()
     assert (repo.path / "a.txt").read_text() == "run\n"
+
+
+@pytest.mark.parametrize("is_dirty", [False, True])
+async def test_a_lock_that_a_killed_delivery_left_is_known_and_taken_away(
+    repo: Repo, workspace: GitWorkspace, is_dirty: bool
+) -> None:
+    if is_dirty:
+        repo.write({"b.txt": "dirty\n"})
+    await result(workspace, {"a.txt": "run\n"})
+    room = repo.path / ".git/codetether"
+    code = f"""
+import os, signal
+from pathlib import Path
+from codetether_ray.workspace.index_lock import index_lock
+with index_lock(Path({str(repo.path / ".git")!r}), Path({str(room)!r})):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (repo.path / ".git/index.lock").exists()
+    await workspace.deliver()
+    assert (repo.path / "a.txt").read_text() == "run\n"
+    assert not (repo.path / ".git/index.lock").exists()
+    assert not (room / "index-lock.mine").exists()
+
+
+async def test_a_lock_of_a_delivery_that_lives_is_left_alone(repo: Repo) -> None:
+    git_dir = repo.path / ".git"
+    room = git_dir / "codetether"
+    with index_lock(git_dir, room) as lock:
+        clear_own_lock(git_dir, room)
+        assert lock.exists()
+        with pytest.raises(WorkspaceError, match=r"index\.lock"), index_lock(git_dir, room):
+            raise AssertionError("held twice")
+        assert lock.exists()
+    assert not lock.exists()
 
 
 async def test_a_run_that_changed_nothing_says_so(repo: Repo, workspace: GitWorkspace) -> None:
