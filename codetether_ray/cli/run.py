@@ -10,6 +10,7 @@ from codetether_ray.cli import exit_codes, options
 from codetether_ray.cli.examples import examples
 from codetether_ray.cli.output import Format, open_output, say
 from codetether_ray.core.errors import CodetetherError
+from codetether_ray.core.events import Record
 
 
 @click.command(
@@ -141,7 +142,12 @@ async def _run(text: str | None, form: Format, given: dict[str, Any]) -> int:
         unfinished.remind(wanted.directory)
     output = open_output(form)
     stopper: Stopper[SessionResult] = Stopper(say, given["max_time"])
-    result = await stopper.run(run_session(wanted, output.show, say))
+
+    def show(record: Record) -> None:
+        stopper.saw(record)
+        output.show(record)
+
+    result = await stopper.run(run_session(wanted, show, say))
     output.finish(result)
     if given["output"] is not None:
         _write(given["output"], result.turn.text)

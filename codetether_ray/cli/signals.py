@@ -8,7 +8,9 @@ from typing import Any, Generic, TypeVar
 
 import click
 
+from codetether_ray.bootstrap.resuming import resume_command
 from codetether_ray.cli import exit_codes
+from codetether_ray.core.events import Record, RunStarted
 
 T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -25,6 +27,12 @@ class Stopper(Generic[T]):
         self._say = say
         self._max_time_s = max_time_s
         self._task: asyncio.Task[T] | None = None
+        self._go_on = ""
+
+    def saw(self, record: Record) -> None:
+        """Note from a run's records how to go on with it: who ends at once is told that alone."""
+        if isinstance(record.event, RunStarted):
+            self._go_on = resume_command(record.event.kind, record.correlation.run_id)
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Await `work`, which may be cancelled meanwhile and still give a result.
@@ -62,6 +70,8 @@ class Stopper(Generic[T]):
 
     def _signalled(self) -> None:
         if self.reason == "interrupted":
+            if self._go_on:
+                self._say(f"ended at once; what was finished is kept; go on with: {self._go_on}")
             os._exit(exit_codes.INTERRUPTED)
         self._cancel("interrupted", "stopping; once more ends at once")
 

@@ -119,6 +119,7 @@ async def _swarm(task: str, form: Format, given: dict[str, Any]) -> int:
     stopper: Stopper[dict[str, Any]] = Stopper(say, given["max_time"])
 
     def show(record: Any) -> None:
+        stopper.saw(record)
         progress.show(record)
         if form == "stream-json":
             stream_line(record.to_json())

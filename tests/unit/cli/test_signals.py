@@ -56,18 +56,26 @@ async def test_the_end_of_max_time_cancels_and_ends_with_124() -> None:
     ]
 
 
-def test_the_second_signal_ends_the_process_at_once() -> None:
+def test_the_second_signal_ends_the_process_at_once_and_says_how_to_go_on() -> None:
     code = """
 import asyncio, os, signal
 from codetether_ray.cli.signals import Stopper
+from codetether_ray.core.events import Record, RunStarted
+from codetether_ray.core.spec import Correlation
+stopper = Stopper(lambda sentence: print(sentence, flush=True))
 async def work():
+    began = RunStarted(kind="swarm", title="", directory="/", model="m")
+    stopper.saw(Record(seq=0, time=0.0, agent="run", correlation=Correlation(run_id="swm_1"),
+                       event=began))
     os.kill(os.getpid(), signal.SIGINT)
     try:
         await asyncio.Event().wait()
     finally:
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(30)
-asyncio.run(Stopper(print).run(work()))
+asyncio.run(stopper.run(work()))
 """
-    done = subprocess.run([sys.executable, "-c", code], timeout=20)
-    assert done.returncode == 130
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, timeout=20, capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert done.stdout.splitlines()[1].endswith("go on with: codetether swarm --resume swm_1")
