@@ -14,8 +14,16 @@ from codetether_ray.core.errors import (
     UnknownRunError,
     UsageError,
 )
+from codetether_ray.core.events import (
+    ModelRequested,
+    RunStarted,
+    SubtaskChanged,
+    ToolFinished,
+    TurnFinished,
+)
 from codetether_ray.core.ids import is_run_id
 from codetether_ray.journal.listing import RunSummary, find_run, list_runs
+from codetether_ray.journal.reader import read_records
 
 NEWEST = ""
 """Instead of a run's id: the newest of the directory that did not finish."""
@@ -25,6 +33,11 @@ _OVER: Mapping[str, frozenset[str]] = MappingProxyType(
     {"session": frozenset({"completed", "needs_decision"}), "swarm": frozenset({"success"})}
 )
 """Outcomes that are a run's last word; after any other, the same work can be taken up again."""
+
+_PULSE = frozenset(
+    kind.tag for kind in (RunStarted, ModelRequested, ToolFinished, TurnFinished, SubtaskChanged)
+)
+"""Records that tell when a run was at work, and are read quickly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +93,21 @@ def reason_to_keep_trees(run: RunSummary) -> str | None:
     if is_resumable(run):
         return f"`{resume_command(run.kind, run.id)}` goes on from it"
     return None
+
+
+def worked_s(data_dir: Path, run_id: str) -> float:
+    """How many seconds a run was worked on: each try from its first record to its last.
+
+    What only the archive holds is not counted.
+    """
+    total, began, last = 0.0, 0.0, 0.0
+    with contextlib.suppress(JournalError):
+        for record in read_records(data_dir, run_id, kinds=_PULSE):
+            if isinstance(record.event, RunStarted):
+                total += last - began
+                began = record.time
+            last = record.time
+    return total + last - began
 
 
 def records_of(data_dir: Path, run_id: str) -> int:

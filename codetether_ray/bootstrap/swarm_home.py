@@ -11,6 +11,7 @@ from codetether_ray.bootstrap.approval import PlanApproval, audited_ask
 from codetether_ray.bootstrap.audit import open_audit
 from codetether_ray.bootstrap.audited_workspace import audited_workspace
 from codetether_ray.bootstrap.home import HomeTerms, RunHome
+from codetether_ray.bootstrap.resuming import worked_s
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, decode, encode
@@ -118,7 +119,9 @@ async def _audited(home: RunHome, request: SwarmRequest, ask: Ask, audit: Audit)
     coordinator: SwarmCoordinator | None = None
     try:
         workspace = audited_workspace(await _workspace(request), audit, request.correlation)
-        coordinator = _coordinator(home, request, workspace, audited_ask(ask, audit, request))
+        worked = await asyncio.to_thread(worked_s, Path(request.data_dir), request.swarm_id)
+        asked = audited_ask(ask, audit, request)
+        coordinator = _coordinator(home, request, workspace, asked, worked)
         result = await coordinator.run()
         return await _delivered(request, workspace, result)
     except asyncio.CancelledError:
@@ -157,7 +160,7 @@ async def _workspace(request: SwarmRequest) -> Workspace:
 
 
 def _coordinator(
-    home: RunHome, request: SwarmRequest, workspace: Workspace, ask: Ask
+    home: RunHome, request: SwarmRequest, workspace: Workspace, ask: Ask, worked_s: float
 ) -> SwarmCoordinator:
     async def ask_for(plan: Plan, cost: Estimate) -> bool:
         return await ask(Question(plan=plan, cost=cost).to_json())
@@ -175,6 +178,7 @@ def _coordinator(
         approve=PlanApproval(request, home.voices.of_run(), ask_for),
         price=request.price,
         spent=spent,
+        elapsed_s=worked_s,
     )
 
 

@@ -54,12 +54,14 @@ class Commit:
 class MergeOutcome:
     """The result of merging `theirs` into `ours` without a checkout.
 
-    `commit` is the merge ("" if there were conflicts); `conflicts` are the paths.
+    `commit` is the merge ("" if there were conflicts); `conflicts` are the paths. `already` was
+    merged before, in a commit with `message`, if that is found.
     """
 
     status: Literal["merged", "already", "conflict"]
     commit: str = ""
     conflicts: tuple[str, ...] = ()
+    message: str = ""
 
 
 class Workspace(Protocol):

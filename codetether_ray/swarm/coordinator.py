@@ -75,7 +75,9 @@ class SwarmCoordinator:
         price: Price | None = None,
         rate_limits: Callable[[], JsonObject] | None = None,
         spent: Spent | None = None,
+        elapsed_s: float = 0.0,
     ) -> None:
+        """`elapsed_s`: how long earlier tries of this swarm worked."""
         self._options = options
         self._workspace = workspace
         self._publisher = publisher
@@ -83,7 +85,7 @@ class SwarmCoordinator:
         self._price = price
         self._rate_limits = rate_limits
         self._spent = spent
-        self._watch = Stopwatch(clock, clock.monotonic())
+        self._watch = Stopwatch(clock, clock.monotonic() - elapsed_s)
         self._tally = Tally(runtime)
         self._crew = Crew(options)
         self._base = Base(commit="")

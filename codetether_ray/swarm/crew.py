@@ -19,6 +19,11 @@ class Crew:
     def __init__(self, options: SwarmOptions) -> None:
         self._options = options
 
+    @property
+    def swarm_id(self) -> str:
+        """The id of the swarm."""
+        return self._options.swarm_id
+
     def planner(self, *, repair: bool = False) -> AgentSpec:
         """The agent that makes the plan, or repairs it."""
         path = "planner-repair" if repair else "planner"

@@ -8,7 +8,7 @@ from codetether_ray.core.errors import CodetetherError, WorkspaceError
 from codetether_ray.core.events import SubtaskMerged
 from codetether_ray.ports.publisher import Publisher
 from codetether_ray.ports.workspace import MergeOutcome, Tree, Workspace
-from codetether_ray.swarm import prompts
+from codetether_ray.swarm import prompts, trailers
 from codetether_ray.swarm.crew import Crew
 from codetether_ray.swarm.plan import Subtask
 from codetether_ray.swarm.result import SubtaskResult
@@ -82,9 +82,12 @@ class Merger:
         if not result.files:
             return replace(result, merge="empty")
         subtask = result.subtask
-        message = f"Merge {subtask.name}\n"
+        message = trailers.merge_message(subtask, self._crew.swarm_id)
         merged = await self._workspace.merge(result.commit, message)
         if merged.status != "conflict":
+            resolved_paths = trailers.resolved_in(merged.message)
+            if resolved_paths:  # before a crash, which kept it from being recorded
+                return replace(result, merge="resolved", conflicts=resolved_paths)
             return replace(result, merge="merged")
         report = result.turn.text if result.turn else ""
         resolved = await self._resolve(
@@ -92,7 +95,7 @@ class Merger:
                 id=subtask.id,
                 subtask=subtask.id,
                 theirs=result.commit,
-                message=message,
+                message=trailers.resolved_message(message, merged.conflicts),
                 request=prompts.conflict_request(self._task, subtask, merged.conflicts, report),
             )
         )

@@ -42,7 +42,7 @@ _SUBJECT = 72
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Seconds since the swarm began."""
+    """Seconds that the swarm has worked, all tries together."""
 
     clock: Clock
     start: float

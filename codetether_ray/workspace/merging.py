@@ -1,6 +1,7 @@
 """The run's main branch: moved by merges that need no checkout, one after the other."""
 
 import asyncio
+from dataclasses import replace
 
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import WorkspaceError
@@ -54,6 +55,9 @@ class MainBranch:
                 outcome = await merge_commits(self._git, old or self._base, theirs, message)
                 if outcome.status == "merged" and await self._move(outcome.commit, old):
                     return outcome
+                if outcome.status == "already":
+                    made = await self._made(outcome.commit, theirs, message)
+                    outcome = replace(outcome, message=made)
                 if outcome.status != "merged" and old == await self._commit():
                     return outcome
                 self._known = None
@@ -69,6 +73,18 @@ class MainBranch:
             if (old or self._base) == ours and await self._move(resolved.commit, old):
                 return resolved
         return await self.merge(resolved.commit, message)
+
+    async def _made(self, ours: str, theirs: str, message: str) -> str:
+        """What the merge of `theirs` says that an earlier try made under the same first line."""
+        out = await self._git.run(
+            "log", "--merges", "--format=%P%n%B", "-z", f"{self._base}..{ours}"
+        )  # fmt: skip
+        subject = message.partition("\n")[0]
+        for part in out.parts:
+            parents, _, body = part.partition("\n")
+            if theirs in parents.split() and body.partition("\n")[0] == subject:
+                return body
+        return ""
 
     async def _commit(self) -> str:
         self._known = await resolve(self._git, self._ref)

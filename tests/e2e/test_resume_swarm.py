@@ -153,7 +153,6 @@ async def test_a_crash_in_a_delivery_delivers_nothing_twice(place: str, program:
         first = await _swarm(program, server, TASK, "--merge", CODETETHER_FAILPOINT=f"{place}:1")
         assert first.code == -signal.SIGKILL, first.err
         asked = server.count
-        (program.project / ".git" / "index.lock").unlink(missing_ok=True)  # as git asks its users
         again = await _resume(program, server, "--json")
         assert server.count == asked
     assert again.code == 0, again.err
@@ -293,3 +292,28 @@ async def test_another_model_is_recorded_for_those_that_go_on_with_it(program: P
     assert models["sub/alpha"] == ["local/m"]
     assert models["sub/beta"] == ["local/m", "local/other"]
     assert models["sub/gamma"] == ["local/other"]
+
+
+async def test_a_resolved_merge_is_told_as_resolved_after_a_crash_before_its_record(
+    program: Program,
+) -> None:
+    names = ("left", "right")
+    plan = tuple({"name": n, "instruction": f"Do the work of {n}."} for n in names)
+    steps = {
+        n: [call("write_file", path="same.txt", content=f"{n}\n"), say("done")] for n in names
+    }
+    steps["resolver"] = [
+        call("write_file", path="same.txt", content="left\nright\n"),
+        say("both kept"),
+    ]
+    async with ModelServer(SwarmModel(plan=plan, steps=steps)) as server:
+        first = await _swarm(program, server, TASK, CODETETHER_FAILPOINT="merge.swapped:2")
+        assert first.code == -signal.SIGKILL, first.err
+        asked = server.count
+        again = await _resume(program, server, "--json")
+        assert server.count == asked + 1  # the closing words
+    assert again.code == 0, again.err
+    landed = [(s["merge"], s["conflicts"]) for s in again.json["subtask_results"]]
+    assert landed == [("merged", []), ("resolved", ["same.txt"])]
+    merges = git(program.project, "log", "--merges", "--format=%B", again.json["branch"])
+    assert f"Codetether-Run: {_run_id(program)}\nCodetether-Subtask: right" in merges

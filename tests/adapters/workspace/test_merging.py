@@ -1,6 +1,7 @@
 """Merges without a checkout, and conflicts that a resolver takes on."""
 
 import asyncio
+import os
 from collections.abc import Callable
 
 import pytest
@@ -207,3 +208,26 @@ async def test_unrelated_histories_are_one_sentence(repo: Repo, workspace: GitWo
     with pytest.raises(WorkspaceError, match="unrelated") as caught:
         await workspace.merge(stranger, "m")
     assert "\n" not in str(caught.value)
+
+
+async def test_a_lock_that_a_killed_git_left_on_our_branch_is_taken_away_once_it_is_old(
+    repo: Repo, workspace: GitWorkspace
+) -> None:
+    done = await work(workspace, "one", {"x.txt": "x"})
+    lock = repo.path / f".git/refs/heads/codetether/{SLUG}/main.lock"
+    lock.write_text("")
+    with pytest.raises(WorkspaceError, match=r"main\.lock"):
+        await workspace.merge(done.commit, "one")
+    os.utime(lock, (0, 0))
+    assert (await workspace.merge(done.commit, "one")).status == "merged"
+    assert not lock.exists()
+
+
+async def test_what_was_merged_before_is_told_with_its_message(repo: Repo, opened: Opened) -> None:
+    first = opened(repo.path)
+    one = await work(first, "one", {"x.txt": "x"})
+    two = await work(first, "two", {"y.txt": "y"})
+    await first.merge(one.commit, "Merge one\n\nCodetether-Subtask: one\n")
+    await first.merge(two.commit, "Merge two\n\nCodetether-Subtask: two\n")
+    again = await opened(repo.path).merge(one.commit, "Merge one\n")
+    assert (again.status, again.message.splitlines()[-1]) == ("already", "Codetether-Subtask: one")

@@ -8,8 +8,12 @@ from codetether_ray.bootstrap.resuming import (
     is_resumable,
     resume_command,
     unfinished_here,
+    worked_s,
 )
 from codetether_ray.core.errors import UsageError
+from codetether_ray.core.events import Record, RunStarted, ToolFinished
+from codetether_ray.core.messages import ToolResult
+from codetether_ray.core.spec import Correlation
 from codetether_ray.journal.listing import RunSummary
 from codetether_ray.journal.lock import Holder
 
@@ -101,3 +105,21 @@ def test_the_command_is_exact() -> None:
     assert resume_command("session", CUT.id, "--max-steps", "100") == (
         f"codetether run --resume {CUT.id} --max-steps 100"
     )
+
+
+def test_what_lies_between_two_tries_of_a_run_is_no_work_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began = RunStarted(kind="swarm", title="", directory="/")
+    done = ToolFinished(step=0, result=ToolResult(call_id="1", name="bash", content=""))
+    who = Correlation(run_id="swm_1")
+    told = [
+        Record(correlation=who, agent="run", event=event, time=at)
+        for at, event in ((100.0, began), (107.0, done), (500.0, began), (503.0, done))
+    ]
+    monkeypatch.setattr(
+        "codetether_ray.bootstrap.resuming.read_records", lambda *_, **__: iter(told)
+    )
+    assert worked_s(HERE, "swm_1") == 10.0
+    told.append(Record(correlation=who, agent="run", event=began, time=900.0))
+    assert worked_s(HERE, "swm_1") == 10.0

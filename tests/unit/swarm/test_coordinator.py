@@ -599,3 +599,9 @@ async def test_a_failing_synthesis_gives_the_joined_reports_and_says_so() -> Non
     assert result.outcome == "success"
     assert "## a (completed, empty)\ndid sub/a" in result.text
     assert [e for e in scene.publisher.emitted if isinstance(e, Warned)]
+
+
+async def test_a_resumed_swarm_counts_the_time_of_its_earlier_tries() -> None:
+    scene = world(planner=THREE_WAVES)
+    result = await _run(scene, elapsed_s=60.0)
+    assert result.elapsed_s == 60.0  # this clock stands still
