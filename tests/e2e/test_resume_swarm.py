@@ -299,9 +299,7 @@ async def test_a_resolved_merge_is_told_as_resolved_after_a_crash_before_its_rec
 ) -> None:
     names = ("left", "right")
     plan = tuple({"name": n, "instruction": f"Do the work of {n}."} for n in names)
-    steps = {
-        n: [call("write_file", path="same.txt", content=f"{n}\n"), say("done")] for n in names
-    }
+    steps = {n: [call("write_file", path="same.txt", content=f"{n}\n"), say("done")] for n in names}
     steps["resolver"] = [
         call("write_file", path="same.txt", content="left\nright\n"),
         say("both kept"),

@@ -251,7 +251,9 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
 
     def coordinator(self, task: str = "build it", **changes: Any) -> SwarmCoordinator:
-        hooks = {k: changes.pop(k) for k in ("approve", "price", "spent", "elapsed_s") if k in changes}
+        hooks = {
+            k: changes.pop(k) for k in ("approve", "price", "spent", "elapsed_s") if k in changes
+        }
         template = make_spec(
             root="/user", correlation=Correlation(run_id=SWARM, swarm_id=SWARM), max_steps=100
         )
