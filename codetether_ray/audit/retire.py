@@ -78,9 +78,11 @@ def _is_before(data_dir: Path, node: str, chain: str, before: float) -> bool:
     begun = begun_at(chain)
     if begun is None or begun >= before:
         return False
-    data = parse(last_line(chain_path(data_dir, node, chain)) or b"") or {}
+    line = last_line(chain_path(data_dir, node, chain))
+    if line is None:  # a full disk took no first line
+        return True
     try:
-        return datetime.fromisoformat(str(data["timestamp"])).timestamp() < before
+        return datetime.fromisoformat(str((parse(line) or {})["timestamp"])).timestamp() < before
     except (KeyError, ValueError):
         return False
 

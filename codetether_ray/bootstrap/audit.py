@@ -155,5 +155,6 @@ def _begun(log: LentAudit, action: Action, notice: Callable[[str], None] | None)
     except AuditError as error:
         if notice is None:
             raise
-        notice(f"not in the audit log: {error}")
+        why = str(error).partition(", so nothing")[0]
+        notice(f"not in the audit log: {why}")
         return ""

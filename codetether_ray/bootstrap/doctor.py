@@ -135,7 +135,12 @@ def _space(data_dir: Path) -> Check:
     place = next(p for p in (data_dir, *data_dir.parents) if p.exists())
     free = shutil.disk_usage(place).free
     state: State = "ok" if free >= _SHORT_BYTES else "warn" if free >= _NONE_BYTES else "fail"
-    fix = "" if state == "ok" else "make room: `codetether cleanup`, `codetether forget RUN`"
+    ways = {
+        "ok": "",
+        "warn": "make room: `codetether cleanup`, `codetether forget RUN`",
+        "fail": "make room: `codetether cleanup` works here; what is audited needs a little",
+    }
+    fix = ways[state]
     return Check(name="free space", state=state, detail=f"{free / 1e9:.1f} GB", fix=fix)
 
 

@@ -50,6 +50,15 @@ def test_what_the_archive_lacks_stays(tmp_path: Path) -> None:
     assert verify(tmp_path).is_sound
 
 
+def test_a_chain_that_never_got_its_first_line_is_retired(tmp_path: Path) -> None:
+    path = path_of(tmp_path, write_chain(tmp_path, 1))
+    path.write_bytes(b"")
+    for point in checkpoint_dir(tmp_path, node_name()).iterdir():
+        point.unlink()
+    assert retired(tmp_path) == (1, 0)
+    assert verify(tmp_path).is_sound
+
+
 def test_nothing_is_retired_of_a_log_that_is_not_sound(tmp_path: Path) -> None:
     path = path_of(tmp_path, write_chain(tmp_path, 1))
     path.write_bytes(path.read_bytes().replace(b"tool:bash", b"tool:bosh", 1))
