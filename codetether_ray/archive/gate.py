@@ -80,9 +80,9 @@ class Gate:
             ) from error
 
     def _send(self, run_id: str, start: int, data: bytes, blobs: Sequence[NamedBytes]) -> None:
-        ledger = (
-            Ledger.load(self._data_dir, run_id) if blobs else Ledger.blank(self._data_dir, run_id)
-        )
+        place = self._store.place
+        open_ledger = Ledger.load if blobs else Ledger.blank
+        ledger = open_ledger(self._data_dir, run_id, place)
         for blob in blobs:
             name = f"blobs/{blob.digest}"
             if name not in ledger.kept:

@@ -1,13 +1,17 @@
 """What of a run the archive has, as far as this machine knows: one small file of lines a run.
 
+    <data>/archive/<hash of the place>/<run>.jsonl
+
 Each line is one fact, appended when it became true; a torn last line is a fact that is found out
-again. Nothing is deleted here before its line is flushed.
+again. Nothing is deleted here before its line is flushed. What one place has says nothing of
+another: with another bucket, prefix or endpoint everything is sent anew.
 """
 
 import fcntl
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +19,8 @@ from typing import Any
 
 ROOM = "archive"
 """Directory below the data directory."""
+_PLACE = "place"
+_NOWHERE = "nowhere"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,8 @@ class Ledger:
     """The facts of one folder of the archive: a run, or the audit log."""
 
     path: Path
+    place: str
+    """Where the archive is, for people."""
     kept: dict[str, Kept] = field(default_factory=dict)
     """By name."""
     gone: set[str] = field(default_factory=set)
@@ -45,17 +53,42 @@ class Ledger:
     """Other facts: the tips of the hub that were sent, the manifest's digest."""
 
     @classmethod
-    def load(cls, data_dir: Path, folder: str) -> "Ledger":
-        """Read a folder's file; an empty one if there is none."""
-        self = cls.blank(data_dir, folder)
+    def load(cls, data_dir: Path, folder: str, place: str | None) -> "Ledger":
+        """Read a folder's file; an empty one if there is none, or no archive (None)."""
+        self = cls.blank(data_dir, folder, place or _NOWHERE)
         for fact in _facts(self.path):
             self._take(fact)
         return self
 
     @classmethod
-    def blank(cls, data_dir: Path, folder: str) -> "Ledger":
+    def blank(cls, data_dir: Path, folder: str, place: str) -> "Ledger":
         """A folder's ledger, not read: enough to append to it."""
-        return cls(data_dir / ROOM / f"{folder}.jsonl")
+        room = data_dir / ROOM / hashlib.sha256(place.encode()).hexdigest()[:16]
+        return cls(room / f"{folder}.jsonl", place)
+
+    @classmethod
+    def everywhere(cls, data_dir: Path, folder: str) -> tuple["Ledger", ...]:
+        """A folder's ledgers of all places that it was ever sent to."""
+        named = sorted((data_dir / ROOM).glob(f"*/{_PLACE}"))
+        found = [cls.load(data_dir, folder, path.read_text("utf-8")) for path in named]
+        return tuple(ledger for ledger in found if ledger.kept or ledger.marks)
+
+    def settled_at(self) -> int:
+        """What `settle` was told last; 0 if never, or not since this place is the archive."""
+        try:
+            return self._settled().stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def settle(self, moment_ns: int) -> None:
+        """Note that the archive has all that had changed here up to a moment (Unix, ns)."""
+        self._make_room()
+        self._settled().touch(mode=0o600)
+        os.utime(self._settled(), ns=(moment_ns, moment_ns))
+
+    def unsettle(self) -> None:
+        """Look again, whatever the times of files say."""
+        self._settled().unlink(missing_ok=True)
 
     def keep(self, kept: Kept) -> None:
         """Note that something is in the archive."""
@@ -77,13 +110,13 @@ class Ledger:
         """Note that everything is here again."""
         self._append({"back": True})
 
-    def covered(self) -> int:
-        """Up to which offset of the stream the archive has every byte."""
+    def covered(self, others: Iterable[tuple[int, int]] = ()) -> int:
+        """Up to which offset of the stream the archive has every byte; `others` count as there."""
         end = 0
-        for kept in sorted(self.kept.values(), key=lambda k: (k.start, k.end)):
-            if kept.start > end:
+        for first, last in sorted([*((k.start, k.end) for k in self.kept.values()), *others]):
+            if first > end:
                 break
-            end = max(end, kept.end)
+            end = max(end, last)
         return end
 
     def pieces(self) -> list[Kept]:
@@ -91,7 +124,7 @@ class Ledger:
         return [k for name, k in self.kept.items() if name.startswith("tail/")]
 
     def _append(self, fact: dict[str, Any], *, is_flushed: bool = False) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_room()
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         with os.fdopen(os.open(self.path, flags, 0o600), "r+b") as file:
             torn = b"" if _ends_well(file) else b"\n"
@@ -100,6 +133,17 @@ class Ledger:
                 file.flush()
                 os.fsync(file.fileno())
         self._take(fact)
+
+    def _settled(self) -> Path:
+        return self.path.with_suffix(".settled")
+
+    def _make_room(self) -> None:
+        room = self.path.parent
+        if not (room / _PLACE).exists():
+            room.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft = room / f".{_PLACE}.{os.getpid()}"
+            draft.write_text(self.place, encoding="utf-8")
+            draft.replace(room / _PLACE)
 
     def _take(self, fact: dict[str, Any]) -> None:
         if "kept" in fact:

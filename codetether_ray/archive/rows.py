@@ -6,6 +6,7 @@ A copy to query, never the truth: it can be made again from the segments. Files 
 over are joined, since many small ones are slow to open; rows of a run can be taken out of them.
 """
 
+import contextlib
 import json
 import os
 from collections import defaultdict
@@ -14,6 +15,8 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from codetether_ray.core import failpoints
 
 IDS = ("run_id", "session_id", "swarm_id", "task_id", "okr_id", "okr_run_id", "relay_id")
 TEXTS = (*IDS, "agent", "tool", "payload")
@@ -34,6 +37,8 @@ COLUMNS = (
 """Columns of a file; `date` and `kind` come from its folder."""
 PARTITIONS = ("date", "kind")
 JOINED = "joined-"
+_CALLS = ("model.responded", "model.failed")  # what others tell of usage are sums of these
+_PLAN = "_plan.json"  # readers of Parquet pass over such names
 _MANY = 16
 """More files of one day and kind than this are joined."""
 
@@ -54,11 +59,15 @@ def write_rows(root: Path, run_id: str, lines: Iterable[Mapping[str, Any]]) -> l
 
 
 def row(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A line's columns. A payload that is kept apart is named by its hash alone."""
+    """A line's columns.
+
+    A payload that is kept apart is named by its hash; its numbers come from the member `apart`.
+    """
     payload = data.get("payload")
-    if payload is None:
-        payload = {"blob": data.get("blob")}
-    usage = _find(payload, "usage")
+    shown = {"blob": data.get("blob")} if payload is None else payload
+    payload = data.get("apart", shown) if payload is None else payload
+    is_call = data.get("kind") in _CALLS
+    usage = _find(payload, "usage") if is_call else {}
     out: dict[str, Any] = {name: str(data.get(name) or "") for name in IDS}
     return out | {
         "time": float(data["time"]),
@@ -69,9 +78,32 @@ def row(data: Mapping[str, Any]) -> dict[str, Any]:
         "tool": _tool(payload),
         "prompt_tokens": _number(usage.get("prompt_tokens")),
         "completion_tokens": _number(usage.get("completion_tokens")),
-        "cost_usd": _find_cost(payload),
-        "payload": json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
+        "cost_usd": _find_cost(payload) if is_call else None,
+        "payload": json.dumps(shown, ensure_ascii=False, separators=(",", ":")),
     }
+
+
+def drop_rows(root: Path, run_id: str, start: int) -> None:
+    """Take away what was written of a run from an offset on, and never counted as complete."""
+    for path in root.glob(f"date=*/kind=*/{run_id}-*.parquet"):
+        if int(path.stem.removeprefix(f"{run_id}-").partition("-")[0]) >= start:
+            path.unlink()
+
+
+def finish(root: Path) -> None:
+    """Finish a replacement of files that was stopped in the middle, so that no row counts twice."""
+    plan = root / _PLAN
+    try:
+        text = plan.read_bytes()
+    except FileNotFoundError:
+        return
+    steps = json.loads(text)
+    for name in steps["old"]:
+        (root / name).unlink(missing_ok=True)
+    failpoints.hit("rows.removed")
+    with contextlib.suppress(FileNotFoundError):  # it has its name already
+        (root / steps["draft"]).replace(root / steps["new"])
+    plan.unlink()
 
 
 def join_days(root: Path, before: str) -> tuple[list[Path], list[Path]]:
@@ -87,9 +119,7 @@ def join_days(root: Path, before: str) -> tuple[list[Path], list[Path]]:
         table = pa.concat_tables([pq.read_table(f, partitioning=None) for f in files])
         mark = sha256("\n".join(f.name for f in files).encode()).hexdigest()[:16]
         whole = folder / f"{JOINED}{mark}.parquet"
-        _write(whole, table)
-        for file in files:
-            file.unlink()
+        _replace(root, files, table, whole)
         made.append(whole)
         gone += files
     return made, gone
@@ -110,12 +140,13 @@ def drop_run(root: Path, run_id: str) -> tuple[list[Path], list[Path]]:
             left = table.filter(pc.not_equal(table["run_id"], run_id))
             if left.num_rows == table.num_rows:
                 continue
+            gone.append(path)
             if left.num_rows:
                 mark = sha256(f"{path.name} without {run_id}".encode()).hexdigest()[:16]
                 made.append(path.with_name(f"{JOINED}{mark}.parquet"))
-                _write(made[-1], left)
-            path.unlink()
-            gone.append(path)
+                _replace(root, [path], left, made[-1])
+            else:
+                path.unlink()
     return made, gone
 
 
@@ -128,6 +159,20 @@ def _table(rows: list[dict[str, Any]]) -> Any:
         return pa.int64() if name in WHOLE else pa.float64()
 
     return pa.Table.from_pylist(rows, schema=pa.schema([(name, kind(name)) for name in COLUMNS]))
+
+
+def _replace(root: Path, old: list[Path], table: Any, new: Path) -> None:
+    """Put one file in the place of others: after any crash `finish` goes on from the plan."""
+    draft = new.with_name(f".{new.name}.draft")
+    _write(draft, table)
+    names = [p.relative_to(root).as_posix() for p in (draft, new, *old)]
+    plan = root / _PLAN
+    unfinished = plan.with_name(f"{plan.name}.new")
+    steps = {"draft": names[0], "new": names[1], "old": names[2:]}
+    unfinished.write_text(json.dumps(steps), encoding="utf-8")
+    unfinished.replace(plan)
+    failpoints.hit("rows.planned")
+    finish(root)
 
 
 def _write(path: Path, table: Any) -> None:

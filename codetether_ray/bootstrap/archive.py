@@ -2,16 +2,15 @@
 
 import asyncio
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from codetether_ray.archive.cache import ReadThrough
 from codetether_ray.archive.cargo import Cargo
 from codetether_ray.archive.gate import Gate
 from codetether_ray.archive.ledger import Kept, Ledger, turn
-from codetether_ray.archive.patience import Backoff
 from codetether_ray.archive.push import FolderPush, Pushed
 from codetether_ray.archive.s3 import S3Place, S3Store
 from codetether_ray.archive.store import ObjectStore
@@ -19,24 +18,22 @@ from codetether_ray.bootstrap.archived_run import (
     AUDIT,
     MANIFEST,
     audit_cargo,
-    fingerprint,
+    changed_at,
+    is_running,
     run_cargo,
-    run_ids,
 )
 from codetether_ray.bootstrap.hub_bundle import settle, stage
 from codetether_ray.bootstrap.tombstones import tombstone_path
-from codetether_ray.config.settings import Settings, load_settings
+from codetether_ray.config.settings import Settings
 from codetether_ray.config.stores import open_secret_store
-from codetether_ray.core.errors import ArchiveError, CodetetherError, ConfigError
+from codetether_ray.core.errors import ArchiveError, ConfigError
 from codetether_ray.journal.options import Mirror
 
 SECRET = "s3"
 """The secret store's entry: `api_key` is the secret key, the extra `access_key` its id."""
-ROUND_S = 10.0
-"""Between two looks at what has to be sent."""
-_LAST_S = 5.0
-"""What the end of a run waits for its last bytes to be sent; the next run sends the rest."""
 _TURN_S = 0.05
+_SLACK_NS = 60 * 10**9
+"""A file that changed this long before the last push began is looked at again."""
 
 
 async def open_place(settings: Settings, env: Mapping[str, str]) -> S3Place | None:
@@ -48,8 +45,7 @@ async def open_place(settings: Settings, env: Mapping[str, str]) -> S3Place | No
     Raises:
         SecretStoreError: the store cannot be read.
     """
-    archive = settings.archive
-    if archive.bucket is None:
+    if settings.archive.bucket is None:
         return None
     secret = await open_secret_store(env, settings.paths.data).get(SECRET)
     stored = (secret.extra.get("access_key", ""), secret.api_key) if secret else ("", "")
@@ -60,13 +56,25 @@ async def open_place(settings: Settings, env: Mapping[str, str]) -> S3Place | No
             "of CODETETHER_S3_ACCESS_KEY and CODETETHER_S3_SECRET_KEY only one is set; set both, "
             "or store them with `codetether auth set s3 --access-key ID`"
         )
+    where = _place(settings)
+    return where and replace(where, access_key=access, secret_key=hidden)
+
+
+def place_of(settings: Settings) -> str | None:
+    """The archive of the settings as ledgers name it; None if there is none. Asks nobody."""
+    where = _place(settings)
+    return None if where is None else str(where)
+
+
+def _place(settings: Settings) -> S3Place | None:
+    archive = settings.archive
+    if archive.bucket is None:
+        return None
     return S3Place(
         bucket=archive.bucket,
         prefix=archive.prefix,
         endpoint=archive.endpoint,
         region=archive.region,
-        access_key=access,
-        secret_key=hidden,
     )
 
 
@@ -117,10 +125,15 @@ def push_run(
     with turn(data_dir, run_id) as is_mine:
         if not is_mine or tombstone_path(data_dir, run_id).exists():
             return Pushed()
-        ledger = Ledger.load(data_dir, run_id)
+        ledger = Ledger.load(data_dir, run_id, store.place)
+        began, was_running = changed_at(data_dir, run_id), is_running(data_dir, run_id)
+        if not was_running and began == ledger.settled_at():
+            return Pushed()
         stage(data_dir, run_id, ledger)
-        pushed = FolderPush(store, ledger, progress).push(run_cargo(data_dir, run_id))
-        settle(data_dir, run_id, ledger)
+        pushed = FolderPush(store, ledger, progress).push(run_cargo(data_dir, run_id, ledger))
+        settle(ledger)
+        if not was_running:
+            ledger.settle(began)
         return pushed
 
 
@@ -129,8 +142,8 @@ def check_run(store: ObjectStore, data_dir: Path, run_id: str) -> tuple[str, ...
     with turn(data_dir, run_id) as is_mine:
         if not is_mine:
             raise ArchiveError(f"{run_id} is being sent by another process; try again later")
-        ledger = Ledger.load(data_dir, run_id)
-        return FolderPush(store, ledger, lambda _: None).check(run_cargo(data_dir, run_id))
+        ledger = Ledger.load(data_dir, run_id, store.place)
+        return FolderPush(store, ledger, lambda _: None).check(run_cargo(data_dir, run_id, ledger))
 
 
 def push_audit(
@@ -140,8 +153,11 @@ def push_audit(
     with turn(data_dir, AUDIT) as is_mine:
         if not is_mine:
             return Pushed()
-        ledger = Ledger.load(data_dir, AUDIT)
-        return FolderPush(store, ledger, progress).push(audit_cargo(data_dir))
+        ledger = Ledger.load(data_dir, AUDIT, store.place)
+        began, since = time.time_ns(), ledger.settled_at() - _SLACK_NS
+        pushed = FolderPush(store, ledger, progress).push(audit_cargo(data_dir, since))
+        ledger.settle(began)
+        return pushed
 
 
 def gate(store: ObjectStore, data_dir: Path, tell: Callable[[str], None]) -> Mirror:
@@ -162,160 +178,13 @@ def gate(store: ObjectStore, data_dir: Path, tell: Callable[[str], None]) -> Mir
 
 
 def _push_hub(store: ObjectStore, data_dir: Path, run_id: str) -> None:
-    ledger = Ledger.load(data_dir, run_id)
+    ledger = Ledger.load(data_dir, run_id, store.place)
     stage(data_dir, run_id, ledger)
-    whole = run_cargo(data_dir, run_id)
+    whole = run_cargo(data_dir, run_id, ledger)
     part = Cargo(
         folder=run_id,
         items=tuple(i for i in whole.items if i.name.startswith("hub/")),
         changing=tuple(c for c in whole.changing if c.name == MANIFEST),
     )
     FolderPush(store, ledger, lambda _: None).push(part)
-    settle(data_dir, run_id, ledger)
-
-
-class Pusher:
-    """Sends in the background, in a thread of its own, whatever happens there.
-
-    A run is never disturbed: what fails is tried again later, less and less often, and what is
-    not sent when the process ends is sent by the next one, or by `codetether archive push`.
-    """
-
-    def __init__(
-        self,
-        open_store: Callable[[], ObjectStore | None],
-        data_dir: Path,
-        *,
-        retention_s: float | None = None,
-        parquet: bool = False,
-        round_s: float = ROUND_S,
-        backoff: Backoff | None = None,
-        wait: Callable[[float], bool] | None = None,
-    ) -> None:
-        """`wait` waits some seconds, or until somebody rings; False ends the pusher."""
-        self._open_store, self._data_dir = open_store, data_dir
-        self._retention_s, self._parquet = retention_s, parquet
-        self._round_s = round_s
-        self._backoff = backoff or Backoff()
-        self._bell = threading.Event()
-        self._is_closing = False
-        self._wait = wait or self._rung
-        self._store: ObjectStore | None = None
-        self.trouble = ""
-        """Why the last round failed; empty if it did not."""
-        self.rounds = 0
-        self._seen: dict[str, object] = {}
-        self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
-
-    def start(self) -> "Pusher":
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def close(self, wait_s: float = _LAST_S) -> None:
-        """Send what is there, but not for longer than `wait_s`. Idempotent."""
-        self._is_closing = True
-        self._bell.set()
-        self._thread.join(wait_s)
-
-    async def aclose(self) -> None:
-        """`close`, from a loop."""
-        await asyncio.to_thread(self.close)
-
-    def round(self) -> Pushed:
-        """Send everything that changed since it was sent.
-
-        Raises:
-            CodetetherError: something could not be sent.
-        """
-        if self._store is None:
-            self._store = self._open_store()
-            if self._store is None:
-                return Pushed()
-        return push_everything(
-            self._store,
-            self._data_dir,
-            retention_s=self._retention_s,
-            parquet=self._parquet,
-            seen=self._seen,
-        )
-
-    def _run(self) -> None:
-        pause_s = self._round_s  # a run that begins has better things to do
-        while True:
-            if not (self._is_closing or self._wait(pause_s)):
-                return
-            is_last = self._is_closing
-            try:
-                self.round()
-                self.trouble = ""
-                self._backoff.reset()
-                pause_s = self._round_s
-            except Exception as error:  # noqa: BLE001 - a run must not end because of its archive
-                self.trouble = str(error) or type(error).__name__
-                pause_s = self._backoff.next_s()
-            self.rounds += 1
-            if is_last:
-                return
-
-    def _rung(self, pause_s: float) -> bool:
-        self._bell.wait(pause_s)
-        return True
-
-
-def push_everything(
-    store: ObjectStore,
-    data_dir: Path,
-    *,
-    retention_s: float | None = None,
-    parquet: bool = False,
-    progress: Callable[[Kept], None] = lambda _: None,
-    seen: dict[str, object] | None = None,
-) -> Pushed:
-    """Every run and the audit log; one run that fails does not hold up the others.
-
-    `seen` remembers what each run looked like when it was sent: one that is the same is passed by.
-
-    Raises:
-        ArchiveError: the first thing that went wrong.
-    """
-    from codetether_ray.bootstrap.archive_rows import push_rows
-    from codetether_ray.bootstrap.retention import apply_retention
-
-    trouble: CodetetherError | None = None
-    total = Pushed()
-    seen = {} if seen is None else seen
-    for run_id in reversed(run_ids(data_dir)):
-        look = fingerprint(data_dir, run_id)
-        if seen.get(run_id) == look:
-            continue
-        try:
-            total += push_run(store, data_dir, run_id, progress)
-            if parquet:
-                total += push_rows(store, data_dir, run_id, progress)
-            seen[run_id] = look
-        except CodetetherError as error:
-            trouble = trouble or error
-    try:
-        total += push_audit(store, data_dir, progress)
-        if retention_s is not None:
-            apply_retention(data_dir, retention_s)
-    except CodetetherError as error:
-        trouble = trouble or error
-    if trouble is not None:
-        raise trouble
-    return total
-
-
-def start_pusher(data_dir: Path, settings: Settings | None = None) -> Pusher | None:
-    """Begin to send in the background; None where there is no archive."""
-    settings = settings or load_settings(data_dir, os.environ)
-    if settings.archive.bucket is None:
-        return None
-    env = dict(os.environ)
-    return Pusher(
-        lambda: open_archive(settings, env),
-        data_dir,
-        retention_s=settings.archive.retention_s,
-        parquet=settings.archive.parquet,
-    ).start()
+    settle(ledger)

@@ -108,7 +108,7 @@ class _Pull:
             RealDisk().sync_directory(room)
             room.rename(directory)
             RealDisk().sync_directory(directory.parent)
-        Ledger.load(self._data_dir, self._run_id).note_back()
+        Ledger.load(self._data_dir, self._run_id, self._store.place).note_back()
         return Pulled(run_id=self._run_id, objects=self._objects, bytes=self._bytes, end=end)
 
     def _refuse(self) -> NoReturn:

@@ -8,8 +8,8 @@ from codetether_ray.archive.ledger import Kept
 from codetether_ray.archive.patience import insist
 from codetether_ray.archive.push import Pushed
 from codetether_ray.archive.store import ObjectStore
-from codetether_ray.bootstrap.archive import check_run, push_audit, push_run
-from codetether_ray.bootstrap.archive_rows import join_rows, push_rows
+from codetether_ray.bootstrap.archive import check_run, fetcher, push_audit, push_run
+from codetether_ray.bootstrap.archive_rows import send_rows, update_rows
 from codetether_ray.bootstrap.archived_run import run_ids
 from codetether_ray.bootstrap.retention import apply_retention
 from codetether_ray.bootstrap.tombstones import refuse_forgotten
@@ -50,20 +50,19 @@ def push_by_hand(
         refuse_forgotten(data_dir, run_id)
         if not run_directory(data_dir, run_id).is_dir():
             raise UnknownRunError(run_id)
-    if settings.archive.parquet and run_id is None:
-        join_rows(data_dir)
     for one in (run_id,) if run_id is not None else run_ids(data_dir):
         total += _insisting(lambda one=one: push_run(store, data_dir, one, progress))  # type: ignore[misc]
         if is_checked:
             found = check_run(store, data_dir, one)
             damaged += [f"{one}/{name}" for name in found]
-        if settings.archive.parquet:
-            total += push_rows(store, data_dir, one, progress)
+    if settings.archive.parquet:
+        update_rows(data_dir, fetch=fetcher(settings))
+        total += _insisting(lambda: send_rows(store, data_dir, progress))
     released: list[str] = []
     if run_id is None:
         total += _insisting(lambda: push_audit(store, data_dir, progress))
         if settings.archive.retention_s is not None:
-            released = apply_retention(data_dir, settings.archive.retention_s)
+            released = apply_retention(store, data_dir, settings.archive.retention_s)
     return Done(pushed=total, damaged=tuple(damaged), released=tuple(released))
 
 

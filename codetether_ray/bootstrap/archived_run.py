@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ class Standing:
     """Sealed segments."""
     away: int
     """Segments that only the archive holds."""
+    elsewhere: tuple[str, ...] = ()
+    """Former archives: segments are in one of them alone."""
 
     def to_json(self) -> dict[str, object]:
         """As `archive status --json` prints it."""
@@ -55,6 +58,7 @@ class Standing:
             "lag_s": round(self.lag_s, 1),
             "sealed_segments": self.sealed,
             "away_segments": self.away,
+            "elsewhere": list(self.elsewhere),
         }
 
 
@@ -65,26 +69,23 @@ def run_ids(data_dir: Path) -> tuple[str, ...]:
     return tuple(sorted(n for n in names if is_run_id(n)))
 
 
-def fingerprint(data_dir: Path, run_id: str) -> object:
-    """Something that is another once there may be something to send; cheap."""
+def changed_at(data_dir: Path, run_id: str) -> int:
+    """When something of a run that belongs in the archive changed last (Unix, ns); cheap."""
     directory = run_directory(data_dir, run_id)
-    with contextlib.suppress(OSError):
-        files = sorted(
-            (entry.name, entry.stat().st_size)
-            for entry in os.scandir(directory)
-            if ".jsonl" in entry.name
-        )
-        held = live_holder(directory) is not None
-        return files, held, [p.stat().st_mtime_ns for p in _marks(data_dir, run_id) if p.exists()]
-    return None
+    last = 0
+    for path in (mark_path(directory), directory, directory / BLOBS, _patch(data_dir, run_id)):
+        with contextlib.suppress(OSError):
+            last = max(last, path.stat().st_mtime_ns)
+    return last
 
 
-def _marks(data_dir: Path, run_id: str) -> tuple[Path, ...]:
+def is_running(data_dir: Path, run_id: str) -> bool:
+    """Whether a process writes a run."""
     directory = run_directory(data_dir, run_id)
-    return directory / BLOBS, mark_path(directory), data_dir / "patches" / f"{run_id}.patch"
+    return directory.is_dir() and live_holder(directory) is not None
 
 
-def run_cargo(data_dir: Path, run_id: str) -> Cargo:
+def run_cargo(data_dir: Path, run_id: str, ledger: Ledger) -> Cargo:
     """All of a run that is on the disk for good: blobs before the lines that name them."""
     directory = run_directory(data_dir, run_id)
     segments = list_segments(directory)
@@ -96,7 +97,7 @@ def run_cargo(data_dir: Path, run_id: str) -> Cargo:
         for s in sealed
         if s.form != "away"
     ]
-    items += [Item(name=f"hub/{p.name}", path=p) for p in staged(data_dir, run_id)]
+    items += [Item(name=f"hub/{p.name}", path=p) for p in staged(ledger)]
     manifest = {
         "v": 1,
         "run": run_id,
@@ -114,11 +115,14 @@ def run_cargo(data_dir: Path, run_id: str) -> Cargo:
     )
 
 
-def audit_cargo(data_dir: Path) -> Cargo:
-    """The audit log: chains as they grow, checkpoints, public keys. Never a private one."""
+def audit_cargo(data_dir: Path, since_ns: int = 0) -> Cargo:
+    """The audit log: chains as they grow, checkpoints, public keys. Never a private one.
+
+    Of what did not change since a moment (Unix, ns) nothing: thousands of chains are long ended.
+    """
     root = data_dir / AUDIT
     growing, changing = list[Growing](), list[Changing]()
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+    for path in sorted(p for p in root.rglob("*") if _changed_since(p, since_ns)):
         name = path.relative_to(root).as_posix()
         if name.startswith("keys/"):
             if path.suffix == ".pub":
@@ -131,6 +135,14 @@ def audit_cargo(data_dir: Path) -> Cargo:
     return Cargo(folder=AUDIT, growing=tuple(growing), changing=tuple(changing))
 
 
+def _changed_since(path: Path, moment_ns: int) -> bool:
+    try:
+        status = path.stat()
+    except FileNotFoundError:  # a draft that got its name
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_mtime_ns >= moment_ns
+
+
 def _room(path: Path, name: str) -> str:
     """Where an audit file's pieces go: a lost machine's successor may bear the same name."""
     with path.open("rb") as file:
@@ -140,26 +152,45 @@ def _room(path: Path, name: str) -> str:
     return f"{name.removesuffix('.jsonl')}-{hashlib.sha256(first).hexdigest()[:8]}"
 
 
-def standing(data_dir: Path, run_id: str, now: float | None = None) -> Standing:
-    """How a run stands. Reads names, sizes and at most one line."""
+def stream_end(data_dir: Path, run_id: str) -> int:
+    """How far a run's stream is on the disk for good."""
     directory = run_directory(data_dir, run_id)
-    ledger = Ledger.load(data_dir, run_id)
+    return max([_end(directory, s) for s in list_segments(directory)], default=0)
+
+
+def standing(data_dir: Path, run_id: str, place: str | None, now: float | None = None) -> Standing:
+    """How a run stands with the archive at `place`. Reads names, sizes and at most one line."""
+    directory = run_directory(data_dir, run_id)
+    ledger = Ledger.load(data_dir, run_id, place)
     segments = list_segments(directory)
-    verified = ledger.covered()
+    lost = [s for s in segments if s.form == "away" and not _is_kept(s, ledger)]
+    verified = ledger.covered((s.start, s.end or 0) for s in lost)
     end = max([_end(directory, s) for s in segments], default=0)
     blobs = [p for p in _blobs(directory) if f"{BLOBS}/{p.name}" not in ledger.kept]
     lag = max(end - verified, 0) + sum(p.stat().st_size for p in blobs)
     since = _since(segments, verified, blobs) if lag else None
     return Standing(
         run_id=run_id,
-        is_running=directory.is_dir() and live_holder(directory) is not None,
+        is_running=is_running(data_dir, run_id),
         end=end,
         verified=min(verified, end) if end else verified,
         lag_bytes=lag,
         lag_s=max((time.time() if now is None else now) - since, 0.0) if since else 0.0,
         sealed=sum(not s.is_open for s in segments),
         away=sum(s.form == "away" for s in segments),
+        elsewhere=_elsewhere(data_dir, run_id, lost) if lost else (),
     )
+
+
+def _is_kept(segment: Segment, ledger: Ledger) -> bool:
+    return segment.name in ledger.kept or f"{segment.name}.gz" in ledger.kept
+
+
+def _elsewhere(data_dir: Path, run_id: str, lost: list[Segment]) -> tuple[str, ...]:
+    """The archives that were set once and hold what is neither here nor in the present one."""
+    former = Ledger.everywhere(data_dir, run_id)
+    found = {f.place for f in former if any(_is_kept(s, f) for s in lost)}
+    return tuple(sorted(found)) or ("an archive that is not known here",)
 
 
 def _growing(directory: Path, segment: Segment) -> Growing | None:
@@ -216,8 +247,12 @@ def _blobs(directory: Path) -> list[Path]:
     return sorted(found)
 
 
+def _patch(data_dir: Path, run_id: str) -> Path:
+    return data_dir / "patches" / f"{run_id}.patch"
+
+
 def _patches(data_dir: Path, run_id: str) -> tuple[Changing, ...]:
-    path = data_dir / "patches" / f"{run_id}.patch"
+    path = _patch(data_dir, run_id)
     if not path.is_file():
         return ()
     return (Changing(name=f"artifacts/{path.name}", data=path.read_bytes()),)

@@ -28,7 +28,7 @@ from codetether_ray.ports.host import AgentHost
 from codetether_ray.ports.journal import Journal
 
 if TYPE_CHECKING:
-    from codetether_ray.bootstrap.archive import Pusher
+    from codetether_ray.bootstrap.pusher import Pusher
 
 RUN_AGENT = "run"
 """The path under which the run itself speaks: that it began, its plan, that it ended."""
@@ -149,7 +149,7 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
         voices=voices,
         clock=clock,
         notices=terms.notices,
-        pusher=open_pusher(terms.data_dir),
+        pusher=open_pusher(terms.data_dir, terms.correlation.run_id),
     )
 
 

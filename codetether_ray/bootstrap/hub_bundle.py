@@ -11,7 +11,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from codetether_ray.archive.ledger import ROOM, Ledger
+from codetether_ray.archive.ledger import Ledger
 from codetether_ray.core.errors import ArchiveError
 from codetether_ray.workspace.hub import hub_path
 
@@ -21,9 +21,9 @@ _EMPTY = "empty bundle"
 _STDERR = 400
 
 
-def staged(data_dir: Path, run_id: str) -> tuple[Path, ...]:
+def staged(ledger: Ledger) -> tuple[Path, ...]:
     """Bundles that wait to be sent."""
-    return tuple(sorted(_stage(data_dir, run_id).glob("*.bundle")))
+    return tuple(sorted(_stage(ledger).glob("*.bundle")))
 
 
 def hub_facts(data_dir: Path, run_id: str) -> dict[str, object]:
@@ -45,14 +45,14 @@ def stage(data_dir: Path, run_id: str, ledger: Ledger) -> None:
         ArchiveError: git refuses.
     """
     hub = hub_path(data_dir, run_id)
-    if not hub.is_dir() or staged(data_dir, run_id):
+    if not hub.is_dir() or staged(ledger):
         return
     refs = _refs(hub)
     tips = json.dumps(sorted(set(refs.values())))
     if ledger.marks.get(_MARK, "[]") == tips:
         return
     sent = json.loads(ledger.marks.get(_MARK, "[]"))
-    folder = _stage(data_dir, run_id)
+    folder = _stage(ledger)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = folder / "draft"
     wanted = [*refs, *(f"^{tip}" for tip in (*sent, *_remote_tips(hub)))]
@@ -61,7 +61,7 @@ def stage(data_dir: Path, run_id: str, ledger: Ledger) -> None:
         raise ArchiveError(f"git cannot bundle {hub}: {done.stderr.strip()[:_STDERR]}")
     (folder / "tips").write_text(tips, encoding="utf-8")
     if done.returncode:
-        settle(data_dir, run_id, ledger)  # only refs moved
+        settle(ledger)  # only refs moved
         return
     with draft.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -70,10 +70,10 @@ def stage(data_dir: Path, run_id: str, ledger: Ledger) -> None:
     draft.replace(folder / f"{number:06}-{digest[:16]}.bundle")
 
 
-def settle(data_dir: Path, run_id: str, ledger: Ledger) -> None:
+def settle(ledger: Ledger) -> None:
     """Note that what was staged is in the archive, and take it away here."""
-    folder = _stage(data_dir, run_id)
-    waiting = staged(data_dir, run_id)
+    folder = _stage(ledger)
+    waiting = staged(ledger)
     if not (folder / "tips").exists() or any(f"hub/{p.name}" not in ledger.kept for p in waiting):
         return
     ledger.mark(_MARK, (folder / "tips").read_text("utf-8"))
@@ -133,8 +133,8 @@ def _remote_tips(hub: Path) -> list[str]:
     return tips
 
 
-def _stage(data_dir: Path, run_id: str) -> Path:
-    return data_dir / ROOM / f"{run_id}.hub"
+def _stage(ledger: Ledger) -> Path:
+    return ledger.path.with_suffix(".hub")
 
 
 def _must(hub: Path | None, *arguments: str) -> str:

@@ -101,5 +101,5 @@ async def open_home(world: World, terms: HomeTerms) -> RunHome:
         voices=voices,
         clock=clock,
         notices=terms.notices,
-        pusher=open_pusher(terms.data_dir),
+        pusher=open_pusher(terms.data_dir, terms.correlation.run_id),
     )

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from codetether_ray.archive.ledger import Ledger, turn
+from codetether_ray.archive.store import ObjectStore
 from codetether_ray.bootstrap.archived_run import run_ids, standing
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import CodetetherError
@@ -15,39 +16,60 @@ from codetether_ray.journal.lock import RunLock
 from codetether_ray.journal.recovery import recover
 from codetether_ray.journal.segments import AWAY, list_segments, run_directory
 
+_IDLE_S = 3600.0
+"""A finished run is sealed once nothing was sent of it for so long."""
 
-def apply_retention(data_dir: Path, retention_s: float, now: float | None = None) -> list[str]:
+
+def apply_retention(
+    store: ObjectStore, data_dir: Path, retention_s: float, now: float | None = None
+) -> list[str]:
     """Delete sealed segments and blobs that were verified that long ago; the runs concerned.
 
     A note stays in each segment's place, so that readers fetch it from the archive. Only runs
-    that have ended are touched, and nothing whose read-back was not right.
+    that have ended are touched, and nothing whose read-back was not right, or which the archive
+    has lost since.
+
+    Raises:
+        ArchiveError: the archive cannot be asked.
     """
     now = time.time() if now is None else now
     done = []
     for run_id in run_ids(data_dir):
         try:
-            is_finished = find_run(data_dir, run_id).state == "finished"
+            is_finished = _is_here(data_dir, run_id) and (
+                find_run(data_dir, run_id).state == "finished"
+            )
         except CodetetherError:
             continue
-        if is_finished and _release(data_dir, run_id, now - retention_s):
+        if is_finished and _release(store, data_dir, run_id, now, retention_s):
             done.append(run_id)
     return done
 
 
-def _release(data_dir: Path, run_id: str, before: float) -> bool:
+def _is_here(data_dir: Path, run_id: str) -> bool:
+    """Whether something of a run may go."""
+    directory = run_directory(data_dir, run_id)
+    return any(s.form != "away" for s in list_segments(directory)) or (directory / BLOBS).is_dir()
+
+
+def _release(
+    store: ObjectStore, data_dir: Path, run_id: str, now: float, retention_s: float
+) -> bool:
     with turn(data_dir, run_id) as is_mine:
         if not is_mine:
             return False
-        ledger = Ledger.load(data_dir, run_id)
-        if not ledger.kept or max(kept.at for kept in ledger.kept.values()) > before:
-            return False
+        ledger = Ledger.load(data_dir, run_id, store.place)
+        idle_s = now - max((kept.at for kept in ledger.kept.values()), default=now)
         directory = run_directory(data_dir, run_id)
+        if idle_s < min(retention_s, _IDLE_S):
+            return False
         if any(s.is_open for s in list_segments(directory)):
             _seal(data_dir, run_id)  # the next push sends it whole; a later round lets it go
+            ledger.unsettle()
             return False
-        if standing(data_dir, run_id).lag_bytes:
+        if idle_s < retention_s or standing(data_dir, run_id, store.place).lag_bytes:
             return False
-        return _delete(directory, ledger)
+        return _delete(store, directory, ledger)
 
 
 def _seal(data_dir: Path, run_id: str) -> None:
@@ -60,8 +82,10 @@ def _seal(data_dir: Path, run_id: str) -> None:
         lock.release()
 
 
-def _delete(directory: Path, ledger: Ledger) -> bool:
-    """Replace segments by notes, and take blobs away, if the archive has them."""
+def _delete(store: ObjectStore, directory: Path, ledger: Ledger) -> bool:
+    """Replace segments by notes, and take blobs away, if the archive (still) has them."""
+    if _drop_lost(store, directory.name, ledger):
+        return False
     segments = [s for s in list_segments(directory) if s.form != "away"]
     kept = ledger.kept
     segments = [s for s in segments if s.name in kept or f"{s.name}.gz" in kept]
@@ -82,3 +106,17 @@ def _delete(directory: Path, ledger: Ledger) -> bool:
         path.unlink()
     failpoints.hit("archive.deleted_locally")
     return True
+
+
+def _drop_lost(store: ObjectStore, run_id: str, ledger: Ledger) -> bool:
+    """Whether something that was there is there no more; it is sent again."""
+    lost = [
+        kept.name
+        for kept in tuple(ledger.kept.values())
+        if store.promised(f"{run_id}/{kept.name}") != kept.sha256
+    ]
+    for name in lost:
+        ledger.drop(name)
+    if lost:
+        ledger.unsettle()
+    return bool(lost)

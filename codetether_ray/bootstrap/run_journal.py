@@ -16,7 +16,7 @@ from codetether_ray.local.journal import LocalJournal
 from codetether_ray.sandbox.leftovers import end_leftovers
 
 if TYPE_CHECKING:
-    from codetether_ray.bootstrap.archive import Pusher
+    from codetether_ray.bootstrap.pusher import Pusher
 
 Say = Callable[[str], None]
 
@@ -83,14 +83,14 @@ async def open_run_journal(
     )
 
 
-def open_pusher(data_dir: Path) -> "Pusher | None":
-    """What sends runs to the archive in the background; None where there is no archive."""
+def open_pusher(data_dir: Path, run_id: str) -> "Pusher | None":
+    """What sends runs, `run_id` first, in the background; None where there is no archive."""
     settings = load_settings(data_dir, os.environ)
     if settings.archive.bucket is None:
         return None
-    from codetether_ray.bootstrap.archive import start_pusher
+    from codetether_ray.bootstrap.pusher import start_pusher
 
-    return start_pusher(data_dir, settings)
+    return start_pusher(data_dir, settings, run_id=run_id)
 
 
 def _tell_in(loop: asyncio.AbstractEventLoop, notices: Notices, sentence: str) -> None:

@@ -47,10 +47,12 @@ command = archive
 @click.option("--all", "everything", is_flag=True, help="Runs that are there whole, too.")
 def status(as_json: bool, everything: bool) -> int:
     """Show how far the archive is behind each run: what the loss of this machine would cost."""
+    from codetether_ray.bootstrap.archive import place_of
     from codetether_ray.bootstrap.archived_run import run_ids, standing
 
     settings = _settings()
-    rows = [standing(settings.paths.data, run_id) for run_id in run_ids(settings.paths.data)]
+    data_dir, place = settings.paths.data, place_of(settings)
+    rows = [standing(data_dir, run_id, place) for run_id in run_ids(data_dir)]
     total = {
         "lag_bytes": sum(row.lag_bytes for row in rows),
         "lag_s": round(max((row.lag_s for row in rows), default=0.0), 1),
@@ -61,9 +63,11 @@ def status(as_json: bool, everything: bool) -> int:
         click.echo(json.dumps(out, indent=2))
         return exit_codes.SUCCESS
     behind = [row for row in rows if row.lag_bytes]
-    for row in rows if everything else behind:
+    for row in rows if everything else [r for r in rows if r.lag_bytes or r.elsewhere]:
         state = _behind(row.lag_bytes, row.lag_s) if row.lag_bytes else "there"
-        away = f", {row.away} segment(s) only there" if row.away else ""
+        where = ", ".join(row.elsewhere) or "there"
+        away = f", {row.away} segment(s) only {'in ' if row.elsewhere else ''}{where}"
+        away = away if row.away else ""
         click.echo(
             f"{row.run_id}  {_bytes(row.verified):>9} of {_bytes(row.end):>9}  {state}{away}"
         )
@@ -156,14 +160,14 @@ def pull(run_id: str, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def query(as_json: bool, **wanted: Any) -> int:
     """Ask the Parquet copy of finished runs. What is not in it yet is brought in first."""
-    from codetether_ray.archive.query import ask
-    from codetether_ray.bootstrap.archive_rows import join_rows, make_all_rows, parquet_root
+    from codetether_ray.bootstrap.archive_rows import ask_rows, update_rows
+    from codetether_ray.bootstrap.replay import archived
 
     question = _question(wanted)
     data_dir = _settings().paths.data
-    make_all_rows(data_dir)
-    join_rows(data_dir)
-    rows = ask(parquet_root(data_dir), question)
+    for trouble in update_rows(data_dir, fetch=archived()):
+        click.echo(f"left out: {trouble}", err=True)
+    rows = ask_rows(data_dir, question)
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False, default=str))
     else:

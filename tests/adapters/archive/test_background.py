@@ -2,6 +2,8 @@
 
 import shutil
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ from codetether_ray.archive.cache import ReadThrough
 from codetether_ray.archive.gate import Gate
 from codetether_ray.archive.patience import Backoff
 from codetether_ray.archive.s3 import S3Place, S3Store
-from codetether_ray.bootstrap.archive import Pusher, gate, push_everything, push_run
+from codetether_ray.bootstrap.archive import gate, push_run
 from codetether_ray.bootstrap.archive_pull import pull_run
 from codetether_ray.bootstrap.archived_run import standing
+from codetether_ray.bootstrap.pusher import Pusher, push_everything
 from codetether_ray.bootstrap.retention import apply_retention
 from codetether_ray.core.errors import ArchiveError, JournalError
 from codetether_ray.core.events import Record
@@ -56,14 +59,14 @@ async def test_while_the_archive_is_down_runs_go_on_and_the_backlog_is_drained_a
     for _ in range(3):
         runs.append(new_run())
         await write(data, runs[-1], small(count=6, big=1))
-    assert all(standing(data, run).lag_bytes for run in runs)
+    assert all(standing(data, run, store.place).lag_bytes for run in runs)
     pusher = Pusher(lambda: store, data, wait=wait, backoff=Backoff(jitter=lambda: 1.0))
     pusher.start()._thread.join(60)
     assert pusher.trouble == ""
     assert time.now > 60
     assert time.waits[1:7] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
     for run in runs:
-        assert standing(data, run).lag_bytes == 0
+        assert standing(data, run, store.place).lag_bytes == 0
         pull_run(store, tmp_path / "other", run)
         assert told(tmp_path / "other", run) == told(data, run)
 
@@ -86,7 +89,7 @@ async def test_a_minute_of_an_archive_that_is_really_down_loses_nothing(
         count += 1
         back.join(0.05)
     await journal.close()
-    while standing(data, run).lag_bytes:
+    while standing(data, run, store.place).lag_bytes:
         back.join()
         threading.Event().wait(0.5)
     pusher.close(wait_s=60)
@@ -109,8 +112,8 @@ async def test_one_run_that_cannot_be_sent_does_not_hold_up_the_others(
     road.rule = rule
     with pytest.raises(ArchiveError):
         push_everything(store, data)
-    assert standing(data, good).lag_bytes == 0
-    assert standing(data, bad).lag_bytes > 0
+    assert standing(data, good, store.place).lag_bytes == 0
+    assert standing(data, bad, store.place).lag_bytes > 0
 
 
 async def test_a_run_that_did_not_change_is_not_looked_at_again(
@@ -121,7 +124,8 @@ async def test_a_run_that_did_not_change_is_not_looked_at_again(
     pusher = Pusher(lambda: store, data)
     assert pusher.round().objects > 0
     road.seen.clear()
-    assert pusher.round().objects == 0
+    assert pusher.round().objects == Pusher(lambda: store, data).round().objects == 0
+    assert road.seen == []
     await write(data, run, [note("more")])
     assert pusher.round().objects > 0
 
@@ -142,7 +146,7 @@ async def test_with_the_gate_everything_acknowledged_is_in_the_archive_at_once(
         acked.append(record.to_text())
         pull_run(store, tmp_path / f"lost-home-{number}", run)
         assert told(tmp_path / f"lost-home-{number}", run) == acked
-        assert standing(data, run).lag_bytes == 0
+        assert standing(data, run, store.place).lag_bytes == 0
     await journal.close()
 
 
@@ -194,10 +198,10 @@ async def test_a_run_whose_files_went_from_here_is_read_through(
     await write(data, run, small(count=20, big=1))
     whole = told(data, run)
     push_run(store, data, run)
-    apply_retention(data, 0.0)  # seals what was open
+    apply_retention(store, data, 0.0)  # seals what was open
     push_run(store, data, run)
-    assert apply_retention(data, 3600.0) == []
-    assert apply_retention(data, 0.0) == [run]
+    assert apply_retention(store, data, 3600.0) == []
+    assert apply_retention(store, data, 0.0) == [run]
     assert {s.form for s in list_segments(run_directory(data, run))} == {"away"}
     fetch = ReadThrough(store, tmp_path / "cache")
     assert [r.to_text() for r in read_records(data, run, fetch=fetch)] == whole
@@ -257,4 +261,51 @@ async def test_a_slow_archive_times_out_as_one_that_is_away(
         push_run(S3Store(replace(place, timeout_s=0.2)), data, run)
     road.delay_s = 0.0
     push_run(S3Store(place), data, run)
-    assert standing(data, run).lag_bytes == 0
+    assert standing(data, run, str(place)).lag_bytes == 0
+
+
+async def test_what_one_bucket_has_says_nothing_of_another(
+    store: S3Store, place: S3Place, data: Path, tmp_path: Path
+) -> None:
+    run = new_run()
+    await write(data, run, small())
+    whole = told(data, run)
+    push_run(store, data, run)
+    other = S3Store(replace(place, prefix="elsewhere/"))
+    assert standing(data, run, other.place).lag_bytes > 0
+    assert apply_retention(other, data, 0.0) == []
+    push_run(other, data, run)
+    assert standing(data, run, other.place).lag_bytes == 0
+    pull_run(other, tmp_path / "back", run)
+    assert told(tmp_path / "back", run) == whole
+
+
+@pytest.mark.damages_runs  # only the archive has it, and whoever verifies does not look there
+async def test_segments_that_only_a_former_archive_holds_are_told(
+    store: S3Store, place: S3Place, data: Path
+) -> None:
+    run = new_run()
+    await write(data, run, small())
+    for _ in range(3):
+        push_run(store, data, run)
+        apply_retention(store, data, 0.0)
+    now = standing(data, run, str(replace(place, prefix="elsewhere/")))
+    assert (now.elsewhere, now.lag_bytes) == ((store.place,), 0)
+    assert standing(data, run, store.place).elsewhere == ()
+
+
+@pytest.mark.damages_runs  # only the archive has it, and whoever verifies does not look there
+async def test_nothing_goes_from_here_that_the_archive_has_lost_since(
+    store: S3Store, data: Path
+) -> None:
+    run = new_run()
+    await write(data, run, small())
+    for _ in range(2):
+        push_run(store, data, run)
+        apply_retention(store, data, 1e9, time.time() + 4000)  # seals what was open
+    lost = next(s.name for s in store.stored(f"{run}/") if "chat-events" in s.name)
+    store.delete([lost])
+    assert apply_retention(store, data, 0.0) == []
+    push_run(store, data, run)
+    assert lost in {s.name for s in store.stored(f"{run}/")}
+    assert apply_retention(store, data, 0.0) == [run]

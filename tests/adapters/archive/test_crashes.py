@@ -50,7 +50,7 @@ def push(store: S3Store, data: Path, run: str) -> None:
 def release(store: S3Store, data: Path, run: str) -> None:
     for _ in range(3):
         push_run(store, data, run)
-        apply_retention(data, 0.0)
+        apply_retention(store, data, 0.0)
 
 
 def forget(store: S3Store, data: Path, run: str) -> None:
@@ -117,7 +117,7 @@ async def test_a_push_that_is_stopped_anywhere_is_finished_by_the_next(
 ) -> None:
     for here, run, whole in await each_boundary(monkeypatch, "push", store, data):
         push_run(store, here, run)
-        assert standing(here, run).lag_bytes == 0
+        assert standing(here, run, store.place).lag_bytes == 0
         pull_run(store, tmp_path / f"back-{here.name}", run)
         assert told(tmp_path / f"back-{here.name}", run) == whole
 
@@ -127,11 +127,11 @@ async def test_files_go_only_once_the_archive_has_them_wherever_it_is_stopped(
     store: S3Store, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for here, run, whole in await each_boundary(monkeypatch, "release", store, data):
-        if standing(here, run).away:
+        if standing(here, run, store.place).away:
             pull_run(store, here, run)
         assert told(here, run) == whole
         release(store, here, run)
-        assert standing(here, run).away > 0
+        assert standing(here, run, store.place).away > 0
         pull_run(store, here, run)
         assert told(here, run) == whole
 

@@ -12,7 +12,7 @@ from codetether_ray.archive.s3 import S3Place, S3Store
 from codetether_ray.audit.keys import is_signed, public_keys
 from codetether_ray.bootstrap.archive import push_run
 from codetether_ray.bootstrap.archive_pull import pull_run
-from codetether_ray.bootstrap.archive_rows import parquet_root, push_rows
+from codetether_ray.bootstrap.archive_rows import parquet_root, send_rows, update_rows
 from codetether_ray.bootstrap.forget import Forgotten, forget_run
 from codetether_ray.bootstrap.replay import find_id
 from codetether_ray.bootstrap.tombstones import read_tombstone
@@ -53,7 +53,8 @@ async def written(data: Path, store: S3Store | None = None) -> str:
         (data / name).write_text(SECRET)
     if store is not None:
         push_run(store, data, run)
-        push_rows(store, data, run, lambda _: None)
+        update_rows(data)
+        send_rows(store, data)
     return run
 
 
@@ -94,14 +95,13 @@ def forget_here(data: Path, run: str, store: S3Store | None = None) -> Forgotten
 
 
 async def test_rows_that_were_joined_with_others_are_rewritten(data: Path) -> None:
-    from codetether_ray.bootstrap.archive_rows import make_rows
 
     runs = []
     for _ in range(18):
         run = new_run()
         await write(data, run, small(count=2))
-        make_rows(data, run)
         runs.append(run)
+    update_rows(data, day="2000-01-01")
     made, gone = join_days(parquet_root(data), "2999-01-01")
     assert made
     assert len(gone) >= 18

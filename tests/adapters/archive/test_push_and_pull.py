@@ -24,15 +24,15 @@ async def test_a_run_comes_back_whole_on_a_machine_that_never_saw_it(
 ) -> None:
     run = new_run()
     await write(data, run, small(big=2))
-    assert standing(data, run).lag_bytes > 0
+    assert standing(data, run, store.place).lag_bytes > 0
     push_run(store, data, run)
-    assert standing(data, run).lag_bytes == 0
-    assert standing(data, run).lag_s == 0
+    assert standing(data, run, store.place).lag_bytes == 0
+    assert standing(data, run, store.place).lag_s == 0
     before = told(data, run)
     other = tmp_path / "other"
     pulled = pull_run(store, other, run)
     assert told(other, run) == before
-    assert pulled.end == standing(data, run).end
+    assert pulled.end == standing(data, run, store.place).end
     await write(other, run, [note("and it goes on there")])
     assert "and it goes on there" in told(other, run)[-1]
 
@@ -58,7 +58,7 @@ async def test_the_pieces_of_an_open_segment_go_when_it_is_sealed(
     names = [s.name.split("/")[1] for s in store.stored(f"{run}/")]
     assert sum(name.endswith(".jsonl") for name in names) == 1
     assert names.count("tail") == 1
-    assert standing(data, run).lag_bytes == 0
+    assert standing(data, run, store.place).lag_bytes == 0
 
 
 async def test_a_ledger_that_was_lost_costs_only_another_look(store: S3Store, data: Path) -> None:
@@ -66,9 +66,9 @@ async def test_a_ledger_that_was_lost_costs_only_another_look(store: S3Store, da
     await write(data, run, small(big=1))
     push_run(store, data, run)
     shutil.rmtree(data / "archive")
-    assert standing(data, run).lag_bytes > 0
+    assert standing(data, run, store.place).lag_bytes > 0
     push_run(store, data, run)
-    assert standing(data, run).lag_bytes == 0
+    assert standing(data, run, store.place).lag_bytes == 0
 
 
 async def test_another_content_under_the_same_name_is_an_error_and_stays(store: S3Store) -> None:
@@ -141,7 +141,7 @@ async def test_a_push_stops_at_a_failure_and_the_next_one_goes_on(
             assert failures < 200
     assert failures > 3
     road.rule = lambda _: None
-    assert standing(data, run).lag_bytes == 0
+    assert standing(data, run, store.place).lag_bytes == 0
     pull_run(store, tmp_path / "other", run)
     assert told(tmp_path / "other", run) == told(data, run)
 
@@ -218,13 +218,13 @@ async def test_the_audit_log_goes_without_its_private_key_and_beside_a_namesakes
 
 
 async def test_a_torn_line_in_the_ledger_is_a_fact_found_out_again(data: Path) -> None:
-    ledger = Ledger.load(data, "x")
+    ledger = Ledger.load(data, "x", "a place")
     ledger.mark("a", "1")
     with ledger.path.open("ab") as file:
         file.write(b'{"mark": "b", "val')
-    again = Ledger.load(data, "x")
+    again = Ledger.load(data, "x", "a place")
     again.mark("c", "3")
-    assert Ledger.load(data, "x").marks == {"a": "1", "c": "3"}
+    assert Ledger.load(data, "x", "a place").marks == {"a": "1", "c": "3"}
 
 
 async def test_an_unknown_run_is_said_to_be_unknown(store: S3Store, data: Path) -> None:
