@@ -24,8 +24,8 @@ from codetether_ray.core import failpoints
 from codetether_ray.core.errors import ClusterError, CodetetherError
 
 RunFunction = Callable[[Any, World], Awaitable[Any]]
-"""Does a run: takes plain options, returns a plain result. Cancelling it ends the run early; it
-may still return a result then."""
+"""Does a run: takes plain options, returns a plain result. It is cancelled, at most once and not
+before it has set `World.begun`, to end the run early; it may still return a result then."""
 
 _LOOK_S = 0.5
 """How often it is seen whether somebody wants the run to end."""
@@ -87,6 +87,7 @@ class Supervisor:
         self._answer: asyncio.Future[Any] | None = None
         self._ended: Ended | None = None
         self._is_told = asyncio.Event()
+        self._is_unwanted = asyncio.Event()
         self._changed = asyncio.Event()
         self._work: asyncio.Task[Any] = asyncio.create_task(self._call(job), name=job.function)
         self._life = asyncio.create_task(self._live(job, services))
@@ -121,7 +122,7 @@ class Supervisor:
 
     async def cancel(self) -> None:
         """Cancel the run, if it is under way; it ends soon."""
-        self._work.cancel()
+        self._is_unwanted.set()
 
     # -- for agents -------------------------------------------------------------------------------
 
@@ -143,14 +144,15 @@ class Supervisor:
         asking = asyncio.create_task(self._take_questions())
         keeping = asyncio.create_task(services.keep(job.lease_s))
         looking = asyncio.create_task(self._look_for_cancel())
+        ending = asyncio.create_task(self._end_unwanted())
         await asyncio.wait({self._work})
         await self._world.bus.aclose()
         self._ended = _ended(self._run_id, self._work)
         self._tell()
-        looking.cancel()
-        asking.cancel()
-        keeping.cancel()
-        await asyncio.gather(looking, asking, keeping, return_exceptions=True)
+        beside = (looking, ending, asking, keeping)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         if job.lasts:
             await self._leave(job)
 
@@ -166,6 +168,12 @@ class Supervisor:
     async def _look_for_cancel(self) -> None:
         while not self._dossier.is_cancelled:  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(_LOOK_S)
+        self._is_unwanted.set()
+
+    async def _end_unwanted(self) -> None:
+        """Cancel the run once: a second time would cut off what the first one has it record."""
+        await self._is_unwanted.wait()
+        await self._world.begun.wait()
         self._work.cancel()
 
     async def _leave(self, job: Job) -> None:

@@ -38,6 +38,8 @@ class World:
         self.directory: RayDirectory = services.directory()
         self.limiter: RayLimiter = services.limiter()
         self.door = Door(run_id)
+        self.begun = asyncio.Event()
+        """Set by the run function once its end will be recorded: it is not cancelled before."""
         self.questions: asyncio.Queue[tuple[Any, asyncio.Future[Any]]] = asyncio.Queue()
         self._services = services
         self._supervisor = supervisor

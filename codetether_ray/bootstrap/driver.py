@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codetether_ray.actors.dossier import Dossier
+from codetether_ray.actors.head import find_head
 from codetether_ray.core.errors import CodetetherError, ConfigError, UnknownRunError
 from codetether_ray.core.ids import is_run_id
+from codetether_ray.journal.listing import find_run
 from codetether_ray.journal.lock import live_holder
 from codetether_ray.journal.segments import run_directory
 
@@ -37,13 +39,26 @@ class Unattended:
 
     data_dir: Path
     run_id: str
-    pid: int
-    """The supervisor's."""
+
+    @property
+    def pid(self) -> int | None:
+        """The supervisor's; None while Ray starts it again."""
+        holder = live_holder(run_directory(self.data_dir, self.run_id))
+        return holder.pid if holder else None
 
     @property
     def is_alive(self) -> bool:
-        """Whether a process still writes the run."""
-        return live_holder(run_directory(self.data_dir, self.run_id)) is not None
+        """Whether a process still writes the run, or Ray is about to start one that will."""
+        if not Dossier.of(self.data_dir, self.run_id).is_open:
+            return False
+        return self.pid is not None or (find_head(self.data_dir) is not None and self._is_cut)
+
+    @property
+    def _is_cut(self) -> bool:
+        try:
+            return find_run(self.data_dir, self.run_id).state == "interrupted"
+        except UnknownRunError:
+            return False
 
 
 @contextlib.contextmanager
@@ -105,10 +120,8 @@ def find(data_dir: Path, run_id: str) -> Driver | None:
 
 def find_unattended(data_dir: Path, run_id: str) -> Unattended | None:
     """A run that is under way without a driver; None if it is not under way."""
-    holder = live_holder(run_directory(data_dir, run_id))
-    if holder is None or not Dossier.of(data_dir, run_id).is_open:
-        return None
-    return Unattended(data_dir=data_dir, run_id=run_id, pid=holder.pid)
+    found = Unattended(data_dir=data_dir, run_id=run_id)
+    return found if found.is_alive else None
 
 
 def stop(driver: Driver | Unattended) -> None:

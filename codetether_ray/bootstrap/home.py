@@ -1,5 +1,6 @@
 """Where a run lives: its journal, its budget, its agents. In this process, or in a supervisor."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,9 +94,16 @@ class RunHome:
     notices: Notices = field(default_factory=Notices)
     pusher: "Pusher | None" = None
     """Sends the run to the archive, where there is one."""
+    on_begun: Callable[[], None] | None = None
 
-    def hear(self) -> None:
-        """From now on, what the journal has to tell is told as warnings of the run."""
+    def begun(self) -> None:
+        """The journal holds that the run began.
+
+        From now on, what the journal has to tell is told as warnings of the run; who cancels the
+        run finds its end recorded.
+        """
+        if self.on_begun is not None:
+            self.on_begun()
         voice = self.voices.of_run()
         self.notices.listen(lambda sentence: voice.emit(Warned(text=sentence)))
 

@@ -102,4 +102,5 @@ async def open_home(world: World, terms: HomeTerms) -> RunHome:
         clock=clock,
         notices=terms.notices,
         pusher=open_pusher(terms.data_dir, terms.correlation.run_id),
+        on_begun=world.begun.set,
     )

@@ -156,7 +156,7 @@ async def session_in_home(home: RunHome, request: SessionRequest) -> SessionResu
             version=__version__,
         )
     )
-    home.hear()
+    home.begun()
     failpoints.hit("run.begun")
     result = SessionResult(session_id=request.session_id, turn=await _turn(home, request))
     failpoints.hit("run.done")
@@ -169,7 +169,7 @@ async def session_in_home(home: RunHome, request: SessionRequest) -> SessionResu
 
 
 async def _turn(home: RunHome, request: SessionRequest) -> TurnResult:
-    work = asyncio.create_task(_answered(home, await _spec(home, request), request.message))
+    work = asyncio.create_task(_answered(home, request))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -181,10 +181,10 @@ async def _turn(home: RunHome, request: SessionRequest) -> TurnResult:
         return await work
 
 
-async def _answered(home: RunHome, spec: AgentSpec, message: Message) -> TurnResult:
+async def _answered(home: RunHome, request: SessionRequest) -> TurnResult:
     """The turn's result; what stops it before or beside the agent is a result, too."""
     try:
-        return await home.runtime.run(spec, message)
+        return await home.runtime.run(await _spec(home, request), request.message)
     except asyncio.CancelledError:
         return TurnResult(outcome="cancelled")
     except CodetetherError as error:

@@ -95,7 +95,7 @@ async def swarm_in_home(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonO
             version=__version__,
         )
     )
-    home.hear()
+    home.begun()
     failpoints.hit("run.begun")
     try:
         result = await _done(home, request, ask)

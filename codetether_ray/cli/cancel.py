@@ -59,7 +59,10 @@ def command(run_id: str, wait_s: float) -> int:
     while found.is_alive and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     if found.is_alive:
-        click.echo(f"{run_id} was told to stop; process {found.pid} still tidies up", err=True)
+        who = (
+            f"process {found.pid} still tidies up" if found.pid else "Ray starts its process again"
+        )
+        click.echo(f"{run_id} was told to stop; {who}", err=True)
         return exit_codes.FAILED
     click.echo(f"{run_id} was stopped")
     return exit_codes.SUCCESS

@@ -29,6 +29,7 @@ async def run(options: dict[str, Any], world: World) -> dict[str, float]:
     home = await open_home(
         world, HomeTerms(correlation=correlation, data_dir=data_dir, budget=Budget())
     )
+    home.begun()
     workspace = await open_workspace(directory, world.run_id, data_dir=data_dir)
     await workspace.open()
 

@@ -6,7 +6,7 @@ import re
 
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.e2e.program import Program
-from tests.e2e.ray_scene import processes_of
+from tests.e2e.ray_scene import kill, processes_of
 from tests.e2e.swarm_scene import TASK, SwarmModel, make_repository
 
 
@@ -118,6 +118,7 @@ async def without_a_driver(program: Program) -> None:
         second.kill()
         await second.communicate()
         run_id = next(iter((program.data / "supervisors").iterdir())).name
+        kill(program, "Supervisor")  # the wish is heard by the process that takes its place
         cancelled = await program.run("cancel", run_id)
         assert (cancelled.code, "was stopped" in cancelled.out) == (0, True), cancelled.err
         listed = json.loads((await program.run("runs", "--json")).out)

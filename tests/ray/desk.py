@@ -82,6 +82,7 @@ async def run_agents(job: Job, world: World) -> dict[str, Any]:
     world.serve(
         Served(journal=journal, ledger=ledger, shares=LocalShares(world.bus), children=runtime)
     )
+    world.begun.set()
     try:
         results = await asyncio.gather(
             *(runtime.run(spec, user(job.text)) for spec in job.specs), return_exceptions=True
@@ -135,6 +136,7 @@ class _Counted:
 
 async def ask_and_wait(options: dict[str, Any], world: World) -> Any:
     """Ask the driver a question, then wait to be cancelled; what was answered."""
+    world.begun.set()
     answer = await world.ask_driver(options["question"])
     try:
         await asyncio.Event().wait()
@@ -154,6 +156,7 @@ async def tell_where_it_stands(options: dict[str, Any], world: World) -> str:
     fresh = folder / "fresh"
     fresh.write_text(f"restarted: {world.is_restarted}, since: {world.since}")
     fresh.rename(folder / f"life-{number}")
+    world.begun.set()
     try:
         while not (folder / "end").exists():
             await asyncio.sleep(0.02)

@@ -15,7 +15,7 @@ from codetether_ray.actors.pulse import GROUPS, Pulse
 from codetether_ray.actors.registry import Registry
 from codetether_ray.actors.services import Services
 from codetether_ray.actors.supervised import RaySupervisor, find
-from codetether_ray.core.errors import ClusterError, RunBusyError, RunLostError
+from codetether_ray.core.errors import RunBusyError, RunLostError
 from codetether_ray.ports.bus import Envelope
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.ray.scene import gone, is_running, supervised
@@ -89,9 +89,8 @@ async def test_a_wish_to_cancel_outlives_the_process_that_it_was_told_to(
         pid = await scene.signal("supervisor", signal.SIGSTOP)
         scene.dossier.cancel()
         os.kill(pid, signal.SIGKILL)
-        with pytest.raises(ClusterError, match="was cancelled"):
-            await work
-    assert not (marks / "life-1").exists()  # its successor saw it before it began
+        assert await work == "cancelled"
+    assert (marks / "life-1").exists()  # its successor began, so that an end could be recorded
 
 
 async def test_a_supervisor_that_lasts_ends_itself_and_leaves_nothing(

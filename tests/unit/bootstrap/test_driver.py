@@ -4,9 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from codetether_ray.bootstrap.driver import driving, find
+from codetether_ray.actors.dossier import Dossier, Job
+from codetether_ray.actors.head import announce_head, withdraw_head
+from codetether_ray.bootstrap.driver import driving, find, find_unattended, stop
 from codetether_ray.core.errors import ConfigError
+from codetether_ray.core.events import RunStarted
 from codetether_ray.core.ids import new_run_id
+from codetether_ray.core.spec import Correlation
+from codetether_ray.local.bus import LocalBus
+from codetether_ray.local.clock import SystemClock
+from codetether_ray.local.journal import LocalJournal
+from codetether_ray.local.publisher import LocalPublisher
 
 
 def test_a_driver_is_found_while_it_drives(tmp_path: Path) -> None:
@@ -16,6 +24,34 @@ def test_a_driver_is_found_while_it_drives(tmp_path: Path) -> None:
         assert found is not None
         assert found.is_alive
     assert find(tmp_path, run_id) is None
+
+
+async def cut_off(data_dir: Path) -> str:
+    """A run of which nobody has recorded the end, and that nobody writes."""
+    run_id = new_run_id("swarm")
+    correlation = Correlation(run_id=run_id)
+    journal = await LocalJournal.open(data_dir, run_id, correlation)
+    voice = LocalPublisher(journal, LocalBus(), correlation, "run", SystemClock())
+    await voice.record(RunStarted(kind="swarm", title="x", directory="/x"))
+    await voice.close()
+    await journal.close()
+    return run_id
+
+
+async def test_a_run_whose_supervisor_ray_starts_again_can_be_told_to_stop(tmp_path: Path) -> None:
+    run_id = await cut_off(tmp_path)
+    dossier = Dossier.of(tmp_path, run_id)
+    dossier.open(Job(function="a:b", options={}))
+    assert find_unattended(tmp_path, run_id) is None  # its head is gone: nobody starts it again
+    announce_head(tmp_path, address="127.0.0.1:1", token=tmp_path / "token")
+    try:
+        found = find_unattended(tmp_path, run_id)
+        assert found is not None
+        assert found.pid is None
+        stop(found)
+        assert dossier.is_cancelled
+    finally:
+        withdraw_head(tmp_path)
 
 
 def test_a_place_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
