@@ -42,6 +42,10 @@ class _MissingError(ArchiveError):
     """There is no such object."""
 
 
+class _NotKnownError(ArchiveError):
+    """The store does not know such a request."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Place:
     """Which bucket, and how to get in. Without keys boto3 looks where it always does."""
@@ -144,9 +148,7 @@ class S3Store:
         """All versions and delete markers; where there are no versions, the objects."""
         try:
             found = self._versions(self._key(below))
-        except ArchiveUnreachableError:
-            raise
-        except ArchiveError:  # R2 knows no versions
+        except _NotKnownError:  # R2 knows no versions
             found = []
         found += [(self._key(stored.name), None) for stored in self.stored(below)]
         self._delete(found)
@@ -207,7 +209,9 @@ class S3Store:
         from botocore.exceptions import (  # noqa: PLC0415
             BotoCoreError,
             ClientError,
+            InvalidRegionError,
             NoCredentialsError,
+            ParamValidationError,
         )
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - comes with boto3
 
@@ -219,6 +223,11 @@ class S3Store:
             raise ArchiveError(
                 f"there are no keys for {self.place}; store them with `codetether auth set s3 "
                 "--access-key ID`, or set CODETETHER_S3_ACCESS_KEY and _SECRET_KEY"
+            ) from None
+        except (InvalidRegionError, ParamValidationError) as error:
+            raise ArchiveError(
+                f"the archive {self.place} is set wrongly: {_reason(error)}; look at "
+                "`codetether config list`"
             ) from None
         except (BotoCoreError, HTTPError, OSError) as error:
             raise ArchiveUnreachableError(self.place, _reason(error)) from None
@@ -235,10 +244,17 @@ class S3Store:
             return ArchiveUnreachableError(self.place, f"it answered {status} ({message})")
         if code == "NoSuchBucket":
             return ArchiveError(f"there is no bucket {self._place.bucket}; make it first")
-        if status in (401, 403):
+        if status in (405, 501) or code == "NotImplemented":
+            return _NotKnownError(f"the archive {self.place} cannot do that: {message}")
+        if code == "RequestTimeTooSkewed":
             return ArchiveError(
-                f"the archive {self.place} refused the keys ({message}); check them and the "
-                "bucket's policy"
+                f"the archive {self.place} refuses this machine's clock ({message}); set it right"
+            )
+        if status in (401, 403):
+            what = getattr(error, "operation_name", "the request")
+            return ArchiveError(
+                f"the archive {self.place} refused the keys for {what} ({message}); check them and "
+                "the bucket's policy"
             )
         return ArchiveError(f"the archive {self.place} answered {status}: {message}")
 
@@ -269,5 +285,6 @@ def _make_client(place: S3Place) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    words = str(error).strip().splitlines()
-    return words[0][:300] if words else type(error).__name__
+    """The error's own words, without what a request was signed with."""
+    words = " ".join(str(error).split()).partition("AWS4-HMAC-SHA256")[0]
+    return words[:300] or type(error).__name__

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +51,12 @@ async def open_place(settings: Settings, env: Mapping[str, str]) -> S3Place | No
     secret = await open_secret_store(env, settings.paths.data).get(SECRET)
     stored = (secret.extra.get("access_key", ""), secret.api_key) if secret else ("", "")
     given = (env.get("CODETETHER_S3_ACCESS_KEY", ""), env.get("CODETETHER_S3_SECRET_KEY", ""))
-    access, hidden = stored if all(stored) else given
+    access, hidden = (key.strip() for key in (stored if all(stored) else given))
+    if any(not ("!" <= letter <= "~") for letter in access + hidden):
+        raise ConfigError(
+            "a key of the archive holds something that no key holds, such as a space or a line's "
+            "end; set it again"
+        )
     if bool(access) != bool(hidden):
         raise ConfigError(
             "of CODETETHER_S3_ACCESS_KEY and CODETETHER_S3_SECRET_KEY only one is set; set both, "
@@ -79,12 +85,14 @@ def _place(settings: Settings) -> S3Place | None:
 
 
 def open_archive(settings: Settings, env: Mapping[str, str] | None = None) -> S3Store | None:
-    """The archive of the settings; None if there is none. Not for the thread of a running loop.
+    """The archive of the settings; None if there is none. It blocks, if only for a moment.
 
     Raises:
         CodetetherError: its keys cannot be read.
     """
-    place = asyncio.run(open_place(settings, os.environ if env is None else env))
+    opening = open_place(settings, os.environ if env is None else env)
+    with ThreadPoolExecutor(1) as pool:  # the caller's thread may have a loop that runs
+        place = pool.submit(asyncio.run, opening).result()
     return None if place is None else S3Store(place)
 
 
@@ -122,13 +130,13 @@ def push_run(
     Raises:
         ArchiveError: it stopped there; it can be tried again.
     """
+    if Ledger.blank(data_dir, run_id, store.place).settled_at() == changed_at(data_dir, run_id):
+        return Pushed()
     with turn(data_dir, run_id) as is_mine:
         if not is_mine or tombstone_path(data_dir, run_id).exists():
             return Pushed()
         ledger = Ledger.load(data_dir, run_id, store.place)
         began, was_running = changed_at(data_dir, run_id), is_running(data_dir, run_id)
-        if not was_running and began == ledger.settled_at():
-            return Pushed()
         stage(data_dir, run_id, ledger)
         pushed = FolderPush(store, ledger, progress).push(run_cargo(data_dir, run_id, ledger))
         settle(ledger)

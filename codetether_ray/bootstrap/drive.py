@@ -12,6 +12,7 @@ from codetether_ray.actors.dossier import LEASE_S, Dossier, Job
 from codetether_ray.actors.services import Services, start_services
 from codetether_ray.actors.supervised import RaySupervisor
 from codetether_ray.bootstrap.follow import Follower, Show
+from codetether_ray.bootstrap.replay import archived
 from codetether_ray.core.errors import RunBusyError, RunLostError, UnknownRunError
 from codetether_ray.core.events import RunStarted
 from codetether_ray.journal.lease import LEASE_VARIABLE, is_silent, stale_after_s
@@ -144,7 +145,9 @@ class _Run:
             self._run_id,
             self._audience.show,
             self._audience.notice,
-            reread=lambda: read_records(self._data_dir, self._run_id, after=since - 1),
+            reread=lambda: read_records(
+                self._data_dir, self._run_id, after=since - 1, fetch=archived()
+            ),
         )
 
     def _refuse_busy(self) -> None:
@@ -162,7 +165,10 @@ class _Run:
         """The number of the record with which the try that is under way began."""
         kinds = {RunStarted.tag}
         try:
-            found = [r.seq for r in read_records(self._data_dir, self._run_id, kinds=kinds)]
+            found = [
+                r.seq
+                for r in read_records(self._data_dir, self._run_id, kinds=kinds, fetch=archived())
+            ]
         except UnknownRunError:
             return 0
         return found[-1] if found else 0

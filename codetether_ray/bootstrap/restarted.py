@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.session_home import MAIN
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import CodetetherError, UnknownRunError
@@ -53,6 +54,8 @@ def known_of(data_dir: str, run_id: str, since: int | None) -> Known:
         return Known()
     kinds = {RunStarted.tag, RunFinished.tag, TurnFinished.tag}
     try:
-        return Known.of(read_records(Path(data_dir), run_id, kinds=kinds, after=since - 1))
+        return Known.of(
+            read_records(Path(data_dir), run_id, kinds=kinds, after=since - 1, fetch=archived())
+        )
     except UnknownRunError:
         return Known()

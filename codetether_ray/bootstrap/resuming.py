@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from codetether_ray.bootstrap.tombstones import refuse_forgotten
 from codetether_ray.core.errors import (
     JournalCorruptError,
     JournalError,
@@ -151,12 +152,14 @@ def find_resumable(data_dir: Path, directory: Path, kind: str, named: str) -> Ch
     Raises:
         UsageError: there is nothing to resume, or `named` is a run of another kind.
         UnknownRunError: there is no such run.
+        RunForgottenError: it was removed for good.
         JournalError: it cannot be read.
     """
     if named == NEWEST:
         return choose(list_runs(data_dir), directory, kind)
     if not is_run_id(named):
         raise UnknownRunError(named)
+    refuse_forgotten(data_dir, named)
     run = find_run(data_dir, named)
     if run.state == "damaged":
         raise JournalError(run.detail)

@@ -12,6 +12,7 @@ from codetether_ray.bootstrap.audited_run import audited_session, ended
 from codetether_ray.bootstrap.driver import driving
 from codetether_ray.bootstrap.follow import Follower, Show
 from codetether_ray.bootstrap.home import open_local_home
+from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.resuming import has_begun, records_of, resume_command, telling_how
 from codetether_ray.bootstrap.session_home import (
     SessionRequest,
@@ -97,7 +98,7 @@ def save_tape(data_dir: Path, run_id: str, path: Path) -> None:
     from codetether_ray.journal.reader import read_records
     from codetether_ray.providers.tape_export import tape_from_records
 
-    tape = tape_from_records(read_records(data_dir, run_id))
+    tape = tape_from_records(read_records(data_dir, run_id, fetch=archived()))
     try:
         tape.save(path)
     except OSError as error:

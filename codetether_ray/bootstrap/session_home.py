@@ -9,6 +9,7 @@ from pathlib import Path
 
 from codetether_ray import __version__
 from codetether_ray.bootstrap.home import RUN_AGENT, HomeTerms, RunHome
+from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.resuming import is_over, resume_command
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, decode, encode_object
@@ -83,8 +84,8 @@ def session_terms(request: SessionRequest) -> HomeTerms:
     data_dir, spent = Path(request.data_dir), None
     if request.goes_on:
         run = request.session_id
-        began = _turn_began(read_records(data_dir, run, kinds={RunStarted.tag}))
-        before = spending(data_dir, run, after=began)
+        began = _turn_began(read_records(data_dir, run, kinds={RunStarted.tag}, fetch=archived()))
+        before = spending(data_dir, run, after=began, fetch=archived())
         spent = Spend(tokens=before.usage.total_tokens, usd=before.cost_usd or 0.0)
     return HomeTerms(
         correlation=request.correlation, data_dir=data_dir, budget=request.budget, spent=spent

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from codetether_ray.bootstrap.known_secrets import stored_values, unsaid, unsaid_message
 from codetether_ray.bootstrap.models import check_budget, choose
+from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.resuming import (
     find_resumable,
     is_over,
@@ -15,6 +16,7 @@ from codetether_ray.bootstrap.resuming import (
     unreadable_sessions,
 )
 from codetether_ray.bootstrap.session_home import SessionRequest, SessionResult
+from codetether_ray.bootstrap.tombstones import refuse_forgotten
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject, decode
@@ -146,7 +148,7 @@ def _recorded(data_dir: Path, session_id: str) -> SessionRequest:
         UsageError: an older version wrote it, which did not keep its request.
         JournalError: it cannot be read.
     """
-    records = read_records(data_dir, session_id, kinds={RunStarted.tag})
+    records = read_records(data_dir, session_id, kinds={RunStarted.tag}, fetch=archived())
     tries = [r.event.command for r in records if isinstance(r.event, RunStarted)]
     if not tries or not tries[-1]:
         raise UsageError(
@@ -167,7 +169,8 @@ def recorded_result(data_dir: Path, session_id: str) -> SessionResult:
     """
     summary: JsonObject = {}
     outcome, turn = "", TurnResult(outcome="completed")
-    for record in read_records(data_dir, session_id, kinds={RunFinished.tag, TurnFinished.tag}):
+    kinds = {RunFinished.tag, TurnFinished.tag}
+    for record in read_records(data_dir, session_id, kinds=kinds, fetch=archived()):
         event = record.event
         if isinstance(event, TurnFinished) and record.agent == "main":
             turn = event.result
@@ -187,9 +190,11 @@ def _known(wish: SessionWish, data_dir: Path, notice: Callable[[str], None]) -> 
 
     Raises:
         UnknownRunError: the session that was named does not exist.
+        RunForgottenError: it was removed for good.
         JournalError: the newest one is damaged.
     """
     if wish.session_id is not None:
+        refuse_forgotten(data_dir, wish.session_id)
         known = find_run(data_dir, wish.session_id)
         if known.kind != "session":
             raise UnknownRunError(wish.session_id)

@@ -13,6 +13,7 @@ from codetether_ray.bootstrap.follow import Follower, Show
 from codetether_ray.bootstrap.home import open_local_home
 from codetether_ray.bootstrap.known_secrets import stored_values, unsaid
 from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
+from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.resuming import (
     find_resumable,
     has_begun,
@@ -293,7 +294,7 @@ def _recorded(data_dir: Path, swarm_id: str) -> SwarmRequest:
         UnknownRunError: it has none.
         JournalError: it cannot be read.
     """
-    records = read_records(data_dir, swarm_id, kinds={RunStarted.tag})
+    records = read_records(data_dir, swarm_id, kinds={RunStarted.tag}, fetch=archived())
     tries = [r.event.command for r in records if isinstance(r.event, RunStarted)]
     if not tries:
         raise UnknownRunError(swarm_id)
@@ -302,5 +303,5 @@ def _recorded(data_dir: Path, swarm_id: str) -> SwarmRequest:
 
 def _recorded_result(data_dir: Path, swarm_id: str) -> JsonObject:
     """The result that the swarm's last record holds."""
-    records = read_records(data_dir, swarm_id, kinds={RunFinished.tag})
+    records = read_records(data_dir, swarm_id, kinds={RunFinished.tag}, fetch=archived())
     return [r.event.summary for r in records if isinstance(r.event, RunFinished)][-1]

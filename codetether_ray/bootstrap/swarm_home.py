@@ -11,6 +11,7 @@ from codetether_ray.bootstrap.approval import PlanApproval, audited_ask
 from codetether_ray.bootstrap.audit import open_audit
 from codetether_ray.bootstrap.audited_workspace import audited_workspace
 from codetether_ray.bootstrap.home import HomeTerms, RunHome
+from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.resuming import worked_s
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
 from codetether_ray.core import failpoints
@@ -63,7 +64,7 @@ def home_terms(request: SwarmRequest) -> HomeTerms:
     """What the swarm's home is opened with; a resumed one goes on with what is left to spend."""
     data_dir, spent = Path(request.data_dir), None
     if request.resumed:
-        before = spending(data_dir, request.swarm_id)
+        before = spending(data_dir, request.swarm_id, fetch=archived())
         spent = Spend(tokens=before.usage.total_tokens, usd=before.cost_usd or 0.0)
     return HomeTerms(
         correlation=request.correlation,

@@ -33,6 +33,7 @@ def command(run_id: str, wait_s: float) -> int:
     """Stop a run as Ctrl-C would: its agents end cleanly, and it can be continued."""
     from codetether_ray.bootstrap import driver
     from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.bootstrap.tombstones import refuse_forgotten
     from codetether_ray.cli.output import say
     from codetether_ray.config.paths import data_dir
     from codetether_ray.core.errors import UnknownRunError
@@ -44,6 +45,7 @@ def command(run_id: str, wait_s: float) -> int:
     found = driver.find(folder, run_id) or driver.find_unattended(folder, run_id)
     if found is None:
         if not run_directory(folder, run_id).exists():
+            refuse_forgotten(folder, run_id)
             raise UnknownRunError(run_id)
         click.echo(f"{run_id} is not running; nothing was stopped")
         return exit_codes.SUCCESS

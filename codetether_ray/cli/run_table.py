@@ -18,10 +18,15 @@ _TITLE = 60
 
 
 def row(summary: "RunSummary", data_dir: Path, now: float) -> "JsonObject":
-    """One run as JSON. Times are ISO 8601 in UTC."""
-    from codetether_ray.core.codec import encode_object
+    """One run as JSON. Times are ISO 8601 in UTC.
 
-    spent = _spent(summary, data_dir)
+    What is spent is not told where only the archive still knows it.
+    """
+    from codetether_ray.core.codec import encode_object
+    from codetether_ray.journal.segments import list_segments, run_directory
+
+    is_away = any(s.form == "away" for s in list_segments(run_directory(data_dir, summary.id)))
+    spent = None if is_away else _spent(summary, data_dir)
     usage = encode_object(spent.usage) if spent else {}
     return {
         "id": summary.id,
@@ -30,6 +35,7 @@ def row(summary: "RunSummary", data_dir: Path, now: float) -> "JsonObject":
         "directory": summary.directory,
         "model": summary.model,
         "state": summary.state,
+        "archived": is_away,
         "is_silent": summary.is_silent,
         "outcome": summary.outcome or None,
         "detail": summary.detail or None,
@@ -94,6 +100,8 @@ def _spent(summary: "RunSummary", data_dir: Path) -> "Spending | None":
 
 
 def _cost(item: "JsonObject") -> str:
+    if item["archived"]:
+        return "in the archive"
     if item["total_tokens"] is None:
         return ""
     cost = item["cost_usd"]

@@ -13,6 +13,9 @@ from codetether_ray.testing.model_server import ModelServer, call, say, script_o
 from tests.e2e.program import Program
 
 MODEL = ("--model", "local/test-model")
+pytestmark = pytest.mark.filterwarnings(  # the server leaves open what a killed client had sent
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
 
 @pytest.fixture
@@ -90,7 +93,14 @@ async def test_what_a_run_left_is_sent_when_it_ends_and_forgotten_everywhere(
     assert (asked.code, "--yes" in asked.err) == (2, True)
     gone = await program.run("forget", run, "--yes", "--json", **env)
     assert gone.json["archive_objects"] > 0, gone.err
-    for arguments in (("replay", run), ("archive", "pull", run)):
+    for arguments in (
+        ("replay", run),
+        ("archive", "pull", run),
+        ("run", "--resume", run),
+        ("run", "more", "--session", run),
+        ("swarm", "--resume", run),
+        ("cancel", run),
+    ):
         refused = await program.run(*arguments, **env)
         assert refused.code == 2
         assert "was forgotten on" in refused.err
@@ -102,6 +112,30 @@ async def test_what_a_run_left_is_sent_when_it_ends_and_forgotten_everywhere(
     assert states["archive"] == "ok", doctor.out
     assert states["audit"] == "ok"
     assert "a-hidden-value" not in doctor.out + doctor.err + gone.out + gone.err
+
+
+@pytest.mark.damages_runs  # whoever verifies does not look into the archive
+async def test_a_run_that_only_the_archive_holds_is_told_so_and_read_through(
+    program: Program, s3: dict[str, str]
+) -> None:
+    async with ModelServer(script_of(say("done"), say("more done"))) as server:
+        env = {**s3, "CODETETHER_LOCAL_BASE_URL": server.url}
+        ended = await program.run("run", "work", *MODEL, "--format", "json", **env)
+        run = ended.json["session_id"]
+        await program.run("config", "set", "archive.retention", "0s", **env)
+        for _ in range(2):
+            pushed = await program.run("archive", "push", "--all", "--json", **env)
+        assert pushed.json["released"] == [run], pushed.err
+        (row,) = (await program.run("runs", "--json", **env)).json
+        assert (row["state"], row["archived"], row["total_tokens"]) == ("finished", True, None)
+        assert "in the archive" in (await program.run("runs", **env)).out
+        again = await program.run("run", "--resume", run, *MODEL, **env)
+        assert (again.code, again.out) == (0, "done\n"), again.err
+        more = await program.run("run", "more", "--session", run, *MODEL, **env)
+        assert (more.code, more.out) == (0, "more done\n"), more.err
+        asked = await program.run("archive", "query", "--sum", "prompt_tokens", "--json", **env)
+        told = (await program.run("stats", run, "--json", **env)).json
+        assert asked.json[0]["prompt_tokens"] == told["prompt_tokens"] > 0
 
 
 async def test_the_archives_keys_come_from_the_secret_store(
