@@ -1,13 +1,14 @@
 """Verifies a run at all its levels in one pass over its journal, without any model."""
 
+import contextlib
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from codetether_ray.agent.verify import AgentCheck
 from codetether_ray.audit.witness import JournalHead
+from codetether_ray.bootstrap.agent_checks import AgentChecks
 from codetether_ray.core.departure import Departure
 from codetether_ray.core.errors import (
     CodetetherError,
@@ -37,8 +38,8 @@ Witness = Callable[[Path, str], Iterable[JournalHead]]
 class RunCheck:
     """Follows a run through its records; keeps the first departure of each level."""
 
+    agents: AgentChecks
     protocol: ProtocolCheck = field(default_factory=ProtocolCheck)
-    agents: dict[str, AgentCheck] = field(default_factory=dict)
     swarm: SwarmCheck = field(default_factory=SwarmCheck)
     found: dict[str, Departure] = field(default_factory=dict)
     _generations: dict[str, int] = field(default_factory=dict)
@@ -62,8 +63,9 @@ class RunCheck:
         if record.agent == RUN_AGENT:
             odd = self.swarm.take(record.agent, record.event, is_reborn=is_new)
         else:
-            agent = self.agents.setdefault(record.agent, AgentCheck())
+            agent = self.agents.take_out(record.agent)
             odd = agent.take(record.event, is_reborn=is_new)
+            self.agents.put_back(record.agent, agent)
             odd = odd or self.swarm.take(record.agent, record.event)
         if odd is not None:
             yield odd
@@ -76,13 +78,12 @@ class RunCheck:
         protocol = self.found.get("protocol")
         if protocol is not None and len(found) > 1:  # say it once
             found = [d for d in found if d.level != "decisions" or d.what != protocol.what]
-        blind = sorted(path for path, agent in self.agents.items() if agent.is_blind)
-        said = [*notes, *(_BLIND.format(path) for path in blind)]
+        said = [*notes, *(_BLIND.format(path) for path in self.agents.blind)]
         return Verdict(
             run_id=run_id,
             records=self.protocol.records,
             agents=len(self.agents),
-            decisions=self.swarm.decisions + sum(a.decisions for a in self.agents.values()),
+            decisions=self.swarm.decisions + self.agents.decisions,
             is_finished=self.protocol.is_finished,
             departures=tuple(found),
             notes=tuple(said),
@@ -105,14 +106,30 @@ def verify_run(
     Raises:
         UnknownRunError: there is no such run.
     """
-    check = RunCheck()
-    notes: list[str] = []
     directory = run_directory(data_dir, run_id)
     if not directory.is_dir():
         raise UnknownRunError(run_id)
-    scan, files = RunScan(run_id, directory, fetch=fetch), RunFiles(directory, fetch)
-    heads = _heads(witness, data_dir, run_id, notes)
-    _check_bytes(check, data_dir, run_id, notes, fetch)
+    notes: list[str] = []
+    with contextlib.closing(AgentChecks()) as agents:
+        check = RunCheck(agents=agents)
+        heads = _heads(witness, data_dir, run_id, notes)
+        _check_bytes(check, data_dir, run_id, notes, fetch)
+        scan = RunScan(run_id, directory, fetch=fetch)
+        _check_lines(check, scan, RunFiles(directory, fetch), heads, notes, progress)
+        _lost(check, scan.position.off, heads)
+        _check_commits(check, data_dir, run_id, notes)
+        return check.verdict(run_id, notes)
+
+
+def _check_lines(
+    check: RunCheck,
+    scan: RunScan,
+    files: RunFiles,
+    heads: dict[int, str],
+    notes: list[str],
+    progress: Callable[[int], None] | None,
+) -> None:
+    """Every record, and every line that a witness saw, up to the first that is damaged."""
     try:
         for line in scan:
             _compare(check, line.place.off, line.place.prev, heads)
@@ -125,9 +142,6 @@ def verify_run(
     except JournalError as error:  # the archive holds the rest, and cannot be had
         notes.append(f"it was checked up to byte {scan.position.off} only: {error}")
     _compare(check, scan.position.off, scan.position.prev, heads)
-    _lost(check, scan.position.off, heads)
-    _check_commits(check, data_dir, run_id, notes)
-    return check.verdict(run_id, notes)
 
 
 def _heads(
@@ -251,7 +265,8 @@ def _check_commits(check: RunCheck, data_dir: Path, run_id: str, notes: list[str
 
 def verify_records(run_id: str, records: Iterable[Record]) -> Verdict:
     """Verify records that are at hand (no bytes, so no integrity)."""
-    check = RunCheck()
-    for record in records:
-        check.take(record)
-    return check.verdict(run_id)
+    with contextlib.closing(AgentChecks()) as agents:
+        check = RunCheck(agents=agents)
+        for record in records:
+            check.take(record)
+        return check.verdict(run_id)
