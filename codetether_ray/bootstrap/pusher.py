@@ -15,11 +15,15 @@ from codetether_ray.archive.store import ObjectStore
 from codetether_ray.bootstrap.archive import open_archive, push_audit, push_run
 from codetether_ray.bootstrap.archive_rows import send_rows, update_rows
 from codetether_ray.bootstrap.archived_run import run_ids
+from codetether_ray.bootstrap.audit import LentAudit, acting, open_audit
 from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.retention import apply_retention
 from codetether_ray.config.settings import Settings, load_settings
+from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import CodetetherError
+from codetether_ray.core.spec import Correlation
 from codetether_ray.journal.files import Fetch
+from codetether_ray.ports.audit import Action
 
 ROUND_S = 10.0
 """Between two looks at what has to be sent."""
@@ -32,8 +36,10 @@ _RETENTION_S = 3600.0
 class Pusher:
     """Sends in the background, in a thread of its own, whatever happens there.
 
-    A run is never disturbed: what fails is tried again later, less and less often, and what is
-    not sent when the process ends is sent by the next one, or by `codetether archive push`.
+    It is one action of the audit log, from its first round to its last, and each look at what may
+    go from here is another. A run is never disturbed: what fails is tried again later, less and
+    less often, and what is not sent when the process ends is sent by the next one, or by
+    `codetether archive push`.
     """
 
     def __init__(
@@ -65,6 +71,9 @@ class Pusher:
         """Why the last round failed; empty if it did not."""
         self.rounds = 0
         self._released_at: float | None = None
+        self._audit: LentAudit | None = None
+        self._act = ""
+        self._sent = Pushed()
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
 
     def start(self) -> "Pusher":
@@ -92,13 +101,43 @@ class Pusher:
             self._store = self._open_store()
             if self._store is None:
                 return Pushed()
-        return push_everything(
+        self._begin(self._store.place)
+        sent = push_everything(
             self._store,
             self._data_dir,
             first=self._run_id,
             retention_s=self._due_retention(),
             rows=self._rows,
         )
+        self._sent += sent
+        return sent
+
+    def _begin(self, place: str) -> None:
+        """Say once what this does; before a run's turn is taken, which a flush may wait for."""
+        if self._audit is not None:
+            return
+        audit = open_audit(self._data_dir)
+        try:
+            (self._act,) = audit.begin_now(
+                Action(
+                    category="archive",
+                    action="archive.background",
+                    resource=self._run_id or "all",
+                    correlation=Correlation(run_id=self._run_id) if self._run_id else None,
+                    detail={"place": place},
+                )
+            )
+        except BaseException:
+            audit.close_now()
+            raise
+        self._audit = audit
+
+    def _end(self) -> None:
+        if self._audit is not None:
+            detail: JsonObject = {"objects": self._sent.objects, "bytes": self._sent.bytes}
+            self._audit.end(self._act, "failure" if self.trouble else "success", detail=detail)
+            self._audit.close_now()
+            self._audit = None
 
     def _due_retention(self) -> float | None:
         """The retention, where it is time to look what may go; never while a run ends."""
@@ -113,6 +152,7 @@ class Pusher:
         pause_s = self._round_s  # a run that begins has better things to do
         while True:
             if not (self._is_closing or self._wait(pause_s)):
+                self._end()
                 return
             is_last = self._is_closing
             try:
@@ -125,6 +165,7 @@ class Pusher:
                 pause_s = self._backoff.next_s()
             self.rounds += 1
             if is_last:
+                self._end()
                 return
 
     def _rung(self, pause_s: float) -> bool:
@@ -166,8 +207,11 @@ def push_everything(
             update_rows(data_dir, fetch=rows)
             total += send_rows(store, data_dir, progress)
     if retention_s is not None:
-        with _noting(troubles):
-            apply_retention(store, data_dir, retention_s)
+        action = Action(
+            category="archive", action="archive.retention", detail={"older_than_s": retention_s}
+        )
+        with _noting(troubles), acting(data_dir, action) as done:
+            done.detail["runs"] = len(apply_retention(store, data_dir, retention_s))
     if troubles:
         raise troubles[0]
     return total + audit

@@ -204,6 +204,42 @@ def verify_log(
     return exit_codes.SUCCESS if report.is_sound else exit_codes.FAILED
 
 
+@audit.command(
+    "retire",
+    epilog=examples(
+        "codetether audit retire --before 365d", "codetether audit retire --before 2026-01-01 --yes"
+    ),
+)
+@click.option("--before", type=_MOMENT, metavar="TIME", required=True, help="365d, 2026-01-01.")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def retire_chains(before: float, yes: bool, as_json: bool) -> int:
+    """Take the lines of old processes away; a signed roll-up of how each ended stays.
+
+    Only this machine's chains go, only where the whole log verifies, and, where there is an
+    archive, only what it has. `audit verify` counts them as retired.
+    """
+    from codetether_ray.bootstrap.retire import retire_audit
+    from codetether_ray.cli.words import plural
+
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("nobody can be asked here; say --yes")
+        if not click.confirm("Take those lines of the audit log away for good?", err=True):
+            return exit_codes.FAILED
+    with _reading():
+        done = retire_audit(Path.cwd(), before, time.time())
+    if as_json:
+        out = {"chains": done.chains, "lines": done.lines, "waiting": done.waiting}
+        click.echo(json.dumps(out, indent=2))
+        return exit_codes.SUCCESS
+    click.echo(f"retired {plural(done.chains, 'chain')} of {plural(done.lines, 'line')}")
+    if done.waiting:
+        words = f"{plural(done.waiting, 'chain')} stay until the archive has them"
+        click.echo(f"{words}: `codetether archive push`", err=True)
+    return exit_codes.SUCCESS
+
+
 command = audit
 
 

@@ -74,7 +74,10 @@ def _row(info: "ModelInfo") -> "JsonObject":
 
 def _ask_local() -> tuple[list["JsonObject"], str]:
     """The models that the local server offers, or why it could not be asked."""
+    from codetether_ray.bootstrap.audit import acting
     from codetether_ray.config.settings import load_settings
+    from codetether_ray.core.errors import AuditError
+    from codetether_ray.ports.audit import Action
     from codetether_ray.providers.profiles import PROFILES
 
     settings = load_settings(Path.cwd(), os.environ)
@@ -82,10 +85,13 @@ def _ask_local() -> tuple[list["JsonObject"], str]:
     window = settings.context_windows.get(_LOCAL)
     url = f"{address.rstrip('/')}/models"
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    action = Action(category="api", action="models.list", resource=_LOCAL)
     try:
-        with direct.open(url, timeout=_WAIT_S) as answer:
+        with acting(settings.paths.data, action), direct.open(url, timeout=_WAIT_S) as answer:
             found = json.load(answer)["data"]
         return [_offered(str(model["id"]), window) for model in found], ""
+    except AuditError as error:
+        return [], f"the local model server was not asked: {error}"
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(getattr(error, "reason", error)) or type(error).__name__
         hint = "start it, or set CODETETHER_LOCAL_BASE_URL"

@@ -253,3 +253,42 @@ async def test_a_pinned_key_tells_a_log_signed_anew(program: Program, tmp_path: 
     wrong = await program.run("audit", "verify", "--key", str(pinned), "--json")
     assert wrong.code == 1
     assert "unknown key" in json.dumps(wrong.json["findings"])
+
+
+async def test_old_chains_are_retired_and_the_log_stays_sound(program: Program) -> None:
+    for number in range(3):
+        await program.run("config", "set", "swarm.max_steps", str(number + 1))
+    unasked = await program.run("audit", "retire", "--before", "0s")
+    assert (unasked.code, len(await entries(program))) == (2, 3)
+    ended = await program.run("audit", "retire", "--before", "0s", "--yes", "--json")
+    assert (ended.code, ended.json["chains"]) == (0, 3), ended.err
+    assert [entry["action"] for entry in await entries(program)] == ["audit.retire"]
+    report = (await program.run("audit", "verify", "--json")).json
+    assert (report["success"], report["retired"]) == (True, 3)
+
+
+async def test_doctor_says_that_nothing_can_be_done_without_the_log(program: Program) -> None:
+    await program.run("config", "set", "swarm.max_steps", "1")
+    well = await program.run("doctor", "--json")
+    assert _audit_check(well)["state"] == "ok"
+    (key,) = (program.data / "audit" / "keys").glob("*.key")
+    key.chmod(0o644)
+    assert "chmod 600" in _audit_check(await program.run("doctor", "--json"))["detail"]
+    shutil.rmtree(program.data / "audit")
+    (program.data / "audit").symlink_to("/nonexistent")
+    broken = await program.run("doctor", "--json")
+    assert broken.code == 1
+    assert "is no directory" in _audit_check(broken)["detail"]
+
+
+def _audit_check(ended: Ended) -> dict[str, Any]:
+    (check,) = (check for check in ended.json["checks"] if check["name"] == "audit")
+    found: dict[str, Any] = check
+    return found
+
+
+async def test_asking_the_local_server_what_it_has_is_an_api_call(program: Program) -> None:
+    async with ModelServer(script_of(say("hi"))) as server:
+        await program.run("models", CODETETHER_LOCAL_BASE_URL=server.url)
+    (entry,) = await entries(program, "--category", "api")
+    assert (entry["action"], entry["resource"]) == ("models.list", "local")

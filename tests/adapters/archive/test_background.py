@@ -12,12 +12,13 @@ from codetether_ray.archive.cache import ReadThrough
 from codetether_ray.archive.gate import Gate
 from codetether_ray.archive.patience import Backoff
 from codetether_ray.archive.s3 import S3Place, S3Store
+from codetether_ray.audit.query import Query, find
 from codetether_ray.bootstrap.archive import gate, push_run
 from codetether_ray.bootstrap.archive_pull import pull_run
 from codetether_ray.bootstrap.archived_run import standing
 from codetether_ray.bootstrap.pusher import Pusher, push_everything
 from codetether_ray.bootstrap.retention import apply_retention
-from codetether_ray.core.errors import ArchiveError, JournalError
+from codetether_ray.core.errors import ArchiveError, AuditError, JournalError
 from codetether_ray.core.events import Record
 from codetether_ray.core.spec import Correlation
 from codetether_ray.journal.reader import read_records
@@ -124,8 +125,10 @@ async def test_a_run_that_did_not_change_is_not_looked_at_again(
     pusher = Pusher(lambda: store, data)
     assert pusher.round().objects > 0
     road.seen.clear()
-    assert pusher.round().objects == Pusher(lambda: store, data).round().objects == 0
+    assert pusher.round().objects == 0
     assert road.seen == []
+    Pusher(lambda: store, data).round()  # another process; what it says in the audit log is new
+    assert all("/audit/" in line for line in road.seen)
     await write(data, run, [note("more")])
     assert pusher.round().objects > 0
 
@@ -309,3 +312,34 @@ async def test_nothing_goes_from_here_that_the_archive_has_lost_since(
     push_run(store, data, run)
     assert lost in {s.name for s in store.stored(f"{run}/")}
     assert apply_retention(store, data, 0.0) == [run]
+
+
+async def test_what_goes_in_the_background_is_in_the_audit_log_before_it_goes(
+    store: S3Store, data: Path
+) -> None:
+    run = new_run()
+    await write(data, run, small(count=3))
+    pusher = Pusher(lambda: store, data, run_id=run, retention_s=0.0)
+    pusher.round()
+    begun, _ = find(data, Query(category="archive"))
+    assert (begun["action"], begun["run_id"], begun["outcome"]) == (
+        "archive.background",
+        run,
+        "unknown",
+    ), "it is under way"
+    pusher.start().close(wait_s=30)
+    ended, looked = find(data, Query(category="archive"))
+    assert (ended["outcome"], looked["outcome"]) == ("success", "success")
+    assert ended["detail"]["objects"] > 0
+    assert looked["action"] == "archive.retention"
+
+
+async def test_what_cannot_be_written_into_the_audit_log_does_not_go_in_the_background(
+    store: S3Store, data: Path, road: RoughRoad
+) -> None:
+    await write(data, new_run(), small(count=3))
+    (data / "audit").write_text("in the way")
+    road.seen.clear()
+    with pytest.raises(AuditError):
+        Pusher(lambda: store, data).round()
+    assert not road.seen
