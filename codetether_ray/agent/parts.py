@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from codetether_ray.core.spec import AgentSpec
 from codetether_ray.ports.audit import Audit
@@ -44,6 +45,8 @@ class AgentParts:
     """None only where a test leaves it out: the wiring always gives one."""
     snapshots: Snapshots | None = None
     """None where no trees are kept (outside git)."""
+    tails: Path | None = None
+    """Where the output of commands is kept while they run; None: nowhere."""
 
 
 Wiring = Callable[[AgentSpec, AgentLinks], Awaitable[AgentParts]]

@@ -9,6 +9,7 @@ from codetether_ray.agent.auditing import Auditor
 from codetether_ray.agent.conversation import PendingCall
 from codetether_ray.agent.outlasting import outlast
 from codetether_ray.agent.parts import AgentParts
+from codetether_ray.agent.tails import Tail
 from codetether_ray.agent.text import MAX_RESULT_CHARS, clean, shortened
 from codetether_ray.agent.trees import TreeKeeper
 from codetether_ray.core import failpoints
@@ -111,10 +112,15 @@ class ToolRunner:
         self, call: ToolCall, step: int, root: Path
     ) -> tuple[ToolFinished, AuditOutcome]:
         output = _MaskedOutput(self._parts.links.publisher.emit, self._parts.mask)
+        tail = self._tail(call)
+        was_cut = True
         try:
-            text, outcome = await self._answer(call, self._context(call, step, root, output))
+            text, outcome = await self._answer(call, self._context(call, step, root, output, tail))
+            was_cut = False
         finally:
             output.close()
+            if tail is not None:
+                tail.stop(keep=was_cut)
         result = ToolResult(
             call_id=call.id,
             name=call.name,
@@ -138,8 +144,12 @@ class ToolRunner:
             self._parts.links.publisher.emit(Warned(text=self._parts.mask(what)))
             return f"{what}; this is a fault of the tool, not of your call", "failure"
 
+    def _tail(self, call: ToolCall) -> Tail | None:
+        path = self._trees.tail_of(call.id)
+        return None if path is None else Tail(path, self._parts.mask)
+
     def _context(
-        self, call: ToolCall, step: int, root: Path, output: "_MaskedOutput"
+        self, call: ToolCall, step: int, root: Path, output: "_MaskedOutput", tail: Tail | None
     ) -> ToolContext:
         async def run_tool(name: str, arguments: str) -> str:
             inner = ToolCall(id=call.id, name=name, arguments=arguments)
@@ -151,6 +161,7 @@ class ToolRunner:
             sandbox=self._parts.sandbox,
             emit=output.emit,
             call_id=call.id,
+            **({} if tail is None else {"keep_output": tail.feed}),
             notebook=self._notebook,
             children=self.children,
             shares=self._parts.links.shares,

@@ -21,6 +21,7 @@ from codetether_ray.agent.decide import DIED, unfinished
 from codetether_ray.agent.history import History
 from codetether_ray.agent.outlasting import outlast
 from codetether_ray.agent.parts import AgentParts
+from codetether_ray.agent.tails import tail_path, take_tail
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.core.events import ToolFinished, TreeFound, Warned
 from codetether_ray.core.spec import AgentSpec
@@ -97,7 +98,23 @@ class TreeKeeper:
             work.result()
 
     def told(self, results: tuple[ToolFinished, ...]) -> tuple[ToolFinished, ...]:
-        """Results of calls that were cut off, with what was found in the tree."""
+        """Results of calls that were cut off, with what they printed and what the tree holds."""
+        return tuple(map(self._with_tail, self._with_files(results)))
+
+    def tail_of(self, call_id: str) -> Path | None:
+        """Where the output of a call is kept while it runs; None: nowhere."""
+        folder, run_id = self._parts.tails, self._spec.correlation.run_id
+        return None if folder is None else tail_path(folder, run_id, self._spec.path, call_id)
+
+    def _with_tail(self, finished: ToolFinished) -> ToolFinished:
+        path = self.tail_of(finished.result.call_id) if finished.interrupted else None
+        text = "" if path is None else take_tail(path)
+        if not text:
+            return finished
+        content = f"{finished.result.content}\nWhat it had printed ended with:\n{text}"
+        return replace(finished, result=replace(finished.result, content=content))
+
+    def _with_files(self, results: tuple[ToolFinished, ...]) -> tuple[ToolFinished, ...]:
         found, self._found = self._found, None
         if found is None or not found.commit:
             return results

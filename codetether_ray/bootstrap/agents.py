@@ -32,6 +32,10 @@ WIRING = f"{__name__}:build_parts"
 _secrets: dict[tuple[Path, str], ProviderSecret | None] = {}
 
 
+TAILS = "output"
+"""Below the data directory: what commands that run now have printed."""
+
+
 async def build_parts(spec: AgentSpec, links: AgentLinks) -> AgentParts:
     """Open the agent's provider with its key, and give it its tools.
 
@@ -66,6 +70,7 @@ async def build_parts(spec: AgentSpec, links: AgentLinks) -> AgentParts:
         search_program=_search_program(),
         audit=audit,
         snapshots=_snapshots(spec, data_dir),
+        tails=data_dir / TAILS,
     )
 
 

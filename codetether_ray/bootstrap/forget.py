@@ -18,6 +18,7 @@ from codetether_ray.archive.ledger import ROOM, Ledger, turn
 from codetether_ray.archive.sending import send
 from codetether_ray.archive.store import ObjectStore
 from codetether_ray.audit.keys import open_signer
+from codetether_ray.bootstrap.agents import TAILS
 from codetether_ray.bootstrap.archive_rows import forget_rows, send_rows
 from codetether_ray.bootstrap.tombstones import (
     Tombstone,
@@ -222,6 +223,7 @@ class _Forgetting:
             self._data / "patches" / f"{self._run_id}.patch",
             self._data / "drivers" / f"{self._run_id}.json",
             *(self._data / "logs").glob(f"{self._run_id}*"),
+            *(self._data / TAILS).glob(f"{self._run_id}.*"),
             self._cache / "archive" / self._run_id,
             *(self._data / ROOM).glob(f"*/{self._run_id}.*"),
         ):

@@ -90,6 +90,10 @@ class Notebook:
     todos: tuple[Todo, ...] = ()
 
 
+def _nothing(_: str) -> None:
+    """Keep nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
     """All that a tool may use. Paths are resolved against `root` and may not leave it."""
@@ -100,6 +104,8 @@ class ToolContext:
     emit: Callable[[Event], None]
     """Publish a live event (output as it comes)."""
     call_id: str = ""
+    keep_output: Callable[[str], None] = _nothing
+    """Take output as it comes, so that a call that is cut off has it."""
     notebook: Notebook = field(default_factory=Notebook)
     children: ChildRuntime | None = None
     shares: ShareStore | None = None

@@ -39,11 +39,12 @@ async def bash(args: BashArgs, ctx: ToolContext) -> str:
 
 
 def _live(ctx: ToolContext) -> Callable[[str], None]:
-    """Publishes output as it comes, up to a limit, and says when it stops doing so."""
+    """Keeps output as it comes and publishes it, up to a limit; says when it stops doing so."""
     left = _LIVE_CHARACTERS
 
     def show(text: str) -> None:
         nonlocal left
+        ctx.keep_output(text)
         if left <= 0:
             return
         shown, left = text[:left], left - len(text)

@@ -183,6 +183,8 @@ class GitSnapshots:
         if self._here is None:
             repository = await find_repository(self._root)
             if repository is None:
+                if self._last.commit:
+                    raise WorkspaceError(f"{self._root} is in no git repository any more")
                 self._is_nowhere = True
                 return None
             self._here = await self._settle(repository)

@@ -33,11 +33,14 @@ def program(program: Program) -> Program:
     return program
 
 
-async def test_a_session_killed_in_a_command_learns_what_it_had_changed(program: Program) -> None:
+async def test_a_session_killed_in_a_command_learns_what_it_had_changed_and_printed(
+    program: Program,
+) -> None:
     mark = program.home / "begun"
+    touch = f"sleep 1; touch {mark}; sleep 600"
     replies = (
         call("write_file", path="a.txt", content="hi\n"),
-        call("bash", command=f"echo half > half.txt; rm tracked.txt; touch {mark}; sleep 600"),
+        call("bash", command=f"echo so far; echo half > half.txt; rm tracked.txt; {touch}"),
         say("I see"),
     )
     heads = ("for-each-ref", "refs/heads", "refs/tags")
@@ -57,7 +60,14 @@ async def test_a_session_killed_in_a_command_learns_what_it_had_changed(program:
     events = [r.event for r in read_records(program.data, run)]
     told = [e for e in events if isinstance(e, ToolFinished)][-1]
     assert told.interrupted
-    assert told.result.content.endswith("Files that differ from before: half.txt, tracked.txt.")
+    words, files, output = (
+        "it may have had part of its effect",
+        "Files that differ from before: half.txt, tracked.txt.",
+        "What it had printed ended with:\nso far",
+    )
+    assert words in told.result.content
+    assert told.result.content.endswith(f"{files}\n{output}")
+    assert not list((program.data / "output").iterdir())
     hub = program.data / "hubs" / f"{run}.git"
     assert git(hub, "show", f"{told.snapshot}:half.txt") == "half"
     first = next(e for e in events if isinstance(e, ToolStarted))
