@@ -71,6 +71,19 @@ def continue_command(session_id: str) -> str:
     return f'codetether run --session {shlex.quote(session_id)} "go on"'
 
 
+def must_have_its_directory(run: RunSummary) -> None:
+    """Refuse to go on with a run whose directory is gone.
+
+    Raises:
+        UsageError: it is.
+    """
+    if run.directory and not Path(run.directory).is_dir():
+        raise UsageError(
+            f"{run.id} works in {run.directory}, which is not there any more; bring it back under "
+            f"that path, or see what was done with `codetether replay {run.id}`"
+        )
+
+
 def is_over(kind: str, outcome: str) -> bool:
     """Whether a run that ended so has nothing left to take up."""
     return outcome in _OVER.get(kind, frozenset())

@@ -11,6 +11,7 @@ from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.resuming import (
     find_resumable,
     is_over,
+    must_have_its_directory,
     newest_session,
     resume_command,
     unreadable_sessions,
@@ -76,6 +77,7 @@ async def request_of(
     if run.state == "finished" and is_over("session", run.outcome):
         notice(f"{run.id} had finished ({run.outcome}); this is its result")
         return recorded_result(settings.paths.data, run.id)
+    must_have_its_directory(run)
     for sentence in choice.sentences():
         notice(sentence)
     return await _same_turn(wish, run, settings.paths.data)
@@ -198,6 +200,7 @@ def _known(wish: SessionWish, data_dir: Path, notice: Callable[[str], None]) -> 
         known = find_run(data_dir, wish.session_id)
         if known.kind != "session":
             raise UnknownRunError(wish.session_id)
+        must_have_its_directory(known)
         return known
     if not wish.continue_newest:
         return None

@@ -18,6 +18,7 @@ from codetether_ray.bootstrap.resuming import (
     find_resumable,
     has_begun,
     is_over,
+    must_have_its_directory,
     resume_command,
     telling_how,
 )
@@ -204,6 +205,7 @@ async def _request(
             if not wish.deliver or "delivered" in result:
                 notice(f"{run.id} had finished ({run.outcome}); this is its result")
                 return result
+        must_have_its_directory(run)
         for sentence in choice.sentences():
             notice(sentence)
         old = _recorded(data_dir, run.id)

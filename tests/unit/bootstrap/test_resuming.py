@@ -6,6 +6,7 @@ import pytest
 from codetether_ray.bootstrap.resuming import (
     choose,
     is_resumable,
+    must_have_its_directory,
     resume_command,
     unfinished_here,
     worked_s,
@@ -123,3 +124,9 @@ def test_what_lies_between_two_tries_of_a_run_is_no_work_on_it(
     assert worked_s(HERE, "swm_1") == 10.0
     told.append(Record(correlation=who, agent="run", event=began, time=900.0))
     assert worked_s(HERE, "swm_1") == 10.0
+
+
+def test_a_run_whose_directory_is_gone_is_not_gone_on_with(tmp_path: Path) -> None:
+    must_have_its_directory(replace(CUT, directory=str(tmp_path)))
+    with pytest.raises(UsageError, match="is not there any more; bring it back"):
+        must_have_its_directory(replace(CUT, directory=str(tmp_path / "gone")))
