@@ -26,6 +26,7 @@ INTENT = "intent"
 
 _detail = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=str).encode
 _MICRO = 1_000_000
+_SHAPED = Masker()
 
 
 def timestamp(now: float) -> str:
@@ -120,8 +121,8 @@ def _subject(category: str, action: str, resource: str, principal: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _correlation(correlation: Correlation | None) -> str:
-    """The ids, each with a comma before it."""
-    return "" if correlation is None else f",{json_text(correlation)[1:-1]}"
+    """The ids, each with a comma before it; a key that somebody gave for an id is masked."""
+    return "" if correlation is None else f",{_SHAPED(json_text(correlation)[1:-1])}"
 
 
 def _masked(value: JsonValue, mask: Callable[[str], str]) -> Any:

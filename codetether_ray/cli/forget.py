@@ -40,8 +40,12 @@ def command(run_id: str, yes: bool, keep_work: bool, as_json: bool) -> int:
     with work that is nowhere else. The audit log stays whole.
     """
     from codetether_ray.config.settings import load_settings
+    from codetether_ray.core.errors import UnknownRunError
+    from codetether_ray.core.ids import is_run_id
 
     settings = load_settings(Path.cwd(), os.environ)
+    if not is_run_id(run_id):
+        raise UnknownRunError(run_id)
     if not yes and not _agreed(run_id):
         return exit_codes.FAILED
     done = _forget(settings, run_id, keep_work=keep_work)

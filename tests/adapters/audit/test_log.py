@@ -13,6 +13,7 @@ from codetether_ray.audit.log import AuditLog
 from codetether_ray.audit.places import audit_dir, chains, node_dir, node_name
 from codetether_ray.audit.verify import verify
 from codetether_ray.core.errors import AuditError
+from codetether_ray.core.spec import Correlation
 from codetether_ray.disk.files import AppendFile, RealDisk
 from tests.adapters.audit.scene import action, entries, path_of, write_chain
 
@@ -102,6 +103,15 @@ async def test_known_and_key_shaped_secrets_are_masked(tmp_path: Path) -> None:
     assert shaped not in text
     assert "horse" not in text
     assert verify(tmp_path).is_sound
+
+
+async def test_a_key_given_for_an_id_is_masked(tmp_path: Path) -> None:
+    key = "sk-ant-api03-0123456789abcdefXYZ"
+    log = AuditLog(tmp_path)
+    await log.begin(action(1, resource=key, correlation=Correlation(run_id=key)))
+    await log.close()
+    assert entries(tmp_path)[0]["run_id"] == "[masked]"
+    assert not any(key in path.read_text() for path in tmp_path.rglob("*.jsonl"))
 
 
 async def test_fifty_agents_leave_as_many_intents_as_they_took_actions(tmp_path: Path) -> None:
