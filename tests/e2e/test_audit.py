@@ -182,7 +182,7 @@ async def test_where_no_file_can_grow_only_what_must_work_does(program: Program)
             "-c",
             command,
             cwd=program.project,
-            env=program.env,
+            env={**program.env, "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

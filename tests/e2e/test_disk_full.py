@@ -30,7 +30,7 @@ async def _limited(program: Program, kib: int, *arguments: str, **env: str) -> E
     process = await asyncio.create_subprocess_exec(
         *("bash", "-c", f'ulimit -f {kib}; exec codetether "$@"', "bash", *arguments),
         cwd=program.project,
-        env={**program.env, **env},
+        env={**program.env, "PYTHONDONTWRITEBYTECODE": "1", **env},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -278,7 +278,7 @@ async def test_a_turn_that_never_began_is_not_said_to_go_on(program: Program) ->
         process = await asyncio.create_subprocess_exec(
             *("bash", "-c", words, "bash", *MODEL),
             cwd=program.project,
-            env={**program.env, **env},
+            env={**program.env, "PYTHONDONTWRITEBYTECODE": "1", **env},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

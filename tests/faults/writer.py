@@ -52,6 +52,7 @@ async def _again(journal: LocalJournal) -> int:
 if __name__ == "__main__":
     failpoints.arm(os.environ)
     if limit := os.environ.get("FILE_BYTES"):
+        sys.dont_write_bytecode = True  # others would find half a module
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
     folder, *numbers = sys.argv[1:]

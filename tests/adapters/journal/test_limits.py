@@ -250,3 +250,33 @@ def test_file_systems_that_keep_less_are_told(path: str, kind: str, words: str) 
 def test_this_machines_file_system_is_known(tmp_path: Path) -> None:
     found = describe(tmp_path)
     assert tmp_path.is_relative_to(found.mount or "/")
+
+
+async def test_appends_of_one_turn_of_the_loop_share_a_write_and_fail_alone(tmp_path: Path) -> None:
+    disk = ScriptedDisk()
+    journal = await LocalJournal.open(tmp_path, RUN, disk=disk)
+    nan = record("a", RunFinished(outcome="completed", summary={"cost_usd": float("nan")}))
+    given = [[note("a"), note("b")], [note("a"), nan], [note("b")], [note("a"), note("a")]]
+    before = len([name for name, _ in disk.log if name == "write"])
+    done = await asyncio.gather(*map(journal.append, given), return_exceptions=True)
+    writes = len([name for name, _ in disk.log if name == "write"])
+    assert writes == before + 1
+    assert isinstance(done[1], JournalError)
+    kept = [[(r.seq, r.agent, r.agent_seq) for r in d] for d in done if isinstance(d, tuple)]
+    assert kept == [[(0, "a", 0), (1, "b", 0)], [(2, "b", 1)], [(3, "a", 1), (4, "a", 2)]]
+    assert [r.seq for r in await journal.read("a")] == [0, 3, 4]
+    await journal.close()
+
+
+async def test_what_was_appended_in_the_turn_of_a_close_is_written_and_nothing_after(
+    tmp_path: Path,
+) -> None:
+    journal = await LocalJournal.open(tmp_path, RUN, disk=QuickDisk())
+    last = asyncio.ensure_future(journal.append([note("a")]))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(journal.close())
+    await asyncio.sleep(0)
+    with pytest.raises(JournalError, match="closed"):
+        await journal.append([note("a")])
+    await closing
+    assert list(await last) == list(read_records(tmp_path, RUN))
