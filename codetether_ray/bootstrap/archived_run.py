@@ -11,6 +11,7 @@ from pathlib import Path
 
 from codetether_ray.archive.cargo import Cargo, Changing, Growing, Item
 from codetether_ray.archive.ledger import Ledger
+from codetether_ray.archive.store import ObjectStore
 from codetether_ray.bootstrap.hub_bundle import hub_facts, staged
 from codetether_ray.core.ids import is_run_id
 from codetether_ray.journal.blobs import BLOBS
@@ -67,6 +68,32 @@ def run_ids(data_dir: Path) -> tuple[str, ...]:
     root = events_root(data_dir)
     names = [entry.name for entry in os.scandir(root)] if root.is_dir() else []
     return tuple(sorted(n for n in names if is_run_id(n)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archived:
+    """What the archive holds of a run."""
+
+    run_id: str
+    objects: int
+    bytes: int
+
+
+def archived_runs(store: ObjectStore) -> tuple[Archived, ...]:
+    """The runs in the archive, by id: a request for each thousand objects.
+
+    Raises:
+        ArchiveError: it cannot be read.
+    """
+    found: dict[str, list[int]] = {}
+    for stored in store.stored(""):
+        run_id, _, name = stored.name.partition("/")
+        if name and is_run_id(run_id):
+            found.setdefault(run_id, []).append(stored.size)
+    return tuple(
+        Archived(run_id=run_id, objects=len(sizes), bytes=sum(sizes))
+        for run_id, sizes in sorted(found.items())
+    )
 
 
 def changed_at(data_dir: Path, run_id: str) -> int:

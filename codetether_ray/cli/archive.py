@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         "codetether config set archive.bucket my-runs",
         "codetether auth set s3 --access-key AKIA…",
         "codetether archive status",
+        "codetether archive list",
         "codetether archive push --all",
         "codetether archive query --kind model.responded --sum cost_usd --by date",
     ),
@@ -74,8 +75,48 @@ def status(as_json: bool, everything: bool) -> int:
     if settings.archive.bucket is None:
         hint = "no archive is set; `codetether config set archive.bucket NAME` names one"
         click.echo(hint, err=True)
+    elif settings.archive.retention_s is not None:
+        from codetether_ray.cli import words as cli_words
+
+        span = cli_words.seconds(settings.archive.retention_s)
+        click.echo(
+            f"sealed files of finished runs go from here {span} after they were verified: each "
+            "running run looks once an hour, `codetether archive push --all` at once",
+            err=True,
+        )
     words = _behind(int(total["lag_bytes"]), total["lag_s"]) if behind else "all of them there"
     click.echo(f"{len(rows)} run(s): {words}", err=True)
+    return exit_codes.SUCCESS
+
+
+@archive.command(
+    "list",
+    epilog=examples(
+        "codetether archive list",
+        "codetether archive list --json | jq -r '.[] | select(.here | not) | .id'",
+    ),
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def list_(as_json: bool) -> int:
+    """List the runs that the archive holds, also those of a machine that was lost."""
+    from codetether_ray.bootstrap.archive import must_open
+    from codetether_ray.bootstrap.archived_run import archived_runs, run_ids
+
+    settings = _settings()
+    here = set(run_ids(settings.paths.data))
+    rows = archived_runs(must_open(settings))
+    if as_json:
+        out = [
+            {"id": r.run_id, "objects": r.objects, "bytes": r.bytes, "here": r.run_id in here}
+            for r in rows
+        ]
+        click.echo(json.dumps(out, indent=2))
+        return exit_codes.SUCCESS
+    for row in rows:
+        missing = "" if row.run_id in here else f"   codetether archive pull {row.run_id}"
+        click.echo(f"{row.run_id}  {row.objects:>5} object(s)  {_bytes(row.bytes):>9}{missing}")
+    if not rows:
+        click.echo("the archive holds no run yet", err=True)
     return exit_codes.SUCCESS
 
 

@@ -64,6 +64,8 @@ async def test_a_run_survives_the_loss_of_its_home(program: Program, s3: dict[st
         assert (status["lag_bytes"], status["lag_s"]) == (0, 0)
         before = (await program.run("replay", run, "--json", **env)).out
         shutil.rmtree(program.data)
+        (there,) = (await program.run("archive", "list", "--json", **env)).json
+        assert (there["id"], there["here"]) == (run, False)
         pulled = await program.run("archive", "pull", run, **env)
         assert pulled.code == 0, pulled.err
         assert (await program.run("replay", run, "--json", **env)).out == before

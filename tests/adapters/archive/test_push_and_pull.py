@@ -11,7 +11,7 @@ from codetether_ray.archive.s3 import S3Place, S3Store
 from codetether_ray.archive.sending import send
 from codetether_ray.bootstrap.archive import check_run, push_audit, push_run
 from codetether_ray.bootstrap.archive_pull import pull_run
-from codetether_ray.bootstrap.archived_run import standing
+from codetether_ray.bootstrap.archived_run import archived_runs, standing
 from codetether_ray.core.errors import ArchiveError, ArchiveUnreachableError, UnknownRunError
 from codetether_ray.journal.listing import find_run
 from codetether_ray.journal.segments import list_segments, run_directory
@@ -246,6 +246,45 @@ async def test_a_bucket_that_is_not_there_and_keys_that_are_refused_are_told_in_
         list(S3Store(place).stored("x/"))
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(place)
+
+
+@pytest.mark.parametrize("wrong", [{"bucket": "Not A Bucket"}, {"region": "mars north"}])
+def test_what_is_set_wrongly_is_not_taken_for_an_archive_that_is_away(
+    place: S3Place, wrong: dict[str, str]
+) -> None:
+    with pytest.raises(ArchiveError, match="is set wrongly") as caught:
+        list(S3Store(replace(place, **wrong)).stored("x/"))  # type: ignore[arg-type]
+    assert not isinstance(caught.value, ArchiveUnreachableError)
+
+
+def test_an_error_never_tells_what_a_request_was_signed_with(place: S3Place) -> None:
+    with pytest.raises(ArchiveError) as caught:
+        list(S3Store(replace(place, access_key="AKIA\nMARKED")).stored("x/"))
+    assert "Signature" not in str(caught.value)
+    assert "MARKED" not in str(caught.value)
+
+
+def test_where_versions_may_not_be_seen_nothing_counts_as_removed(
+    store: S3Store, road: RoughRoad
+) -> None:
+    def refuse(passing: Passing) -> None:
+        if "versions" in passing.path:
+            raise FaultError(403)
+
+    road.rule = refuse
+    with pytest.raises(ArchiveError, match="ListObjectVersions"):
+        store.wipe("x/")
+
+
+async def test_the_archive_tells_which_runs_it_holds(store: S3Store, data: Path) -> None:
+    runs = sorted([new_run(), new_run()])
+    for run in runs:
+        await write(data, run, small(count=2))
+        push_run(store, data, run)
+    push_audit(store, data)
+    found = archived_runs(store)
+    assert [row.run_id for row in found] == runs
+    assert all(row.objects > 1 and row.bytes > 0 for row in found)
 
 
 async def test_segments_here_that_are_farther_than_the_archive_stay(
