@@ -77,12 +77,10 @@ def _next_steps(result: dict[str, Any]) -> list[str]:
         out.append(f"go on: {result['resume']}{higher}")
     branch = result["branch"]
     if branch and result["diffstat"]:
-        out += [
-            f"branch: {branch}",
-            f"  look:     git diff {result['base'][:12]} {branch}",
-            f"  merge:    git merge {branch}",
-            "  clean up: codetether cleanup",
-        ]
+        out += [f"branch: {branch}", f"  look:     git diff {result['base'][:12]} {branch}"]
+        if not result.get("delivered"):
+            out.append(f"  merge:    git merge {branch}")
+        out.append("  clean up: codetether cleanup")
     if result.get("patch"):
         out += [f"patch: {result['patch']}", f"  apply: git apply {result['patch']}"]
     return out

@@ -106,3 +106,18 @@ def test_the_end_gives_totals_notes_and_the_commands_to_look_merge_and_clean_up(
 
 def test_outside_git_no_branch_is_promised() -> None:
     assert "git merge" not in told(DONE, branch="")
+
+
+def test_what_was_delivered_is_not_to_be_merged_again() -> None:
+    result = SwarmResult(
+        swarm_id="swm_1",
+        outcome="success",
+        subtasks=(DONE,),
+        branch="codetether/swm_1/main",
+        base="0" * 40,
+        diffstat=" a.py | 1 +",
+    ).to_json()
+    assert "  merge:    git merge codetether/swm_1/main" in summary(result)
+    delivered = summary({**result, "delivered": "main has one new commit"})
+    assert "main has one new commit" in delivered
+    assert "git merge" not in delivered
