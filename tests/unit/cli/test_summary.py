@@ -118,6 +118,6 @@ def test_what_was_delivered_is_not_to_be_merged_again() -> None:
         diffstat=" a.py | 1 +",
     ).to_json()
     assert "  merge:    git merge codetether/swm_1/main" in summary(result)
-    delivered = summary({**result, "delivered": "main has one new commit"})
+    delivered = "\n".join(summary({**result, "delivered": "main has one new commit"}))
     assert "main has one new commit" in delivered
     assert "git merge" not in delivered
