@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from codetether_ray.bootstrap.replay import all_runs
-from codetether_ray.core.errors import JournalError
+from codetether_ray.core.errors import CodetetherError
 from codetether_ray.journal.files import Fetch
 from codetether_ray.journal.reader import read_records
 from codetether_ray.journal.segments import list_segments, run_directory
@@ -39,7 +39,7 @@ def sum_up(
             for record in read_records(data_dir, name, kinds=KINDS, fetch=fetch):
                 if record.time >= since:
                     totals.add(record)
-        except JournalError as error:
+        except CodetetherError as error:
             notes.append(f"left out from there on: {error}")
         if with_files and totals.left:
             paths, note = _changed(hub_path(data_dir, name), totals.left)

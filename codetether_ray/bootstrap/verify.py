@@ -13,7 +13,6 @@ from codetether_ray.core.departure import Departure
 from codetether_ray.core.errors import (
     CodetetherError,
     JournalCorruptError,
-    JournalError,
     UnknownRunError,
 )
 from codetether_ray.core.events import Record
@@ -39,6 +38,7 @@ class RunCheck:
     """Follows a run through its records; keeps the first departure of each level."""
 
     agents: AgentChecks
+    is_read: bool = True
     protocol: ProtocolCheck = field(default_factory=ProtocolCheck)
     swarm: SwarmCheck = field(default_factory=SwarmCheck)
     found: dict[str, Departure] = field(default_factory=dict)
@@ -85,6 +85,7 @@ class RunCheck:
             agents=len(self.agents),
             decisions=self.swarm.decisions + self.agents.decisions,
             is_finished=self.protocol.is_finished,
+            is_read=self.is_read,
             departures=tuple(found),
             notes=tuple(said),
         )
@@ -116,7 +117,8 @@ def verify_run(
         _check_bytes(check, data_dir, run_id, notes, fetch)
         scan = RunScan(run_id, directory, fetch=fetch)
         _check_lines(check, scan, RunFiles(directory, fetch), heads, notes, progress)
-        _lost(check, scan.position.off, heads)
+        if check.is_read:
+            _lost(check, scan.position.off, heads)
         _check_commits(check, data_dir, run_id, notes)
         return check.verdict(run_id, notes)
 
@@ -139,7 +141,8 @@ def _check_lines(
                 progress(line.place.off + line.length)
     except JournalCorruptError as error:
         check.note(_damage(error, scan))
-    except JournalError as error:  # the archive holds the rest, and cannot be had
+    except CodetetherError as error:  # the archive holds the rest, and cannot be had
+        check.is_read = False
         notes.append(f"it was checked up to byte {scan.position.off} only: {error}")
     _compare(check, scan.position.off, scan.position.prev, heads)
 
@@ -164,7 +167,15 @@ def _check_bytes(
     check: RunCheck, data_dir: Path, run_id: str, notes: list[str], fetch: Fetch | None
 ) -> None:
     """Checksums, the chain, seals and blobs; what nobody was promised is only noted."""
-    for problem in check_run(data_dir, run_id, fetch=fetch).problems:
+    try:
+        problems = check_run(data_dir, run_id, fetch=fetch).problems
+    except CodetetherError:  # the archive; whoever reads the lines meets it again, and notes it
+        check.is_read = False
+        return
+    for problem in problems:
+        if problem.kind == "away":  # likewise
+            check.is_read = False
+            continue
         if not problem.is_damage:
             notes.append(str(problem))
             continue

@@ -212,7 +212,7 @@ def _tell(verdict: "Verdict") -> None:
     from codetether_ray.replay.text import harmless
     from codetether_ray.replay.verdict import LEVELS
 
-    colour = "green" if verdict.is_ok else "yellow" if verdict.status == "newer code" else "red"
+    colour = "green" if verdict.is_ok else "yellow" if verdict.status in _UNDECIDED else "red"
     status = paint(_WORDS[verdict.status], colour, sys.stdout)
     _write(f"{verdict.run_id}  {status}")
     counted = f"{verdict.records} records of {verdict.agents} agents"
@@ -224,9 +224,11 @@ def _tell(verdict: "Verdict") -> None:
         _write(f"    note: {harmless(note)}")
 
 
+_UNDECIDED = ("newer code", "unread")
 _WORDS = {
     "verified": "verified",
     "unfinished": "right as far as it went; the run has no end",
+    "unread": "NOT READ TO ITS END: the archive holds the rest and could not be asked",
     "damaged": "DAMAGED",
     "tampered": "NOT WHAT WAS RECORDED: damaged or tampered with",
     "newer code": "decided by other rules than this program's",

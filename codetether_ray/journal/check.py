@@ -16,7 +16,7 @@ from codetether_ray.journal.members import MemberError
 from codetether_ray.journal.scan import has_valid_line
 from codetether_ray.journal.segments import Segment, list_strays, run_directory
 
-ProblemKind = Literal["line", "order", "chain", "seal", "missing", "blob", "torn", "zombie"]
+ProblemKind = Literal["line", "order", "chain", "seal", "missing", "blob", "torn", "zombie", "away"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,8 @@ class Problem:
     `chain`: a line was put in the place of another. `seal`: a segment is not what its seal says.
     `missing`: bytes that were acknowledged are gone. `blob`: a big payload is gone or changed.
     `torn`: an unfinished line at the very end, which nobody was told is durable. `zombie`: bytes
-    that a fenced writer left behind a segment's end.
+    that a fenced writer left behind a segment's end. `away`: a segment is in the archive, which
+    does not give it; nobody knows whether it is right.
     """
 
     kind: ProblemKind
@@ -38,8 +39,8 @@ class Problem:
 
     @property
     def is_damage(self) -> bool:
-        """Whether something acknowledged is affected: a torn tail and a zombie's bytes are not."""
-        return self.kind not in ("torn", "zombie")
+        """Whether something acknowledged is known to be affected."""
+        return self.kind not in ("torn", "zombie", "away")
 
     def __str__(self) -> str:
         return f"{self.segment} at byte {self.offset}: {self.detail}"
@@ -135,7 +136,7 @@ class _Check:
             self._note("line", error.off, f"{error}; what follows in it cannot be checked")
             self._drift(segment.end or error.off)
         except JournalError as error:
-            self._note("missing", segment.start, str(error))
+            self._note("away", segment.start, str(error))
             self._drift(segment.end or segment.start)
         self._check_end(self._segment)
 

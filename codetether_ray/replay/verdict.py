@@ -8,8 +8,9 @@ from codetether_ray.core.departure import Departure, Level
 
 LEVELS: tuple[Level, ...] = ("integrity", "protocol", "decisions")
 
-Status = Literal["verified", "unfinished", "damaged", "tampered", "newer code"]
-"""`unfinished`: all is right as far as it went. `newer code`: other rules decided it."""
+Status = Literal["verified", "unfinished", "unread", "damaged", "tampered", "newer code"]
+"""`unread`: the archive holds a part of it and could not be asked. `unfinished`: all is right as
+far as it went. `newer code`: other rules decided it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +23,16 @@ class Verdict:
     decisions: int = 0
     """How many recorded decisions were decided again."""
     is_finished: bool = False
+    is_read: bool = True
+    """Whether all of it could be read; what is only in an archive that is down could not."""
     departures: tuple[Departure, ...] = ()
     notes: tuple[str, ...] = ()
     """What could not be checked, and why."""
 
     @property
     def is_ok(self) -> bool:
-        """Whether there is no departure."""
-        return not self.departures
+        """Whether all of it was read, and there is no departure."""
+        return self.is_read and not self.departures
 
     @property
     def status(self) -> Status:
@@ -38,6 +41,8 @@ class Verdict:
         for cause in ("damaged", "tampered", "newer code"):
             if cause in causes:
                 return cause
+        if not self.is_read:
+            return "unread"
         return "verified" if self.is_finished else "unfinished"
 
     def of_level(self, level: Level) -> Departure | None:

@@ -186,6 +186,32 @@ async def test_what_is_before_the_damage_is_printed(
     assert whole.lines == lines[:6]
 
 
+async def test_a_run_that_its_archive_does_not_give_is_neither_verified_nor_damaged(
+    scene: tuple[Program, str, str], tmp_path: Path
+) -> None:
+    program, session, swarm = scene
+    home = tmp_path / "away"
+    shutil.copytree(program.home, home, symlinks=True)
+    folder = replace(program, home=home).data / "events" / session
+    (segment,) = folder.glob("*.jsonl")
+    size = segment.stat().st_size
+    (folder / f"{segment.name.removesuffix('-open.jsonl')}-{size:020}.jsonl.away").touch()
+    segment.unlink()
+    down = {
+        "CODETETHER_S3_BUCKET": "b",
+        "CODETETHER_S3_ENDPOINT": "http://127.0.0.1:9",
+        "CODETETHER_S3_ACCESS_KEY": "a",
+        "CODETETHER_S3_SECRET_KEY": "s",
+    }
+    for env in ({}, down):
+        ended = await program.run("replay", "--verify", "--all", "--json", HOME=str(home), **env)
+        status = {line["run"]: line["status"] for line in ended.lines}
+        assert (ended.code, status) == (1, {session: "unread", swarm: "verified"}), ended.out
+        sums = await program.run("stats", "--json", HOME=str(home), **env)
+        assert (sums.code, sums.json["runs"]) == (0, 1)
+        assert "left out from there on" in sums.err
+
+
 async def test_every_run_is_verified_without_a_model(scene: tuple[Program, str, str]) -> None:
     program, session, swarm = scene
     ended = await program.run("replay", "--verify", "--all", "--json")
