@@ -52,9 +52,9 @@ def this_body(_: object = None) -> Body:
 class Pulse:
     """Looks at one actor several times a lease."""
 
-    def __init__(self, actor: Any, lease_s: float) -> None:
-        self.body: Body | None = None
-        """None until `identify`."""
+    def __init__(self, actor: Any, lease_s: float, body: Body | None = None) -> None:
+        self.body = body
+        """None until it is known, by `identify` at the latest."""
         self.lease_s = lease_s
         self._actor = actor
         self._look_s = lease_s / _LOOKS

@@ -1,8 +1,14 @@
 """The small services of a cluster in one process: who is alive, and how fast models may be asked.
 
+It also looks after supervisors: the driver that followed one may be gone.
+
 They share an actor because a process of its own costs 60 MB and a second of CPU.
 """
 
+import asyncio
+from typing import Any
+
+from codetether_ray.actors.pulse import Body, Pulse
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.directory import LocalDirectory
 from codetether_ray.local.limiter import LocalLimiter
@@ -17,6 +23,7 @@ class Registry:
         clock = SystemClock()
         self._directory = LocalDirectory(clock)
         self._limiter = LocalLimiter(clock)
+        self._watches: dict[str, asyncio.Task[None]] = {}
 
     def __repr__(self) -> str:
         return "Registry(directory, rate limits)"
@@ -41,6 +48,26 @@ class Registry:
         """See `LocalLimiter`."""
         return await self._limiter.lease(provider, least, most)
 
+    async def watch(self, run_id: str, supervisor: Any, body: Body, lease_s: float) -> None:
+        """Watch a run's supervisor from now on; an earlier one of that run no more."""
+        earlier = self._watches.pop(run_id, None)
+        if earlier is not None:
+            earlier.cancel()
+        watch = asyncio.create_task(_watched(Pulse(supervisor, lease_s, body)))
+        self._watches[run_id] = watch
+        watch.add_done_callback(lambda _: self._forget(run_id, watch))
+
+    def _forget(self, run_id: str, watch: asyncio.Task[None]) -> None:
+        if self._watches.get(run_id) is watch:
+            del self._watches[run_id]
+
     async def report(self, provider: str, feedback: RateFeedback) -> None:
         """See `RateLimiter`."""
         await self._limiter.report(provider, feedback)
+
+
+async def _watched(pulse: Pulse) -> None:
+    """End a process that gives no sign of life, so that Ray starts it again; on this node alone."""
+    await pulse.silence()
+    if pulse.body is not None:
+        pulse.body.kill()

@@ -13,7 +13,7 @@ from codetether_ray.actors.bus import RayBus
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.directory import RayDirectory
 from codetether_ray.actors.limiter import RayLimiter
-from codetether_ray.actors.pulse import GROUPS, Pulse
+from codetether_ray.actors.pulse import GROUPS, Pulse, plain, this_body
 from codetether_ray.actors.registry import Registry
 from codetether_ray.local.clock import SystemClock
 
@@ -39,6 +39,18 @@ class Services:
     def limiter(self) -> RayLimiter:
         """The rate limiter; make one per process."""
         return RayLimiter(self.registry_actor, SystemClock())
+
+    async def watch(self, run_id: str, supervisor: Any, lease_s: float) -> None:
+        """Have this process, the supervisor of a run, replaced if it gives no sign of life.
+
+        Until cancelled: a registry that was started anew has to be told again.
+        """
+        while True:
+            with suppress(RayError):
+                await plain(
+                    self.registry_actor.watch.remote(run_id, supervisor, this_body(), lease_s)
+                )
+            await asyncio.sleep(lease_s)
 
     async def keep(self, lease_s: float) -> None:
         """Have an actor that gives no sign of life for `lease_s` started anew, until cancelled."""
