@@ -100,6 +100,8 @@ class RaySupervisor:
     ) -> Any:
         """The run's plain result, through restarts of its supervisor; `ask` answers questions.
 
+        A question that a successor repeats is not asked again: it gets the word that was given.
+
         `on_restart` is told, in a sentence, when the supervisor was replaced.
 
         Raises:
@@ -107,13 +109,14 @@ class RaySupervisor:
             RunLostError: the supervisor is gone for good.
             ClusterError: the run was cancelled and gave no result.
         """
-        known, answering = "", set[asyncio.Task[None]]()
+        known, words, answering = "", _Words(ask), set[asyncio.Task[None]]()
         try:
             while (news := await self._news(known, on_restart)).ended is None:
                 if news.question is not None and news.question.id != known:
                     known = news.question.id
-                    answering.add(asyncio.create_task(self._answer(news.question, ask)))
+                    answering.add(asyncio.create_task(self._answer(news.question, words)))
         finally:
+            words.close()
             for task in answering:
                 task.cancel()
             await asyncio.gather(*answering, return_exceptions=True)
@@ -180,8 +183,8 @@ class RaySupervisor:
             on_restart(f"the process of {self} died; another one goes on from the journal")
         self._body = news.body
 
-    async def _answer(self, question: Question, ask: Callable[[Any], Awaitable[Any]]) -> None:
-        value = await ask(question.value)
+    async def _answer(self, question: Question, words: "_Words") -> None:
+        value = await words.on(question.value)
         while True:
             try:
                 await plain(self.actor.answer.remote(question.id, value))
@@ -194,6 +197,28 @@ class RaySupervisor:
 
     def __str__(self) -> str:
         return self.run_id
+
+
+class _Words:
+    """What was answered, or is being asked, by question."""
+
+    def __init__(self, ask: Callable[[Any], Awaitable[Any]]) -> None:
+        self._ask = ask
+        self._asked: list[tuple[Any, asyncio.Future[Any]]] = []
+
+    async def on(self, question: Any) -> Any:
+        """The word on a question, asked for once."""
+        for known, word in self._asked:
+            if known == question:
+                return await asyncio.shield(word)
+        word = asyncio.ensure_future(self._ask(question))
+        self._asked.append((question, word))
+        return await asyncio.shield(word)
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        for _, word in self._asked:
+            word.cancel()
 
 
 def find(run_id: str) -> Any:

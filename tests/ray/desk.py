@@ -136,8 +136,8 @@ class _Counted:
 
 async def ask_and_wait(options: dict[str, Any], world: World) -> Any:
     """Ask the driver a question, then wait to be cancelled; what was answered."""
-    world.begun.set()
     answer = await world.ask_driver(options["question"])
+    world.begun.set()
     try:
         await asyncio.Event().wait()
     except asyncio.CancelledError:

@@ -131,7 +131,6 @@ async def test_a_question_reaches_the_driver_and_a_cancelled_run_may_still_answe
         work = asyncio.create_task(scene.result(answer))
         while not heard:
             await asyncio.sleep(0.02)
-        await asyncio.sleep(0.1)
         scene.supervisor.cancel()
         assert (await work)["answer"] == "yes"
     assert heard == [{"plan": ["a", "b"]}]

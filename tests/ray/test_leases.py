@@ -79,6 +79,21 @@ async def test_a_supervisor_that_is_stopped_past_its_lease_is_replaced(
         assert "gives no sign of life" in scene.lost[0]
 
 
+async def test_a_supervisor_that_nobody_follows_is_replaced_as_well(
+    services: Services, tmp_path: Path, marks: Path
+) -> None:
+    with supervised(services, tmp_path) as scene:
+        scene.start(_TELL, {"folder": str(marks)}, lease_s=_LEASE_S, lasts=True)
+        await written(marks / "life-0")
+        for life in (1, 2):
+            await asyncio.sleep(_LEASE_S)  # until the registry knows it
+            pid = await scene.signal("supervisor", signal.SIGSTOP)
+            await asyncio.wait_for(written(marks / f"life-{life}"), 60)
+            assert not is_running(pid)
+        (marks / "end").touch()
+        assert await scene.result() == "done"
+
+
 async def test_a_wish_to_cancel_outlives_the_process_that_it_was_told_to(
     services: Services, tmp_path: Path, marks: Path
 ) -> None:
@@ -91,6 +106,30 @@ async def test_a_wish_to_cancel_outlives_the_process_that_it_was_told_to(
         os.kill(pid, signal.SIGKILL)
         assert await work == "cancelled"
     assert (marks / "life-1").exists()  # its successor began, so that an end could be recorded
+
+
+async def test_a_question_that_was_put_is_not_put_again_by_a_successor(
+    services: Services, tmp_path: Path
+) -> None:
+    heard: list[object] = []
+    word = asyncio.Event()
+
+    async def answer(question: object) -> object:
+        heard.append(question)
+        await word.wait()
+        return "yes"
+
+    with supervised(services, tmp_path) as scene:
+        scene.start("tests.ray.desk:ask_and_wait", {"question": {"plan": ["a"]}})
+        work = asyncio.create_task(scene.result(answer))
+        while not heard:
+            await asyncio.sleep(0.02)
+        pid = await scene.signal("supervisor", signal.SIGKILL)
+        await gone(pid)
+        word.set()
+        scene.supervisor.cancel()
+        assert (await work)["answer"] == "yes"
+    assert heard == [{"plan": ["a"]}]
 
 
 async def test_a_supervisor_that_lasts_ends_itself_and_leaves_nothing(
