@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 
-from codetether_ray.bootstrap.audit import audited
+from codetether_ray.bootstrap.auditing.opening import audited
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, encode

@@ -230,7 +230,7 @@ def _forgetting(data_dir: Path) -> Check:
 
 
 def _archive(settings: Settings, env: Mapping[str, str]) -> Check:
-    from codetether_ray.bootstrap.archive import open_archive
+    from codetether_ray.bootstrap.archiving.opening import open_archive
 
     if settings.archive.bucket is None:
         words = "none is set: what is lost here is lost"
@@ -245,8 +245,8 @@ def _archive(settings: Settings, env: Mapping[str, str]) -> Check:
 
 def _lag(settings: Settings) -> Check:
     """What the loss of this machine would cost now."""
-    from codetether_ray.bootstrap.archive import place_of
-    from codetether_ray.bootstrap.archived_run import run_ids, standing
+    from codetether_ray.bootstrap.archiving.opening import place_of
+    from codetether_ray.bootstrap.archiving.standing import run_ids, standing
 
     place = place_of(settings)
     rows = [standing(settings.paths.data, run_id, place) for run_id in run_ids(settings.paths.data)]

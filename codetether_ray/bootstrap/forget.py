@@ -19,7 +19,7 @@ from codetether_ray.archive.sending import send
 from codetether_ray.archive.store import ObjectStore
 from codetether_ray.audit.keys import open_signer
 from codetether_ray.bootstrap.agents import TAILS
-from codetether_ray.bootstrap.archive_rows import forget_rows, send_rows
+from codetether_ray.bootstrap.archiving.rows import forget_rows, send_rows
 from codetether_ray.bootstrap.tombstones import (
     Tombstone,
     read_tombstone,

@@ -29,7 +29,7 @@ from codetether_ray.ports.host import AgentHost
 from codetether_ray.ports.journal import Journal
 
 if TYPE_CHECKING:
-    from codetether_ray.bootstrap.pusher import Pusher
+    from codetether_ray.bootstrap.archiving.pusher import Pusher
 
 RUN_AGENT = "run"
 """The path under which the run itself speaks: that it began, its plan, that it ended."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from codetether_ray.actors.door import Served
 from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.agents import WIRING
-from codetether_ray.bootstrap.audited_run import audited_session, audited_swarm, ended
+from codetether_ray.bootstrap.auditing.runs import audited_session, audited_swarm, ended
 from codetether_ray.bootstrap.drive import drive
 from codetether_ray.bootstrap.home import (
     HomeTerms,

@@ -90,7 +90,7 @@ def archived() -> Fetch:
 
     @cache
     def store() -> Fetch | None:
-        from codetether_ray.bootstrap.archive import fetcher
+        from codetether_ray.bootstrap.archiving.opening import fetcher
         from codetether_ray.config.settings import load_settings
 
         return fetcher(load_settings(Path.cwd(), os.environ))

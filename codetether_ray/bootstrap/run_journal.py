@@ -16,7 +16,7 @@ from codetether_ray.local.journal import LocalJournal
 from codetether_ray.sandbox.leftovers import end_leftovers
 
 if TYPE_CHECKING:
-    from codetether_ray.bootstrap.pusher import Pusher
+    from codetether_ray.bootstrap.archiving.pusher import Pusher
 
 Say = Callable[[str], None]
 
@@ -59,7 +59,7 @@ async def open_run_journal(
     fetch: Fetch | None = None
     mirror: Mirror | None = None
     if settings.archive.bucket is not None:
-        from codetether_ray.bootstrap.archive import fetcher, gate, must_open
+        from codetether_ray.bootstrap.archiving.opening import fetcher, gate, must_open
 
         fetch = await asyncio.to_thread(fetcher, settings)
         if settings.archive.sync:
@@ -88,7 +88,7 @@ def open_pusher(data_dir: Path, run_id: str) -> "Pusher | None":
     settings = load_settings(data_dir, os.environ)
     if settings.archive.bucket is None:
         return None
-    from codetether_ray.bootstrap.pusher import start_pusher
+    from codetether_ray.bootstrap.archiving.pusher import start_pusher
 
     return start_pusher(data_dir, settings, run_id=run_id)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codetether_ray.bootstrap.agents import close_process
-from codetether_ray.bootstrap.audited_run import audited_session, ended
+from codetether_ray.bootstrap.auditing.runs import audited_session, ended
 from codetether_ray.bootstrap.driver import driving
 from codetether_ray.bootstrap.follow import Follower, Show
 from codetether_ray.bootstrap.home import open_local_home

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codetether_ray.bootstrap.agents import close_process
-from codetether_ray.bootstrap.audited_run import audited_swarm, ended
+from codetether_ray.bootstrap.auditing.runs import audited_swarm, ended
 from codetether_ray.bootstrap.driver import driving
 from codetether_ray.bootstrap.follow import Follower, Show
 from codetether_ray.bootstrap.home import open_local_home

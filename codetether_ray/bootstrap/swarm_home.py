@@ -8,8 +8,8 @@ from typing import cast
 
 from codetether_ray import __version__
 from codetether_ray.bootstrap.approval import PlanApproval, audited_ask
-from codetether_ray.bootstrap.audit import open_audit
-from codetether_ray.bootstrap.audited_workspace import audited_workspace
+from codetether_ray.bootstrap.auditing.opening import open_audit
+from codetether_ray.bootstrap.auditing.workspaces import audited_workspace
 from codetether_ray.bootstrap.home import HomeTerms, RunHome
 from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.resuming import worked_s

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from codetether_ray.archive.query import Question
-    from codetether_ray.bootstrap.audit import Done
+    from codetether_ray.bootstrap.auditing.opening import Done
     from codetether_ray.config.settings import Settings
 
 
@@ -48,8 +48,8 @@ command = archive
 @click.option("--all", "everything", is_flag=True, help="Runs that are there whole, too.")
 def status(as_json: bool, everything: bool) -> int:
     """Show how far the archive is behind each run: what the loss of this machine would cost."""
-    from codetether_ray.bootstrap.archive import place_of
-    from codetether_ray.bootstrap.archived_run import run_ids, standing
+    from codetether_ray.bootstrap.archiving.opening import place_of
+    from codetether_ray.bootstrap.archiving.standing import run_ids, standing
 
     settings = _settings()
     data_dir, place = settings.paths.data, place_of(settings)
@@ -99,8 +99,8 @@ def status(as_json: bool, everything: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def list_(as_json: bool) -> int:
     """List the runs that the archive holds, also those of a machine that was lost."""
-    from codetether_ray.bootstrap.archive import must_open
-    from codetether_ray.bootstrap.archived_run import archived_runs, run_ids
+    from codetether_ray.bootstrap.archiving.opening import must_open
+    from codetether_ray.bootstrap.archiving.standing import archived_runs, run_ids
 
     settings = _settings()
     here = set(run_ids(settings.paths.data))
@@ -134,8 +134,8 @@ def list_(as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def push(run_id: str | None, everything: bool, check: bool, as_json: bool) -> int:
     """Send now what the archive lacks of RUN, or of everything."""
-    from codetether_ray.bootstrap.archive import must_open
-    from codetether_ray.bootstrap.archive_push import push_by_hand
+    from codetether_ray.bootstrap.archiving.opening import must_open
+    from codetether_ray.bootstrap.archiving.push import push_by_hand
 
     if (run_id is None) is not everything:
         raise click.UsageError("name a run, or say --all")
@@ -164,8 +164,8 @@ def push(run_id: str | None, everything: bool, check: bool, as_json: bool) -> in
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def pull(run_id: str, as_json: bool) -> int:
     """Bring RUN back from the archive, to replay it here or go on with it."""
-    from codetether_ray.bootstrap.archive import must_open
-    from codetether_ray.bootstrap.archive_pull import pull_run
+    from codetether_ray.bootstrap.archiving.opening import must_open
+    from codetether_ray.bootstrap.archiving.pull import pull_run
 
     settings = _settings()
     store = must_open(settings)
@@ -201,7 +201,7 @@ def pull(run_id: str, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def query(as_json: bool, **wanted: Any) -> int:
     """Ask the Parquet copy of finished runs. What is not in it yet is brought in first."""
-    from codetether_ray.bootstrap.archive_rows import ask_rows, update_rows
+    from codetether_ray.bootstrap.archiving.rows import ask_rows, update_rows
     from codetether_ray.bootstrap.replay import archived
 
     question = _question(wanted)
@@ -314,7 +314,7 @@ def _bytes(number: int) -> str:
 
 def _noted(settings: "Settings", action: str, what: str) -> "AbstractContextManager[Done]":
     """The audit log's note of what goes to the archive, or comes from it."""
-    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.bootstrap.auditing.opening import acting
     from codetether_ray.ports.audit import Action
 
     return acting(settings.paths.data, Action(category="archive", action=action, resource=what))
@@ -324,7 +324,7 @@ def _acting(
     settings: "Settings", action: str, run_id: str | None
 ) -> "AbstractContextManager[Done]":
     """The command's place in the audit log."""
-    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.bootstrap.auditing.opening import acting
     from codetether_ray.core.spec import Correlation
     from codetether_ray.ports.audit import Action
 

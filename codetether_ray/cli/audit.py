@@ -219,7 +219,7 @@ def retire_chains(before: float, yes: bool, as_json: bool) -> int:
     Only this machine's chains go, only where the whole log verifies, and, where there is an
     archive, only what it has. `audit verify` counts them as retired.
     """
-    from codetether_ray.bootstrap.retire import retire_audit
+    from codetether_ray.bootstrap.auditing.retire import retire_audit
     from codetether_ray.cli.words import plural
 
     if not yes:

@@ -15,7 +15,7 @@ from codetether_ray.cli.examples import examples
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from codetether_ray.bootstrap.audit import Done
+    from codetether_ray.bootstrap.auditing.opening import Done
     from codetether_ray.ports.secrets import SecretStore
 
 
@@ -115,7 +115,7 @@ async def _put(
 
 def _noted(action: str, provider: str) -> "AbstractContextManager[Done]":
     """The audit log's note of a change to a provider's key."""
-    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.bootstrap.auditing.opening import acting
     from codetether_ray.config.paths import data_dir
     from codetether_ray.ports.audit import Action
 

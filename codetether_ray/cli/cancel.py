@@ -32,7 +32,7 @@ _POLL_S = 0.1
 def command(run_id: str, wait_s: float) -> int:
     """Stop a run as Ctrl-C would: its agents end cleanly, and it can be continued."""
     from codetether_ray.bootstrap import driver
-    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.bootstrap.auditing.opening import acting
     from codetether_ray.bootstrap.tombstones import refuse_forgotten
     from codetether_ray.cli.output import say
     from codetether_ray.config.paths import data_dir

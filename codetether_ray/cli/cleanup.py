@@ -56,7 +56,7 @@ def command(dry_run: bool, as_json: bool, yes: bool) -> int:
 
 def _removed(plan: "Cleanup") -> "Cleanup":
     """Remove what was found; it is in the audit log, unless that cannot be written."""
-    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.bootstrap.auditing.opening import acting
     from codetether_ray.cli.output import say
     from codetether_ray.config.paths import data_dir
     from codetether_ray.ports.audit import Action

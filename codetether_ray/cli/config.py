@@ -86,7 +86,7 @@ def get(key: str, as_json: bool) -> int:
 @click.option("--project", is_flag=True, help="In this project's file instead of yours.")
 def set_value(key: str, value: str, project: bool) -> int:
     """Set KEY to VALUE in your config.toml; every other line of the file stays as it is."""
-    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.bootstrap.auditing.opening import acting
     from codetether_ray.config.edit import set_in_file
     from codetether_ray.config.layers import check_name, read_value
     from codetether_ray.config.paths import data_dir

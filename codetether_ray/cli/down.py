@@ -20,7 +20,7 @@ from codetether_ray.cli.examples import examples
 )
 def command(wait_s: float) -> int:
     """End the Ray head that `codetether up` started, and no other. Runs on it are interrupted."""
-    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.bootstrap.auditing.opening import acting
     from codetether_ray.bootstrap.head import stop
     from codetether_ray.cli.output import say
     from codetether_ray.config.paths import data_dir

@@ -78,8 +78,8 @@ def _agreed(run_id: str) -> bool:
 
 
 def _forget(settings: "Settings", run_id: str, *, keep_work: bool) -> "Forgotten":
-    from codetether_ray.bootstrap.archive import open_archive
-    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.bootstrap.archiving.opening import open_archive
+    from codetether_ray.bootstrap.auditing.opening import acting
     from codetether_ray.bootstrap.forget import forget_run
     from codetether_ray.cli.output import say
     from codetether_ray.core.spec import Correlation

@@ -74,7 +74,7 @@ def _row(info: "ModelInfo") -> "JsonObject":
 
 def _ask_local() -> tuple[list["JsonObject"], str]:
     """The models that the local server offers, or why it could not be asked."""
-    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.bootstrap.auditing.opening import acting
     from codetether_ray.config.settings import load_settings
     from codetether_ray.core.errors import AuditError
     from codetether_ray.ports.audit import Action

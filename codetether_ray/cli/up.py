@@ -37,7 +37,7 @@ def command(foreground: bool, **wanted: Any) -> int:
     the variables of the command that they work for. Where RAY_ADDRESS is set, that cluster is
     joined instead.
     """
-    from codetether_ray.bootstrap.audit import acting
+    from codetether_ray.bootstrap.auditing.opening import acting
     from codetether_ray.bootstrap.head import HeadWish, start
     from codetether_ray.cli.output import say
     from codetether_ray.config.paths import data_dir

@@ -24,7 +24,7 @@ from swarm_local import TURNS, start_model
 
 from codetether_ray.audit.log import AuditLog
 from codetether_ray.bootstrap.agents import close_process
-from codetether_ray.bootstrap.audit import open_audit
+from codetether_ray.bootstrap.auditing.opening import open_audit
 from codetether_ray.bootstrap.home import HomeTerms, open_local_home
 from codetether_ray.core.ids import new_run_id
 from codetether_ray.core.messages import user

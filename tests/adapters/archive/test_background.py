@@ -13,11 +13,11 @@ from codetether_ray.archive.gate import Gate
 from codetether_ray.archive.patience import Backoff
 from codetether_ray.archive.s3 import S3Place, S3Store
 from codetether_ray.audit.query import Query, find
-from codetether_ray.bootstrap.archive import gate, push_run
-from codetether_ray.bootstrap.archive_pull import pull_run
-from codetether_ray.bootstrap.archived_run import standing
-from codetether_ray.bootstrap.pusher import Pusher, push_everything
-from codetether_ray.bootstrap.retention import apply_retention
+from codetether_ray.bootstrap.archiving.opening import gate, push_run
+from codetether_ray.bootstrap.archiving.pull import pull_run
+from codetether_ray.bootstrap.archiving.pusher import Pusher, push_everything
+from codetether_ray.bootstrap.archiving.retention import apply_retention
+from codetether_ray.bootstrap.archiving.standing import standing
 from codetether_ray.core.errors import ArchiveError, AuditError, JournalError
 from codetether_ray.core.events import Record
 from codetether_ray.core.spec import Correlation

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from codetether_ray.archive.s3 import S3Place, S3Store
-from codetether_ray.bootstrap.archive import push_run
-from codetether_ray.bootstrap.archive_pull import pull_run
-from codetether_ray.bootstrap.archived_run import standing
+from codetether_ray.bootstrap.archiving.opening import push_run
+from codetether_ray.bootstrap.archiving.pull import pull_run
+from codetether_ray.bootstrap.archiving.retention import apply_retention
+from codetether_ray.bootstrap.archiving.standing import standing
 from codetether_ray.bootstrap.forget import forget_run
-from codetether_ray.bootstrap.retention import apply_retention
 from codetether_ray.bootstrap.tombstones import read_tombstone
 from codetether_ray.config.paths import Paths
 from codetether_ray.core import failpoints

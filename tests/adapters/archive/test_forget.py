@@ -10,9 +10,9 @@ from codetether_ray.archive.query import Question, ask
 from codetether_ray.archive.rows import join_days
 from codetether_ray.archive.s3 import S3Place, S3Store
 from codetether_ray.audit.keys import is_signed, public_keys
-from codetether_ray.bootstrap.archive import push_run
-from codetether_ray.bootstrap.archive_pull import pull_run
-from codetether_ray.bootstrap.archive_rows import parquet_root, send_rows, update_rows
+from codetether_ray.bootstrap.archiving.opening import push_run
+from codetether_ray.bootstrap.archiving.pull import pull_run
+from codetether_ray.bootstrap.archiving.rows import parquet_root, send_rows, update_rows
 from codetether_ray.bootstrap.forget import Forgotten, forget_run
 from codetether_ray.bootstrap.replay import find_id
 from codetether_ray.bootstrap.tombstones import read_tombstone

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from codetether_ray.archive.s3 import S3Store
-from codetether_ray.bootstrap.archive import push_run
-from codetether_ray.bootstrap.archive_pull import pull_run
+from codetether_ray.bootstrap.archiving.opening import push_run
+from codetether_ray.bootstrap.archiving.pull import pull_run
 from codetether_ray.core.errors import ArchiveError
 from codetether_ray.workspace.hub import hub_path
 from tests.adapters.archive.runs import new_run, note, small, write

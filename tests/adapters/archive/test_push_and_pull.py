@@ -9,9 +9,9 @@ import pytest
 from codetether_ray.archive.ledger import Ledger, turn
 from codetether_ray.archive.s3 import S3Place, S3Store
 from codetether_ray.archive.sending import send
-from codetether_ray.bootstrap.archive import check_run, push_audit, push_run
-from codetether_ray.bootstrap.archive_pull import pull_run
-from codetether_ray.bootstrap.archived_run import archived_runs, standing
+from codetether_ray.bootstrap.archiving.opening import check_run, push_audit, push_run
+from codetether_ray.bootstrap.archiving.pull import pull_run
+from codetether_ray.bootstrap.archiving.standing import archived_runs, standing
 from codetether_ray.core.errors import ArchiveError, ArchiveUnreachableError, UnknownRunError
 from codetether_ray.journal.listing import find_run
 from codetether_ray.journal.segments import list_segments, run_directory

@@ -10,9 +10,9 @@ from codetether_ray.archive.cache import ReadThrough
 from codetether_ray.archive.query import Question, ask
 from codetether_ray.archive.rows import row
 from codetether_ray.archive.s3 import S3Store
-from codetether_ray.bootstrap.archive import push_run
-from codetether_ray.bootstrap.archive_rows import parquet_root, send_rows, update_rows
-from codetether_ray.bootstrap.retention import apply_retention
+from codetether_ray.bootstrap.archiving.opening import push_run
+from codetether_ray.bootstrap.archiving.retention import apply_retention
+from codetether_ray.bootstrap.archiving.rows import parquet_root, send_rows, update_rows
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import UsageError
 from codetether_ray.core.events import ModelResponded, RunFinished

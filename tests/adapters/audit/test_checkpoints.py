@@ -9,7 +9,7 @@ import pytest
 from codetether_ray.audit.chain import ChainSink, Chunk
 from codetether_ray.audit.places import chains, checkpoint_dir, node_name
 from codetether_ray.audit.verify import verify
-from codetether_ray.bootstrap.audit import acting, audited, open_audit
+from codetether_ray.bootstrap.auditing.opening import acting, audited, open_audit
 from codetether_ray.core.errors import AuditError
 from codetether_ray.disk.files import RealDisk
 from tests.adapters.audit.scene import action, entries

@@ -1,0 +1,60 @@
+"""A run's workspace whose merges and delivery are in the audit log before they are made."""
+
+from typing import Any, cast
+
+from codetether_ray.bootstrap.auditing.opening import audited
+from codetether_ray.core.spec import Correlation
+from codetether_ray.ports.audit import Action, Audit
+from codetether_ray.ports.workspace import MergeOutcome, Tree, Workspace
+
+
+def audited_workspace(inner: Workspace, audit: Audit, correlation: Correlation) -> Workspace:
+    """The same workspace, audited where it changes a branch that is not an agent's own."""
+    return cast("Workspace", _AuditedWorkspace(inner, audit, correlation))
+
+
+class _AuditedWorkspace:
+    """Passes everything on."""
+
+    def __init__(self, inner: Workspace, audit: Audit, correlation: Correlation) -> None:
+        self._inner = inner
+        self._audit = audit
+        self._correlation = correlation
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def merge(self, theirs: str, message: str, *, into: str | None = None) -> MergeOutcome:
+        """See `Workspace.merge`."""
+        async with audited(self._audit, self._action("swarm.merge", theirs)) as done:
+            outcome = await self._inner.merge(theirs, message, into=into)
+            done.detail |= _told(outcome)
+            return outcome
+
+    async def finish_merge(
+        self, tree: Tree, theirs: str, message: str, *, onto: str | None = None
+    ) -> MergeOutcome:
+        """See `Workspace.finish_merge`."""
+        async with audited(self._audit, self._action("swarm.merge", theirs)) as done:
+            outcome = await self._inner.finish_merge(tree, theirs, message, onto=onto)
+            done.detail |= {**_told(outcome), "resolved": True}
+            return outcome
+
+    async def deliver(self) -> str:
+        """See `Workspace.deliver`."""
+        head = await self._inner.head()
+        async with audited(self._audit, self._action("swarm.deliver", head)):
+            return await self._inner.deliver()
+
+    def _action(self, name: str, commit: str) -> Action:
+        return Action(
+            category="swarm",
+            action=name,
+            resource=commit,
+            principal="agent:run",
+            correlation=self._correlation,
+        )
+
+
+def _told(outcome: MergeOutcome) -> dict[str, Any]:
+    return {"merge": outcome.status, "commit": outcome.commit, "conflicts": len(outcome.conflicts)}
