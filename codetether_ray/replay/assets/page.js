@@ -40,7 +40,7 @@ const total = (key) => lanes.reduce((sum, lane) => sum + lane[key], 0);
 const cost = speaking.some((lane) => lane.cost === null) ? null : total("cost");
 const sums = [
   ["started", run.started ? new Date(run.started * 1000).toLocaleDateString(undefined, { month: "short", day: "numeric" }) : "–",
-    run.started ? new Date(run.started * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" }) : ""],
+    run.started ? new Date(run.started * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }) : ""],
   ["took", span(run.length || 0), ""],
   ["agents", String(lanes.filter((lane) => lane.kind).length), ""],
   ["model calls", count(total("calls")), ""],
