@@ -1,26 +1,26 @@
-"""The kill matrix: who is struck, when, how; and what has to be true afterwards.
+"""The kill matrix: who is struck, when, how; see `kill_checks` for what has to be true afterwards.
 
-The moment is chosen by gates: the model's answer, a tool, a worktree's setup or a merge waits on a
-file until the blow has fallen. What is counted is counted outside of the program under test: by the
-model server, by a tally file that a tool appends to, by git.
+The moment is chosen by `gates`: the model's answer, a tool, a worktree's setup or a merge waits
+until the blow has fallen.
 """
 
 import asyncio
 import json
 import os
+import pty
 import signal
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from codetether_ray.core.events import is_durable
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
-from tests.e2e.program import Ended, Program
+from tests.e2e.gates import Gates, furnish
+from tests.e2e.kill_checks import Aftermath, short
+from tests.e2e.program import Ended, Program, make_program
 from tests.e2e.ray_scene import processes_of
-from tests.e2e.swarm_scene import SwarmModel, git, make_repository, records
+from tests.e2e.swarm_scene import SwarmModel, make_repository
 
 Row = Literal["sub-agent", "raylet", "bus", "supervisor", "driver", "head"]
 """The supervisor is the journal's actor and the coordinator's: it stands for both rows."""
@@ -34,31 +34,14 @@ PLAN: tuple[dict[str, Any], ...] = (
     {"name": "beta", "instruction": "Do the work of beta."},
     {"name": "gamma", "instruction": "Do the work of gamma.", "dependencies": ["alpha"]},
 )
+NAMES = [str(part["name"]) for part in PLAN]
+QUESTION = "Carry this plan out?"
 _TITLES: dict[Row, str] = {
     "sub-agent": "ray::SubAgent",
     "bus": "ray::LocalBus",
     "supervisor": "ray::Supervisor",
     "raylet": "/raylet/raylet ",
 }
-_STAYS = ("ray::IDLE", "ray::LocalBus", "ray::Registry", "ray::DashboardAgent", "ray::RuntimeEnv")
-"""Processes of a shared head that outlive a run."""
-
-_HOLD = """#!/bin/sh
-# hold WHERE: wait for the blow, if this is the place of it
-cd "$HOME/gates" || exit 0
-[ "$(cat armed)" = "$1" ] || exit 0
-n=$(ls | grep -c '^reached[.]')
-[ "$n" -lt "$(cat strikes)" ] || exit 0
-: > "reached.$n"
-while [ ! -e "open.$n" ]; do sleep 0.02; done
-"""
-_GIT = """#!/bin/sh
-case " $* " in *" merge-tree "*) "$HOME/bin/hold" merge ;; esac
-exec {git} "$@"
-"""
-_SETUP = """#!/bin/sh
-case "$PWD" in *gamma*) "$HOME/bin/hold" between ;; esac
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,64 +52,77 @@ class Cell:
     column: Column
     blow: signal.Signals = signal.SIGKILL
     strikes: int = 1
+    is_approved: bool = False
+    """Whether somebody had to agree to the plan: once, whatever happens then."""
 
     def __str__(self) -> str:
         again = "" if self.strikes == 1 else f"-{self.strikes}-times"
-        return f"{self.row}-{self.column}-{self.blow.name}{again}"
+        return f"{self.row}-{self.column}-{self.blow.name}{again}" + "-approved" * self.is_approved
+
+    @property
+    def ends_driver(self) -> bool:
+        """Whether the driver's command ends with the blow."""
+        is_kill = self.blow is signal.SIGKILL
+        return self.row in ("raylet", "head") or (self.row == "driver" and is_kill)
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        """Where it goes on: beside a head that wakes up again, in the driver's own process."""
+        is_own = self.row in ("raylet", "head")
+        return ("--local",) if is_own and self.blow is signal.SIGSTOP else ()
+
+    @property
+    def repeats(self) -> int:
+        """How many of its model calls an agent may ask again: those in flight when it died."""
+        return 0 if self.row in ("bus", "driver") else self.strikes
 
 
-def furnish(program: Program, git_program: str) -> Program:
-    """Put the gates' scripts into a program's home, and its `PATH`."""
-    folder = program.home / "bin"
-    folder.mkdir()
-    for name, text in (("hold", _HOLD), ("git", _GIT.format(git=git_program)), ("setup", _SETUP)):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    config = program.home / ".config" / "codetether-agent"
-    config.mkdir(parents=True)
-    (config / "config.toml").write_text(f'[workspace]\nsetup = "{folder / "setup"}"\n')
-    env = {
-        "PATH": f"{folder}{os.pathsep}{program.env['PATH']}",
-        "CODETETHER_LEASE_S": str(LEASE_S),
-        # Ray's own lease on a node, as short as ours
-        "RAY_health_check_period_ms": "500",
-        "RAY_health_check_timeout_ms": "1000",
-        "RAY_health_check_failure_threshold": "3",
-    }
-    return replace(program, env={**program.env, **env})
+def furnished(folder: Path) -> Program:
+    """A program with gates and short leases, Ray's own on a node among them."""
+    return furnish(
+        make_program(folder),
+        CODETETHER_LEASE_S=str(LEASE_S),
+        RAY_health_check_period_ms="500",
+        RAY_health_check_timeout_ms="1000",
+        RAY_health_check_failure_threshold="3",
+    )
 
 
 @dataclass(kw_only=True)
 class Scene:
-    """One disturbed run."""
+    """One run that is disturbed."""
 
     cell: Cell
     program: Program
     model: SwarmModel = field(init=False)
     requests: list[ModelCall] = field(default_factory=list)
     seen: dict[int, tuple[str, str]] = field(default_factory=dict)
-    """What drivers saw as durable: (agent, kind) by number."""
     struck: list[list[int]] = field(default_factory=list)
     run_id: str = ""
+    said: str = ""
+    """What the drivers said on stderr."""
 
     def __post_init__(self) -> None:
         make_repository(self.program.project)
-        self._gates.mkdir(exist_ok=True)
-        for left in self._gates.iterdir():
-            left.unlink()
-        (self._gates / "strikes").write_text(str(self.cell.strikes))
-        (self._gates / "armed").write_text(self.cell.column)
-        self.tally.unlink(missing_ok=True)
-        steps = {str(part["name"]): _steps(str(part["name"])) for part in PLAN}
-        self.model = SwarmModel(plan=PLAN, steps=steps)
+        self._gates = Gates(self.program.home, self.cell.column, self.cell.strikes)
+        self._tally.unlink(missing_ok=True)
+        self.model = SwarmModel(plan=PLAN, steps={name: _steps(name) for name in NAMES})
 
     @property
-    def _gates(self) -> Path:
-        return self.program.home / "gates"
-
-    @property
-    def tally(self) -> Path:
+    def _tally(self) -> Path:
         return self.program.home / "tally"
+
+    def aftermath(self) -> Aftermath:
+        """To look at, when it has ended."""
+        return Aftermath(
+            program=self.program,
+            run_id=self.run_id,
+            model=self.model,
+            requests=self.requests,
+            tally=self._tally,
+            seen=self.seen,
+            names=NAMES,
+        )
 
     # -- the run ----------------------------------------------------------------------------------
 
@@ -136,37 +132,51 @@ class Scene:
             self.requests = server.requests
             env = {"CODETETHER_LOCAL_BASE_URL": server.url}
             words = ("swarm", TASK, "--format", "stream-json", "--model", "local/m", *options)
-            process = await self.program.start(*words, **env)
-            reading = asyncio.create_task(self._read(process))
-            for number in range(self.cell.strikes):
-                if number and self._ends_driver:
-                    await asyncio.wait_for(reading, 120)
-                    process = await self._resumed(env)
-                    reading = asyncio.create_task(self._read(process))
-                await self._strike(number, process, reading)
-            ended = await asyncio.wait_for(reading, 120)
-            if ended.code != 0:
-                process = await self._resumed(env)
-                ended = await asyncio.wait_for(self._read(process), 120)
+            driver, reading = await self._started(words, env)
+            try:
+                for number in range(self.cell.strikes):
+                    if number and self.cell.ends_driver:
+                        await asyncio.wait_for(reading, 120)
+                        driver, reading = await self._resumed(env)
+                    await self._strike(number, driver, reading)
+                ended = await asyncio.wait_for(reading, 120)
+                if ended.code != 0:
+                    driver, reading = await self._resumed(env)
+                    ended = await asyncio.wait_for(reading, 120)
+            finally:
+                if driver.returncode is None:  # the next cell shall not meet it
+                    driver.kill()
         assert ended.code == 0, ended.err
         result: dict[str, Any] = ended.lines[-1]
         return result
 
-    @property
-    def _ends_driver(self) -> bool:
-        """Whether the first driver's command ends with the blow."""
-        is_kill = self.cell.blow is signal.SIGKILL
-        return self.cell.row in ("raylet", "head") or (self.cell.row == "driver" and is_kill)
+    async def _started(
+        self, words: Sequence[str], env: dict[str, str]
+    ) -> tuple[asyncio.subprocess.Process, asyncio.Task[Ended]]:
+        if not self.cell.is_approved:
+            process = await self.program.start(*words, **env)
+            assert process.stderr is not None
+            return process, asyncio.create_task(self._read(process, process.stderr.read()))
+        keyboard, terminal = pty.openpty()
+        os.write(keyboard, b"y\n")  # for whoever asks first
+        process = await self.program.start(*words, "--plan", terminal=terminal, **env)
+        os.close(terminal)
+        words_there = asyncio.to_thread(_all_of, keyboard)
+        return process, asyncio.create_task(self._read(process, words_there))
 
-    async def _resumed(self, env: dict[str, str]) -> asyncio.subprocess.Process:
+    async def _resumed(
+        self, env: dict[str, str]
+    ) -> tuple[asyncio.subprocess.Process, asyncio.Task[Ended]]:
+        """A driver that goes on; at its place there is nobody who could be asked anything."""
         words = ("swarm", "--resume", self.run_id, "--format", "stream-json")
-        return await self.program.start(*words, **env)
+        process = await self.program.start(*words, *self.cell.where, **env)
+        assert process.stderr is not None
+        return process, asyncio.create_task(self._read(process, process.stderr.read()))
 
-    async def _read(self, process: asyncio.subprocess.Process) -> Ended:
+    async def _read(self, process: asyncio.subprocess.Process, said: Any) -> Ended:
         """Read a driver's lines to its end."""
         assert process.stdout is not None
-        assert process.stderr is not None
-        errors = asyncio.create_task(process.stderr.read())
+        errors = asyncio.ensure_future(said)
         out = b""
         while line := await process.stdout.readline():
             out += line
@@ -175,34 +185,25 @@ class Scene:
                 self.run_id = data["run_id"]
                 self.seen[data["seq"]] = (data["agent"], data["kind"])
         await process.wait()
-        code = process.returncode or 0
-        return Ended(code=code, out=out.decode(), err=(await errors).decode())
+        err = (await errors).decode()
+        self.said += err
+        return Ended(code=process.returncode or 0, out=out.decode(), err=err)
 
     async def _script(self, request: ModelCall) -> Reply:
-        who = (self.model.who(request), request.step)
+        who, step, column = self.model.who(request), request.step, self.cell.column
         reply = self.model(request)
-        if who == ("alpha", 1) and self.cell.column == "model":
-            await self._hold()
-        if who == ("beta", 1) and self.cell.column in ("between", "merge"):
-            await self._until(f"open.{self.cell.strikes - 1}")
+        if who == "alpha" and step >= 1 and column == "model":
+            await self._gates.hold()
+        if (who, step) == ("beta", 1) and column in ("between", "merge") and self.cell.strikes:
+            await self._gates.all_open()
         return reply
 
-    # -- gates ------------------------------------------------------------------------------------
-
-    async def _hold(self) -> None:
-        number = len(list(self._gates.glob("reached.*")))
-        if number < self.cell.strikes:
-            (self._gates / f"reached.{number}").touch()
-            await self._until(f"open.{number}")
-
-    async def _until(self, name: str) -> None:
-        while not (self._gates / name).exists():
-            await asyncio.sleep(0.02)
+    # -- the blow ---------------------------------------------------------------------------------
 
     async def _strike(
         self, number: int, driver: asyncio.subprocess.Process, reading: asyncio.Task[Ended]
     ) -> None:
-        reached = asyncio.create_task(self._until(f"reached.{number}"))
+        reached = asyncio.create_task(self._gates.reached(number))
         await asyncio.wait({reached, reading}, return_when="FIRST_COMPLETED", timeout=90)
         if not reached.done():
             reached.cancel()
@@ -210,14 +211,15 @@ class Scene:
             raise AssertionError(f"blow {number} never came: {words}")
         while not self.run_id:
             await asyncio.sleep(0.02)
-        victims = self._victims(driver)
-        assert victims, f"nobody to strike: {processes_of(self.program)}"
+        async with asyncio.timeout(30):  # who was struck just now may not have a successor yet
+            while not (victims := self._victims(driver)):
+                await asyncio.sleep(0.05)
         for pid in victims:
             _send(pid, self.cell.blow)
         self.struck.append(victims)
         if self.cell.blow is signal.SIGSTOP:
-            await _past_the_lease(victims)
-        (self._gates / f"open.{number}").touch()
+            await self._past_the_lease(victims)
+        self._gates.open(number)
         if self.cell.blow is signal.SIGSTOP:
             for pid in victims:
                 _send(pid, signal.SIGCONT)
@@ -227,73 +229,16 @@ class Scene:
             return [driver.pid]
         found = processes_of(self.program)
         if self.cell.row != "head":
-            return [pid for pid, title in found.items() if _TITLES[self.cell.row] in _short(title)]
+            return [pid for pid, title in found.items() if _TITLES[self.cell.row] in short(title)]
         words = ("/raylet/raylet ", "/gcs_server ", "ray::")
-        return [pid for pid, title in found.items() if any(w in _short(title) for w in words)]
+        return [pid for pid, title in found.items() if any(w in short(title) for w in words)]
 
-    # -- what has to be true ----------------------------------------------------------------------
-
-    def tree(self) -> str:
-        """The tree hash of the run's merged branch."""
-        return git(self.program.project, "rev-parse", f"{self._branch}^{{tree}}")
-
-    @property
-    def _branch(self) -> str:
-        return f"codetether/{_short_id(self.run_id)}/main"
-
-    def check_requests(self) -> None:
-        """At most the call in flight of each killed agent was asked again."""
-        answered = Counter(
-            (r.agent, r.event.step, r.event.purpose)
-            for r in records(self.program, self.run_id)
-            if r.event.tag == "model.responded"
-        )
-        assert set(answered.values()) == {1}, answered
-        extras: Counter[str] = Counter()
-        for digest, times in Counter(r.digest for r in self.requests).items():
-            asked = next(r for r in self.requests if r.digest == digest)
-            extras[self.model.who(asked)] += times - 1
-        kills_agents = self.cell.row not in ("bus", "driver")
-        allowed = self.cell.strikes if kills_agents else 0
-        assert all(times <= allowed for times in extras.values()), extras
-
-    def check_events(self) -> None:
-        """What a driver saw as durable is in the journal, as it was; numbers are dense."""
-        kept = {r.seq: (r.agent, r.event.tag) for r in records(self.program, self.run_id)}
-        assert sorted(kept) == list(range(len(kept)))
-        lost = {seq: what for seq, what in self.seen.items() if kept.get(seq) != what}
-        assert not lost
-        assert all(is_durable(r.event) for r in records(self.program, self.run_id))
-
-    def check_effects(self) -> None:
-        """No call of a tool was done twice; each subtask was merged once."""
-        told = Counter(self.tally.read_text().split())
-        assert told == {str(part["name"]): 1 for part in PLAN}
-        base = git(self.program.project, "rev-parse", "main")
-        said = git(self.program.project, "log", "--format=%s", f"{base}..{self._branch}")
-        merges = Counter(line for line in said.splitlines() if line.startswith("Merge "))
-        assert merges
-        assert set(merges.values()) == {1}, merges
-        landed = Counter(
-            r.event.id for r in records(self.program, self.run_id) if r.event.tag == "swarm.merged"
-        )
-        assert landed == {str(part["name"]): 1 for part in PLAN}
-
-    async def check_processes(self) -> None:
-        """No process of the run is left."""
-        deadline = time.monotonic() + 20
-        while left := self._left():
-            assert time.monotonic() < deadline, left
-            await asyncio.sleep(0.1)
-
-    def _left(self) -> dict[int, str]:
-        found = {pid: _short(t) for pid, t in processes_of(self.program).items()}
-        is_mine = ("ray::", str(self.program.project), "bin/hold", "codetether swarm", "reaper")
-        return {
-            pid: title
-            for pid, title in found.items()
-            if any(word in title for word in is_mine) and not title.startswith(_STAYS)
-        }
+    async def _past_the_lease(self, pids: list[int]) -> None:
+        """Wait until those who were stopped were replaced, or long enough that they could be."""
+        leases = 1.2 if self.cell.row == "driver" else 2.0  # nobody replaces a driver
+        deadline = time.monotonic() + leases * LEASE_S
+        while time.monotonic() < deadline and any(_is_alive(pid) for pid in pids):
+            await asyncio.sleep(0.05)
 
 
 def _steps(name: str) -> Sequence[Reply]:
@@ -307,14 +252,18 @@ def _steps(name: str) -> Sequence[Reply]:
     )
 
 
-def _short(title: str) -> str:
-    """The program and its first words: a raylet's arguments name all it may start."""
-    return title[:120] if title.startswith("ray::") else f"{title.split(' --')[0]} "
-
-
-def _short_id(run_id: str) -> str:
-    kind, _, number = run_id.split("_")
-    return f"{kind}-{number}"
+def _all_of(keyboard: int) -> bytes:
+    """What is shown on a terminal until nobody has it any more."""
+    out = b""
+    with os.fdopen(keyboard, "rb", buffering=0) as shown:
+        while True:
+            try:
+                chunk = shown.read(65_536)
+            except OSError:  # EIO: the last process that had it has ended
+                return out
+            if not chunk:
+                return out
+            out += chunk
 
 
 def _send(pid: int, number: signal.Signals) -> None:
@@ -322,13 +271,6 @@ def _send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
-
-
-async def _past_the_lease(pids: list[int]) -> None:
-    """Wait until those who were stopped were replaced, or long enough that they could have been."""
-    deadline = time.monotonic() + 2 * LEASE_S
-    while time.monotonic() < deadline and any(_is_alive(pid) for pid in pids):
-        await asyncio.sleep(0.05)
 
 
 def _is_alive(pid: int) -> bool:

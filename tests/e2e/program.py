@@ -53,16 +53,18 @@ class Program:
             out, err = await process.communicate(stdin.encode())
         return Ended(code=process.returncode or 0, out=out.decode(), err=err.decode())
 
-    async def start(self, *arguments: str, **env: str) -> asyncio.subprocess.Process:
-        """Start, and let it run."""
+    async def start(
+        self, *arguments: str, terminal: int | None = None, **env: str
+    ) -> asyncio.subprocess.Process:
+        """Start, and let it run; with a terminal before it, if one is given."""
         return await asyncio.create_subprocess_exec(
             str(_BIN / "codetether"),
             *arguments,
             cwd=self.project,
             env={**self.env, **env},
-            stdin=asyncio.subprocess.PIPE,
+            stdin=terminal or asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=terminal or asyncio.subprocess.PIPE,
         )
 
     async def interrupted(

@@ -1,7 +1,6 @@
 """Whoever is killed or stopped, whenever: the run ends as if nobody had been. See `kill_matrix`."""
 
 import asyncio
-import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.kill_matrix import PLAN, Cell, Column, Row, Scene, furnish
-from tests.e2e.program import Program, make_program
-from tests.verifying import verify_all
+from tests.e2e.kill_matrix import NAMES, QUESTION, Cell, Column, Row, Scene, furnished
+from tests.e2e.program import Program
 
 _COLUMNS: tuple[Column, ...] = ("model", "tool", "between", "merge")
 _ON_A_SHARED_HEAD: tuple[Row, ...] = ("sub-agent", "bus", "supervisor", "driver")
@@ -21,22 +19,17 @@ _BLOWS = (signal.SIGKILL, signal.SIGSTOP)
 
 _SHARED = [
     *(Cell(row=r, column=c, blow=b) for r, c, b in product(_ON_A_SHARED_HEAD, _COLUMNS, _BLOWS)),
-    Cell(row="sub-agent", column="model", strikes=2),
-    Cell(row="supervisor", column="model", strikes=2),
+    *(Cell(row=r, column="model", strikes=2) for r in _ON_A_SHARED_HEAD),
     Cell(row="supervisor", column="between", strikes=2),
     Cell(row="supervisor", column="merge", strikes=2),
+    Cell(row="supervisor", column="tool", is_approved=True),
 ]
 _OWN = [
     *(Cell(row=r, column=c, blow=b) for r, c, b in product(_ON_ITS_OWN, _COLUMNS, _BLOWS)),
-    Cell(row="head", column="model", strikes=2),
+    *(Cell(row=r, column="model", strikes=2) for r in _ON_ITS_OWN),
     Cell(row="head", column="merge", strikes=2),
+    Cell(row="head", column="tool", is_approved=True),
 ]
-
-
-def furnished(folder: Path) -> Program:
-    found = shutil.which("git")
-    assert found is not None
-    return furnish(make_program(folder), found)
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +48,25 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     program = furnished(tmp_path_factory.mktemp("undisturbed"))
     scene = Scene(cell=Cell(row="driver", column="model", strikes=0), program=program)
     asyncio.run(scene.play("--local"))
-    scene.check_effects()
-    return scene.tree()
+    found = scene.aftermath()
+    found.check_effects()
+    return found.tree()
 
 
 async def check(cell: Cell, program: Program, tree: str) -> None:
     scene = Scene(cell=cell, program=program)
     result = await scene.play()
     assert result["outcome"] == "success"
-    assert [s["status"] for s in result["subtask_results"]] == ["completed"] * len(PLAN)
+    assert [s["status"] for s in result["subtask_results"]] == ["completed"] * len(NAMES)
     assert len(scene.struck) == cell.strikes
-    assert scene.tree() == tree
-    scene.check_requests()
-    scene.check_events()
-    scene.check_effects()
-    await scene.check_processes()
-    verify_all({program.data})
+    assert scene.said.count(QUESTION) == cell.is_approved
+    found = scene.aftermath()
+    assert found.tree() == tree
+    found.check_requests(cell.repeats)
+    found.check_events()
+    found.check_effects(approvals=cell.is_approved)
+    found.check_replay()
+    await found.check_processes()
 
 
 @pytest.mark.matrix
@@ -87,5 +83,5 @@ async def test_a_run_on_a_shared_head_survives(
 @pytest.mark.matrix
 @pytest.mark.parametrize("cell", _OWN, ids=str)
 async def test_a_run_survives_its_head(cell: Cell, tmp_path: Path, undisturbed: str) -> None:
-    """By `--resume`, on another head."""
+    """By `--resume`: on another head, or in one process beside the old head, which wakes up."""
     await check(cell, furnished(tmp_path), undisturbed)
