@@ -1,6 +1,7 @@
 """What a swarm on Ray does when one of its processes is killed."""
 
 import asyncio
+import json
 from collections import Counter
 from typing import Any
 
@@ -39,6 +40,48 @@ async def test_a_swarm_whose_supervisor_is_killed_goes_on_by_itself(program: Pro
     assert ended.code == 0, ended.err
     assert "another one goes on from the journal" in ended.err
     check_is_whole(program, model, ended.json)
+
+
+async def test_a_session_whose_supervisor_is_killed_goes_on_by_itself(program: Program) -> None:
+    """Once while the model is asked, once while a tool runs."""
+    go, tally, killed = program.project / "go", program.home / "tally", list[int]()
+    command = f"echo once >> {tally}; until [ -e {go} ]; do sleep 0.1; done"
+    replies = {
+        0: call("write_file", path="a.txt", content="hi\n"),
+        1: call("bash", command=command),
+        2: say("I see that it was interrupted"),
+    }
+
+    async def script(request: ModelCall) -> Reply:
+        if request.step == 1 and not killed:
+            killed.extend(kill(program, "Supervisor"))
+            await asyncio.sleep(1)
+        return replies[request.step]
+
+    async with ModelServer(script) as server:
+        process = await program.start(
+            *("run", "work", "--ray", "--format", "stream-json", "--model", "local/m"),
+            CODETETHER_LOCAL_BASE_URL=server.url,
+        )
+        async with asyncio.timeout(90):
+            while not tally.exists():
+                await asyncio.sleep(0.05)
+        killed.extend(kill(program, "Supervisor"))
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+        steps = Counter(request.step for request in server.requests)
+        assert not server.refused
+    assert process.returncode == 0, err.decode()
+    assert len(killed) == 2
+    assert err.decode().count("another one goes on from the journal") == 2
+    result = json.loads(out.splitlines()[-1])
+    assert result["text"] == "I see that it was interrupted"
+    assert tally.read_text() == "once\n"
+    assert steps == {0: 1, 1: 2, 2: 1}
+    found = records(program, result["session_id"])
+    answered = Counter(r.event.step for r in found if r.event.tag == "model.responded")
+    assert answered == {0: 1, 1: 1, 2: 1}
+    assert [r.event.tag for r in found].count("run.finished") == 1
+    assert processes_of(program) == {}
 
 
 async def test_a_swarm_whose_head_is_killed_says_how_to_go_on_and_goes_on(
