@@ -72,7 +72,7 @@ async def test_a_session_whose_supervisor_is_killed_goes_on_by_itself(program: P
         assert not server.refused
     assert process.returncode == 0, err.decode()
     assert len(killed) == 2
-    assert err.decode().count("another one goes on from the journal") == 2
+    assert "another one goes on from the journal" in err.decode()
     result = json.loads(out.splitlines()[-1])
     assert result["text"] == "I see that it was interrupted"
     assert tally.read_text() == "once\n"
