@@ -1,13 +1,14 @@
 """The files by which a run's supervisor goes on when its process is replaced.
 
-In `<data>/supervisors/<run>/`: `job`, what it was told to do; `agents`, the processes it started,
-so that its successor ends what is left of them; `cancel`, there once somebody wants it to stop.
+In `<data>/supervisors/<run>/`: `job`, what it was told to do; `processes`, its own and those it
+started, so that what is left of them can be ended; `cancel`, once somebody wants it to stop.
 They are for processes that die, not for machines: nothing is flushed, the journal is the truth.
 """
 
 import contextlib
 import pickle
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,9 @@ from codetether_ray.actors.processes import Process
 from codetether_ray.core.errors import ClusterError
 
 LEASE_S = 30.0
-_JOB, _AGENTS, _CANCEL = "job", "agents", "cancel"
+_JOB, _PROCESSES, _CANCEL = "job", "processes", "cancel"
+_END_PATIENCE_S = 10.0
+"""How long the system may take to end a process that was killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,18 +84,22 @@ class Dossier:
             raise ClusterError(f"the job in {self.folder} cannot be read: {error}") from error
         return job
 
-    def note_agent(self, process: Process) -> None:
-        """Remember a process that was started."""
-        with contextlib.suppress(OSError), self._path(_AGENTS).open("a") as file:
+    def note(self, process: Process) -> None:
+        """Remember a process of this run."""
+        with contextlib.suppress(OSError), self._path(_PROCESSES).open("a") as file:
             file.write(f"{process.pid} {process.started}\n")
 
-    def end_agents(self) -> int:
-        """End what a predecessor's agents have left running; how many there were. It blocks."""
-        left = [process for process in self._agents() if process.is_alive]
+    def end_processes(self) -> int:
+        """End what still runs of what was noted; how many there were. It blocks.
+
+        For who comes after a supervisor that died: nothing of the run may go on beside it.
+        """
+        left = [process for process in self._processes() if process.is_alive]
+        deadline = time.monotonic() + _END_PATIENCE_S
         processes.end_all(tuple(left), patience_s=0)
-        while any(process.is_alive for process in left):
+        while any(process.is_alive for process in left) and time.monotonic() < deadline:
             processes.end_all(tuple(left), patience_s=0.05)
-        self._path(_AGENTS).unlink(missing_ok=True)
+        self._path(_PROCESSES).unlink(missing_ok=True)
         return len(left)
 
     def cancel(self) -> bool:
@@ -119,9 +126,9 @@ class Dossier:
             if self.job().token == job.token:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _agents(self) -> list[Process]:
+    def _processes(self) -> list[Process]:
         try:
-            lines = self._path(_AGENTS).read_text().splitlines()
+            lines = self._path(_PROCESSES).read_text().splitlines()
         except OSError:
             return []
         pairs = [line.split() for line in lines]

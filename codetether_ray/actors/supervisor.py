@@ -135,7 +135,9 @@ class Supervisor:
     # -- the work ---------------------------------------------------------------------------------
 
     async def _call(self, job: Job) -> Any:
-        await asyncio.to_thread(self._dossier.end_agents)
+        await asyncio.to_thread(self._dossier.end_processes)
+        if self._body.process is not None:
+            self._dossier.note(self._body.process)
         module, _, name = job.function.partition(":")
         function = cast("RunFunction", getattr(importlib.import_module(module), name))
         return await function(job.options, self._world)

@@ -53,7 +53,7 @@ class World:
         """
         environ = tuple(tool_environment(os.environ).items()) if stays else ()
         links = Links(self._supervisor, self._services, environ)
-        note = self._dossier.note_agent if self._dossier is not None else None
+        note = self._dossier.note if self._dossier is not None else None
         return RayHost(wiring, links, self.door, lease_s=self._lease_s, note=note, stays=stays)
 
     def serve(self, served: Served) -> None:

@@ -86,6 +86,8 @@ async def drive(
         try:
             return await _unless_gone(cluster, run_id, run.done(job, joins=joins))
         except RunLostError as lost:
+            if cluster.is_private:  # what Ray lost sight of would hold the run when it is resumed
+                await asyncio.to_thread(Dossier.of(data_dir, run_id).end_processes)
             raise RunLostError(lost.run_id, lost.reason, go_on) from lost
     finally:
         await cluster.close()

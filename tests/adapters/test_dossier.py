@@ -50,12 +50,12 @@ def test_what_a_predecessor_started_is_ended_and_a_pid_that_was_reused_is_not(
     try:
         found = processes.find(left.pid)
         assert found is not None
-        dossier.note_agent(found)
-        dossier.note_agent(Process(other.pid, "1"))  # one that has ended, of the same number
-        assert dossier.end_agents() == 1
+        dossier.note(found)
+        dossier.note(Process(other.pid, "1"))  # one that has ended, of the same number
+        assert dossier.end_processes() == 1
         assert left.wait(5) == -9
         assert other.poll() is None
-        assert dossier.end_agents() == 0
+        assert dossier.end_processes() == 0
     finally:
         for process in (left, other):
             process.kill()
