@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import threading
 import time
 import zlib
 from collections.abc import Iterable
@@ -207,25 +208,30 @@ def kept_ref(run_id: str, commit: str) -> str:
 def _take_lock(lock: Path) -> None:
     """Make the lock file, which names its holder; one that a killed process left is taken away.
 
+    It gets its name with the holder already in it: a process can be killed at any moment.
+
     Raises:
         WorkspaceError: somebody holds it.
     """
-    for _ in range(2):
-        try:
-            file = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
-        except FileExistsError:
-            with contextlib.suppress(FileNotFoundError):
-                if _is_abandoned(lock):
-                    lock.unlink()
-        else:
-            with os.fdopen(file, "w", encoding="ascii") as out:
-                out.write(str(os.getpid()))
-            return
+    draft = lock.with_name(f".{lock.name}.{os.getpid()}.{threading.get_ident()}")
+    draft.write_text(str(os.getpid()), "ascii")
+    try:
+        for _ in range(2):
+            try:
+                os.link(draft, lock)
+            except FileExistsError:
+                with contextlib.suppress(FileNotFoundError):
+                    if _is_abandoned(lock):
+                        lock.unlink()
+            else:
+                return
+    finally:
+        draft.unlink()
     raise WorkspaceError(f"another process is at work in the run's hub ({lock} exists); try again")
 
 
 def _is_abandoned(lock: Path) -> bool:
-    """Whether the holder of a lock is dead; one killed before it gave its name is after a while."""
+    """Whether the holder of a lock is dead, or holds it for longer than anybody needs."""
     if time.time() - lock.stat().st_mtime > _STALE_LOCK_S:
         return True
     try:

@@ -35,3 +35,20 @@ def test_the_lock_of_a_living_one_is_respected(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="another process is at work"):
         hub.move_ref(_REF, "1" * 40, "")
     assert hub.read_ref(_REF) == ""
+
+
+def test_a_lock_names_its_holder_from_its_first_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process killed between the name and the holder would hold the next one up."""
+    seen: list[str] = []
+    link = os.link
+
+    def watched(draft: Path, lock: Path) -> None:
+        link(draft, lock)
+        seen.append(lock.read_text("ascii"))
+
+    monkeypatch.setattr(os, "link", watched)
+    assert Hub(tmp_path).move_ref(_REF, "1" * 40, "")
+    assert seen == [str(os.getpid())]
+    assert [path.name for path in (tmp_path / _REF).parent.iterdir()] == [Path(_REF).name]
