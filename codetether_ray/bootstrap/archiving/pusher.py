@@ -85,7 +85,10 @@ class Pusher:
         """Send what is there, but not for longer than `wait_s`. Idempotent."""
         self._is_closing = True
         self._bell.set()
-        self._thread.join(wait_s)
+        if self._thread.ident is None:  # its rounds were made by hand
+            self._end()
+        else:
+            self._thread.join(wait_s)
 
     async def aclose(self) -> None:
         """`close`, from a loop."""
