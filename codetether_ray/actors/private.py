@@ -25,9 +25,14 @@ QUIET = MappingProxyType(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
         "RAY_AUTH_MODE": "token",
+        "RAY_USE_UVLOOP": "0",
     }
 )
-"""Variables for Ray's processes: no usage reports, no tips; tokens between its processes."""
+"""Variables for Ray's processes: no usage reports, no tips; tokens between its processes.
+
+No uvloop: the child that it forks for a command takes Python's locks before it becomes that
+command. Where a thread held one it hangs for ever, its parent with it, and keeps the run's lock.
+"""
 
 LEAN = MappingProxyType(
     {"enable_metrics_collection": False, "event_stats": False, "task_events_report_interval_ms": 0}

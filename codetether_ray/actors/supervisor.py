@@ -147,12 +147,14 @@ class Supervisor:
         keeping = asyncio.create_task(services.keep(job.lease_s))
         looking = asyncio.create_task(self._look_for_cancel())
         ending = asyncio.create_task(self._end_unwanted())
-        watched = asyncio.create_task(services.watch(self._run_id, self._me, job.lease_s))
+        beside = [looking, ending, asking, keeping]
+        if job.lasts:  # otherwise its driver, with which it ends, looks after it
+            watching = services.watch(self._run_id, self._me, job.lease_s)
+            beside.append(asyncio.create_task(watching))
         await asyncio.wait({self._work})
         await self._world.bus.aclose()
         self._ended = _ended(self._run_id, self._work)
         self._tell()
-        beside = (looking, ending, watched, asking, keeping)
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)

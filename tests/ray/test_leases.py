@@ -34,6 +34,9 @@ class Busy:
         while time.monotonic() < end:
             sum(range(1000))
 
+    async def loop(self) -> str:
+        return type(asyncio.get_running_loop()).__module__
+
 
 @pytest.fixture
 def marks(tmp_path: Path) -> Path:
@@ -196,6 +199,14 @@ async def test_an_agent_that_is_stopped_past_its_lease_is_replaced_and_asks_one_
     assert steps == [0, 1, 1]
     assert out["kinds"].count(("sub/a", "agent.restarted")) == 1
     assert not is_running(stopped[0])
+
+
+async def test_no_actor_has_a_loop_whose_children_may_hang_between_fork_and_exec(
+    cluster: Any,
+) -> None:
+    actor = ray.remote(Busy).options(num_cpus=0).remote()
+    assert await actor.loop.remote() == "asyncio.unix_events"
+    ray.kill(actor)
 
 
 async def test_an_actor_that_computes_is_alive_and_one_that_is_stopped_is_not(
