@@ -10,7 +10,7 @@ import pytest
 
 from tests.verifying import EXCUSED, places, verify_all, watching
 
-_SLICES = 4  # of a long matrix, one quarter runs by default
+_SLICES = 8  # of a long matrix, one eighth runs by default
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

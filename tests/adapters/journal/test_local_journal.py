@@ -3,11 +3,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from codetether_ray.core.errors import JournalError, RunBusyError, UnknownRunError
+from codetether_ray.disk import group
 from codetether_ray.journal.generation import raise_generation
 from codetether_ray.journal.listing import find_run
 from codetether_ray.journal.reader import read_records
@@ -165,15 +167,22 @@ def test_a_run_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         list(read_records(tmp_path, RUN))
 
 
-async def test_two_runs_of_one_process_share_a_writing_thread(tmp_path: Path) -> None:
-    import threading
+async def test_two_runs_of_one_process_share_a_writing_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "_committers", {})  # none that others of this process use
+    before = set(threading.enumerate())
+
+    def committers() -> list[str]:
+        new = set(threading.enumerate()) - before
+        return [thread.name for thread in new if thread.name == "committer"]
 
     other = "swm_0000000000_00000000"
     one = await LocalJournal.open(tmp_path, RUN)
     two = await LocalJournal.open(tmp_path, other)
-    assert [t.name for t in threading.enumerate()].count("committer") == 1
+    assert len(committers()) == 1
     await asyncio.gather(*(j.append([note("a")]) for j in (one, two) for _ in range(10)))
     await one.close()
     assert len(await two.append([note("a")])) == 1
     await two.close()
-    assert "committer" not in [t.name for t in threading.enumerate()]
+    assert committers() == []
