@@ -57,6 +57,7 @@ async def test_an_outcome_is_written_soon_though_nothing_follows(tmp_path: Path)
     async with asyncio.timeout(10):
         while len(lines(tmp_path)) < 2:
             await asyncio.sleep(0.02)
+    assert [entry["outcome"] for entry in entries(tmp_path)] == ["success"], "before any close"
     await log.close()
 
 

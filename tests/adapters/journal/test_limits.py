@@ -87,6 +87,7 @@ def test_a_ballast_is_held_only_while_room_is_scarce(
 
 def test_a_ballast_that_has_no_place_is_no_failure(tmp_path: Path) -> None:
     Ballast(tmp_path / "nowhere" / "ballast").fill()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_quota_warns_once_when_nearly_used_and_once_when_passed(tmp_path: Path) -> None:
