@@ -40,7 +40,8 @@ class AgentActor:
     """
 
     def __init__(self, spec: AgentSpec, wiring: str, links: Links, badge: Badge) -> None:
-        os.environ.update(links.environ)
+        if not spec.node:  # the driver's own machine
+            os.environ.update(links.environ)
         failpoints.arm(os.environ, "agent")
         self._spec = spec
         self._bus = links.services.bus()

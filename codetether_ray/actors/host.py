@@ -16,7 +16,7 @@ from codetether_ray.actors.calls import reason, translated
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.door import Badge, Door
 from codetether_ray.actors.dossier import LEASE_S
-from codetether_ray.actors.nodes import cluster_capacity, on_this_node
+from codetether_ray.actors.nodes import cluster_capacity, on_node, on_this_node
 from codetether_ray.actors.processes import Process
 from codetether_ray.actors.pulse import GROUPS, Pulse, asked
 from codetether_ray.core.errors import AgentLostError
@@ -103,7 +103,7 @@ class RayHost:
                     max_restarts=0,
                     max_task_retries=0,
                     max_concurrency=_CALLS_AT_ONCE,
-                    scheduling_strategy=on_this_node() if self._stays else "SPREAD",
+                    scheduling_strategy=self._place(spec),
                 )
                 .remote(spec, self._wiring, self._links, badge)
             )
@@ -113,6 +113,11 @@ class RayHost:
         process = RayProcess(spec, actor, badge, self._entry, pulse, self._started.discard)
         self._started.add(process)
         return process
+
+    def _place(self, spec: AgentSpec) -> Any:
+        if spec.node:
+            return on_node(spec.node)
+        return on_this_node() if self._stays else "SPREAD"
 
     async def capacity(self) -> Capacity:
         """All nodes together, or this one if agents stay on it."""

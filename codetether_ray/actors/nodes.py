@@ -21,6 +21,11 @@ def on_this_node() -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(this_node(), soft=False)
 
 
+def on_node(node: str) -> NodeAffinitySchedulingStrategy:
+    """Where an actor goes whose files are on the node of that id."""
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
 async def is_node_dead(node: str, patience_s: float) -> bool:
     """Whether the cluster says that a node is dead; a cluster that says nothing does not.
 

@@ -241,6 +241,24 @@ class TurnFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPlaced:
+    """A life of an agent begins: in which process, where."""
+
+    tag: ClassVar[str] = "agent.placed"
+    attempt: int
+    """0 for its first life."""
+    node: str = ""
+    """Id of the node; empty for the run's own."""
+    host: str = ""
+    process: str = ""
+    """The process, told from all others of the run: `HOST:PID` or an actor's id."""
+    served: int = 0
+    """How many agents that process had served before: it was reset since."""
+    memory_bytes: int = 0
+    """What was set aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRestarted:
     """An agent's process died and another took over from the journal."""
 
@@ -394,6 +412,7 @@ DurableEvent = (
     | ApprovalGiven
     | Compacted
     | TurnFinished
+    | AgentPlaced
     | AgentRestarted
     | SwarmStarted
     | SwarmContinued

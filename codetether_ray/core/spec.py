@@ -84,6 +84,11 @@ class AgentSpec:
     """Where runs, keys and worktrees are kept; empty for this user's default."""
     hub: str = ""
     """The run's hub repository, which keeps the trees; empty for the one in `data_dir`."""
+    node: str = ""
+    """Id of the node that it lives on, its tree too; empty for its supervisor's. A spec that comes
+    to a runtime with one stays there; otherwise admission chooses."""
+    principal: str = ""
+    """Who asked for it; processes that are used again and fair shares are told apart by it."""
     tree: str = ""
     """Path of the agent that `root` was made for, which alone may put its files back; empty where
     `root` is the user's own directory."""

@@ -8,6 +8,22 @@ from codetether_ray.core.spec import AgentSpec, TurnResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCapacity:
+    """One node: what it could give, and what it has free as seen now."""
+
+    node: str
+    """Ray's id of it; empty for the node of this process."""
+    host: str = ""
+    """Its name, for people."""
+    cpus: float
+    memory_bytes: int
+    free_memory_bytes: int
+    labels: tuple[tuple[str, str], ...] = ()
+    is_draining: bool = False
+    """It is about to go: nothing more is admitted there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
     """What the nodes of a host could give (totals) and what they have free as seen now.
 
@@ -18,6 +34,8 @@ class Capacity:
     memory_bytes: int
     free_memory_bytes: int
     largest_memory_bytes: int
+    nodes: tuple[NodeCapacity, ...] = ()
+    """Each node, where there are several to choose from."""
 
     def within(self, memory_bytes: int | None) -> "Capacity":
         """The same where agents may take no more than `memory_bytes` together (None: all)."""

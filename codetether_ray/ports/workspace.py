@@ -35,6 +35,8 @@ class Tree:
     base: str
     hub: str = ""
     """The run's hub repository, which keeps what each step leaves in the tree."""
+    node: str = ""
+    """Id of the node that it lies on; empty for the run's own."""
     env: dict[str, str] = field(default_factory=dict)
 
 
