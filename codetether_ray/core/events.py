@@ -256,6 +256,8 @@ class AgentPlaced:
     """How many agents that process had served before: it was reset since."""
     memory_bytes: int = 0
     """What was set aside."""
+    took_ms: int = -1
+    """From its permit to its process being up; -1 where nobody looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,24 @@
+"""What the path of an agent tells of it."""
+
+from codetether_ray.core.spec import AgentKind
+
+_BY_HEAD: dict[str, AgentKind] = {
+    "main": "main",
+    "planner": "planner",
+    "resolver": "resolver",
+    "synthesis": "synthesis",
+}
+
+
+def kind_of(path: str) -> AgentKind:
+    """The kind of the agent at `path`; whoever has a parent is a sub-agent."""
+    head, _, rest = path.partition("/")
+    if head == "resolver":
+        return "subagent" if "/" in rest else "resolver"
+    return "subagent" if rest else _BY_HEAD.get(head, "subagent")
+
+
+def model_labels(model: str) -> tuple[str, str]:
+    """Provider and model of `provider/model`."""
+    provider, slash, name = model.partition("/")
+    return (provider, name) if slash else ("unknown", model or "unknown")
