@@ -213,6 +213,32 @@ class AgentLostError(CodetetherError):
         return f"the process of agent {self.agent} died: {self.reason}"
 
 
+class NodeLostError(AgentLostError):
+    """An agent's node is gone, with the agent's process and its tree: it goes on elsewhere."""
+
+    def __init__(self, agent: str, reason: str, node: str = "") -> None:
+        super().__init__(agent, reason)
+        self.args = (agent, reason, node)
+        self.node = node
+
+
+class MemoryExceededError(AgentLostError):
+    """An agent, its tools counted in, was ended because it took too much memory.
+
+    An infrastructure fault: it goes on with more, elsewhere. 0 bytes: not known.
+    """
+
+    def __init__(self, agent: str, reason: str, peak_bytes: int = 0, limit_bytes: int = 0) -> None:
+        super().__init__(agent, reason)
+        self.args = (agent, reason, peak_bytes, limit_bytes)
+        self.peak_bytes, self.limit_bytes = peak_bytes, limit_bytes
+
+    def __str__(self) -> str:
+        taken = f", at {self.peak_bytes / 1e9:.2g} GB" if self.peak_bytes else ""
+        limit = f" of {self.limit_bytes / 1e9:.2g} GB" if self.limit_bytes else ""
+        return f"agent {self.agent} was ended{taken}{limit}: {self.reason}"
+
+
 class TreeLimitError(CodetetherError):
     """The run's tree of agents is as deep or as large as allowed."""
 
@@ -225,14 +251,15 @@ class TreeLimitError(CodetetherError):
 
 
 class InfeasibleError(CodetetherError):
-    """An agent asks for more than any node could ever give."""
+    """An agent asks for more than any node could ever give; `host` comes nearest."""
 
-    def __init__(self, needs: str, largest: str) -> None:
-        super().__init__(needs, largest)
-        self.needs, self.largest = needs, largest
+    def __init__(self, needs: str, largest: str, host: str = "") -> None:
+        super().__init__(needs, largest, host)
+        self.needs, self.largest, self.host = needs, largest, host
 
     def __str__(self) -> str:
-        return f"an agent needs {self.needs}; the largest node has {self.largest}"
+        node = f"the largest node, {self.host}," if self.host else "the largest node"
+        return f"an agent needs {self.needs}; {node} has {self.largest}"
 
 
 class ClusterError(CodetetherError):
