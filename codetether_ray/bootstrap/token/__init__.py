@@ -1,0 +1,1 @@
+"""Ray's token: made, spread to the hosts of a cluster, compared, and changed."""
