@@ -46,6 +46,9 @@ COMMANDS = MappingProxyType(
         "swarm": Entry(
             "codetether_ray.cli.swarm", "Split a task among agents and merge their work."
         ),
+        "token": Entry(
+            "codetether_ray.cli.token", "Ray's token: make it, spread it to hosts, change it."
+        ),
         "up": Entry("codetether_ray.cli.up", "Start a Ray head that your commands share."),
     }
 )
