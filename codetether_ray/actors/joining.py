@@ -9,6 +9,7 @@ from codetether_ray.actors import private
 from codetether_ray.actors.head import find_head
 from codetether_ray.actors.probe import probe
 from codetether_ray.actors.token_check import lets_in
+from codetether_ray.actors.versions import from_ray, mismatch
 from codetether_ray.core.errors import ClusterError
 
 _MODE = "RAY_AUTH_MODE"
@@ -82,10 +83,7 @@ def worded(error: Exception, address: str) -> ClusterError:
         return error
     text = str(error).strip()
     if "Version mismatch" in text:
-        details = " ".join(text.split())
-        return ClusterError(
-            f"the cluster at {address} runs other versions ({details}); use the same Ray and Python"
-        )
+        return ClusterError(mismatch(from_ray(text), f"the cluster at {address}") or text)
     line = text.splitlines()[0] if text else type(error).__name__
     if address not in ("", "local"):
         return ClusterError(f"the Ray cluster at {address} cannot be joined: {line}")
