@@ -38,6 +38,8 @@ class Program:
     home: Path
     project: Path
     env: dict[str, str]
+    prefix: tuple[str, ...] = ()
+    """Words before the command's own: where it runs on another host."""
 
     @property
     def data(self) -> Path:
@@ -58,6 +60,7 @@ class Program:
     ) -> asyncio.subprocess.Process:
         """Start, and let it run; with a terminal before it, if one is given."""
         return await asyncio.create_subprocess_exec(
+            *self.prefix,
             str(_BIN / "codetether"),
             *arguments,
             cwd=self.project,

@@ -1,0 +1,222 @@
+"""A Ray cluster of several nodes on this machine, each on a host of its own that can be lost.
+
+Every node has its own address, home, data and temporary directory; no node sees another's. The
+user is logged in on the head.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from codetether_ray.testing.hosts import Host, Network
+from tests.e2e.program import Program
+
+HEAD = "head"
+_BIN = Path(sys.executable).parent
+_PORT = 6379
+_CPUS = 8
+"""That Ray may count per node; agents mostly wait."""
+_MEMORY = 4_000_000_000
+_STORE = 80_000_000
+QUICK = {
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "4",
+}
+"""A node that is lost is missed after some two seconds."""
+_QUIET = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_USE_UVLOOP": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SCHEDULER_EVENTS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+_ALIVE = """
+import json, sys
+from ray._raylet import GcsClient
+found = GcsClient(address=sys.argv[1]).get_all_node_info().values()
+alive = [n for n in found if n.state == 0]
+print(json.dumps({n.node_manager_address: n.node_id.hex() for n in alive}))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One node: a host with directories of its own and a raylet."""
+
+    host: Host
+    folder: Path
+    """Everything that is this node's alone: hidden from the others, deleted when it is lost."""
+    temp: Path
+    """Ray's own directory there, with a short name."""
+    env: dict[str, str]
+    """Of whoever is logged in there; Ray's processes have it."""
+
+    @property
+    def home(self) -> Path:
+        """The user's home there."""
+        return self.folder / "home"
+
+    @property
+    def data(self) -> Path:
+        """Where `codetether` keeps its data there."""
+        return Path(self.env["CODETETHER_DATA_DIR"])
+
+    def titles(self) -> dict[int, str]:
+        """What runs there, by pid: the command lines."""
+        found = {}
+        for pid in self.host.processes():
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:
+                continue
+            found[pid] = words.replace(b"\0", b" ").decode(errors="replace")
+        return found
+
+    def ray(self, *words: str) -> str:
+        """Run a `ray` command there."""
+        return self.host.run(str(_BIN / "ray"), *words, env=self.env, timeout_s=90)
+
+
+class Nodes:
+    """The cluster. `Nodes.up` starts it; `close` ends it with all its processes."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self.folder = folder
+        self.network = Network()
+        self.nodes: dict[str, Node] = {}
+        self._env = env
+        self._token = secrets.token_hex(32)
+        self._temp = Path(tempfile.mkdtemp(prefix="ctn-", dir="/tmp"))
+        self._temp.chmod(0o755)
+
+    @classmethod
+    def up(cls, folder: Path, workers: Sequence[str] = ("n1", "n2"), **env: str) -> Self:
+        """Start a head and workers; `env` is for all of them."""
+        nodes = cls(folder, {**QUICK, **env})
+        try:
+            for name in (HEAD, *workers):
+                nodes._furnish(name)
+            nodes._hide_from_each_other()
+            nodes._start_head()
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(nodes._start_worker, workers))
+        except BaseException:
+            nodes.close()
+            raise
+        return nodes
+
+    @property
+    def address(self) -> str:
+        """The head's."""
+        return f"{self.nodes[HEAD].host.address}:{_PORT}"
+
+    @property
+    def head(self) -> Node:
+        """The head's node, where the user is."""
+        return self.nodes[HEAD]
+
+    @property
+    def gateway(self) -> str:
+        """The address of this machine as the nodes see it: for the model's server."""
+        return self.network.gateway
+
+    def program(self, name: str, on: str = HEAD, **env: str) -> Program:
+        """The command as the user of a node runs it, in an empty project directory there."""
+        node = self.nodes[on]
+        project = node.folder / "work" / name
+        project.mkdir(parents=True)
+        return Program(
+            home=node.home,
+            project=project,
+            env={**node.env, "RAY_ADDRESS": self.address, **env},
+            prefix=tuple(node.host.command(cwd=project)),
+        )
+
+    def alive(self) -> dict[str, str]:
+        """Ray's ids of the nodes that the head believes to be alive, by our names."""
+        found = self.head.host.run(
+            *(sys.executable, "-c", _ALIVE, self.address), env=self.head.env, timeout_s=60
+        )
+        names = {node.host.address: name for name, node in self.nodes.items()}
+        ids: dict[str, str] = json.loads(found)
+        return {names.get(address, address): id for address, id in ids.items()}
+
+    def add(self) -> Node:
+        """One more worker, under a name that none had before."""
+        name = f"n{len(self.network.hosts)}"
+        self._furnish(name)
+        self._hide_from_each_other()
+        self._start_worker(name)
+        return self.nodes[name]
+
+    def lose(self, name: str) -> None:
+        """A node is gone from one moment to the next, with its processes and its directories."""
+        node = self.nodes.pop(name)
+        node.host.kill()
+        shutil.rmtree(node.folder)
+        shutil.rmtree(node.temp)
+
+    def close(self) -> None:
+        """End it."""
+        self.network.close()
+        shutil.rmtree(self._temp, ignore_errors=True)
+
+    # -- the making -------------------------------------------------------------------------------
+
+    def _furnish(self, name: str) -> None:
+        host = self.network.add(name)
+        folder, temp = self.folder / name, self._temp / name
+        home = folder / "home"
+        (home / ".ray").mkdir(parents=True)
+        token = home / ".ray" / "auth_token"
+        token.touch(mode=0o600)
+        token.write_text(self._token)
+        temp.mkdir()
+        (folder / "work").mkdir()
+        data = home / ".local" / "share" / "codetether-agent" if name == HEAD else folder / "data"
+        data.mkdir(parents=True)
+        env = {
+            "HOME": str(home),
+            "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",
+            "LANG": "C.UTF-8",
+            "CODETETHER_DATA_DIR": str(data),
+            **_QUIET,
+            **self._env,
+        }
+        self.nodes[name] = Node(host=host, folder=folder, temp=temp, env=env)
+
+    def _hide_from_each_other(self) -> None:
+        for node in self.nodes.values():
+            shown = Path(f"/proc/{node.host.keeper}/mounts").read_text()
+            for other in self.nodes.values():
+                for path in (other.folder, other.temp):
+                    if other is not node and f" {path} " not in shown:
+                        node.host.hide(path)
+
+    def _start_head(self) -> None:
+        host = self.head.host.address
+        self._start(HEAD, "--head", f"--port={_PORT}", f"--node-ip-address={host}")
+
+    def _start_worker(self, name: str) -> None:
+        host = self.nodes[name].host.address
+        self._start(name, f"--address={self.address}", f"--node-ip-address={host}")
+
+    def _start(self, name: str, *words: str) -> None:
+        node = self.nodes[name]
+        node.ray(
+            *("start", *words, f"--temp-dir={node.temp}", "--include-log-monitor=false"),
+            *("--disable-usage-stats", f"--num-cpus={_CPUS}", f"--memory={_MEMORY}"),
+            f"--object-store-memory={_STORE}",
+            *(("--include-dashboard=false",) if name == HEAD else ()),
+        )
