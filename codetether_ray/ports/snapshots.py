@@ -24,6 +24,21 @@ Redone = Literal["finished", "untouched", "unknown"]
 """What is there of a change that may have been made: all of it, nothing of it, anything else."""
 
 
+KeptKind = Literal["step", "left"]
+"""What a step left; or what a step that was cut off left, and was put aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A commit for the run's hub: `data` is its pack, or `box` names one that was put before."""
+
+    kind: KeptKind
+    old: str
+    new: str
+    data: bytes = b""
+    box: str = ""
+
+
 class Snapshots(Protocol):
     """Keeps and restores the tree that one agent works in."""
 
@@ -69,5 +84,41 @@ class Snapshots(Protocol):
 
         Raises:
             WorkspaceError: there can be no copy.
+        """
+        ...
+
+
+class Keeper(Protocol):
+    """The run's hub, for an agent whose files are on another node than that is."""
+
+    async def keep(self, kind: KeptKind, old: str, new: str, pack: Path) -> None:
+        """Have commit `new` in the run's hub, durable, its ref moved there from `old`.
+
+        `pack` holds what the hub lacks of it. `old` is what was kept last by this process under
+        `kind`; empty at first.
+
+        Raises:
+            WorkspaceError: the hub refuses: the pack is broken, the ref stood elsewhere.
+            FencedError: another process has taken over.
+        """
+        ...
+
+
+class HubKeeper(Protocol):
+    """The other side of `Keeper`, where the hub is."""
+
+    async def put(self, life: str, box: str, offset: int, data: bytes) -> None:
+        """A piece of a pack that is too large for one call; `box` names the pack.
+
+        Raises:
+            WorkspaceError: it does not follow what is there.
+        """
+        ...
+
+    async def keep(self, agent: str, life: str, kept: Kept) -> None:
+        """See `Keeper.keep`. `life` tells one process of the agent from all others.
+
+        Raises:
+            WorkspaceError: see `Keeper.keep`.
         """
         ...

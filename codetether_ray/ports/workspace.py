@@ -73,15 +73,18 @@ class Workspace(Protocol):
         """Look at the directory and make the run's base (idempotent)."""
         ...
 
-    async def start(self, id: str, parents: tuple[str, ...] = ()) -> Tree:
+    async def start(self, id: str, parents: tuple[str, ...] = (), *, node: str = "") -> Tree:
         """A worktree for agent `id` on its own branch, from the base or the merge of `parents`.
 
         `parents` are commits in plan order. An existing tree of that id (a retry, a resume) is
-        given back as it is.
+        given back as it is. `node` (Ray's id; empty for the run's own) is where it shall lie: a
+        workspace of one machine has no other. A tree that was on another node, which may be lost,
+        is made on this one as the agent's last recorded step left it.
 
         Raises:
             ParentsConflictError: the parents conflict in some files.
             WorkspaceError: git refuses.
+            NodeLostError: the node is gone.
         """
         ...
 

@@ -125,7 +125,7 @@ class Work:
     async def _placed(self, spec: AgentSpec, parents: tuple[str, ...]) -> AgentSpec:
         """The permit is there: make the tree, say that it runs."""
         place = self._place
-        self._tree = await place.workspace.start(self._subtask.id, parents)
+        self._tree = await place.workspace.start(self._subtask.id, parents, node=spec.node)
         self._started_s = place.watch.now()
         await place.publisher.record(
             SubtaskChanged(

@@ -85,10 +85,10 @@ class CopyWorkspace:
         await git.run("init", "--bare", "--quiet", "--template=", "-b", "copy", str(draft))
         draft.rename(git_dir)
 
-    async def start(self, id: str, parents: tuple[str, ...] = ()) -> Tree:
+    async def start(self, id: str, parents: tuple[str, ...] = (), *, node: str = "") -> Tree:
         """See `GitWorkspace.start`."""
         await self.open()
-        return await self._inner.start(id, parents)
+        return await self._inner.start(id, parents, node=node)
 
     async def commit(self, tree: Tree, message: str) -> Commit:
         """See `GitWorkspace.commit`."""

@@ -142,7 +142,7 @@ class GitWorkspace:
         if self._hub is not None:
             await self._hub.adopt(git, commit, base, self._hub_ref("result", name))
 
-    async def start(self, id: str, parents: tuple[str, ...] = ()) -> Tree:
+    async def start(self, id: str, parents: tuple[str, ...] = (), *, node: str = "") -> Tree:
         """A worktree for agent `id` on its own branch, from the base or the merge of `parents`."""
         here = await self._open()
         return await here.trees.start(id, parents or (here.record.base,))

@@ -347,7 +347,7 @@ async def test_parents_that_stay_in_conflict_fail_their_dependent_with_a_reason(
 
 async def test_a_workspace_that_refuses_fails_one_subtask_and_no_more() -> None:
     class Refusing(MemoryWorkspace):
-        async def start(self, id: str, parents: tuple[str, ...] = ()) -> Any:
+        async def start(self, id: str, parents: tuple[str, ...] = (), *, node: str = "") -> Any:
             if id == "a":
                 raise WorkspaceError("the disk is full")
             return await super().start(id, parents)

@@ -80,7 +80,7 @@ class MemoryWorkspace:
     async def open(self) -> Base:
         return Base(commit=self.base, head=self.base, branch="dev", notes=("a note.",))
 
-    async def start(self, id: str, parents: tuple[str, ...] = ()) -> Tree:
+    async def start(self, id: str, parents: tuple[str, ...] = (), *, node: str = "") -> Tree:
         await asyncio.sleep(0)
         if id in self.trees:
             return self.trees[id][0]
