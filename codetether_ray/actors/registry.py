@@ -1,4 +1,5 @@
-"""The small services of a cluster in one process: who is alive, and how fast models may be asked.
+"""The small services of a cluster in one process: who is alive, how fast models may be asked, what
+all runs measure.
 
 It also looks after supervisors: the driver that followed one may be gone.
 
@@ -8,12 +9,15 @@ They share an actor because a process of its own costs 60 MB and a second of CPU
 import asyncio
 from typing import Any
 
+from codetether_ray.actors.metrics import Collector, is_collected
 from codetether_ray.actors.pulse import Body, Pulse
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.directory import LocalDirectory
 from codetether_ray.local.limiter import LocalLimiter
 from codetether_ray.ports.directory import AgentCard, Presence
 from codetether_ray.ports.limiter import Lease, RateFeedback
+from codetether_ray.ports.metrics import Sample
+from codetether_ray.telemetry.instruments import INSTRUMENTS
 
 
 class Registry:
@@ -24,9 +28,10 @@ class Registry:
         self._directory = LocalDirectory(clock)
         self._limiter = LocalLimiter(clock)
         self._watches: dict[str, asyncio.Task[None]] = {}
+        self._collector = Collector(INSTRUMENTS) if is_collected() else None
 
     def __repr__(self) -> str:
-        return "Registry(directory, rate limits)"
+        return "Registry(directory, rate limits, metrics)"
 
     async def announce(self, card: AgentCard, lease_s: float) -> None:
         """See `Directory`."""
@@ -64,6 +69,15 @@ class Registry:
     async def report(self, provider: str, feedback: RateFeedback) -> None:
         """See `RateLimiter`."""
         await self._limiter.report(provider, feedback)
+
+    async def collects(self) -> bool:
+        """Whether anybody collects metrics on this cluster."""
+        return self._collector is not None
+
+    async def measured(self, source: str, samples: tuple[Sample, ...], is_last: bool) -> None:
+        """See `Collector.take`."""
+        if self._collector is not None:
+            self._collector.take(source, samples, is_last=is_last)
 
 
 async def _watched(pulse: Pulse) -> None:

@@ -1,8 +1,8 @@
 """Bus topics and how they match.
 
 Topics are dotted: `agent.{id}`, `agent.{id}.events`, `task.{id}`, `swarm.{id}`, `broadcast`,
-`results.{key}`, `tools.{name}`. Ids that hold dots or slashes are escaped by `segment`. A pattern
-matches by segment: `*` is one segment, a last `**` is one or more.
+`run.{id}.retries`, `results.{key}`, `tools.{name}`. Ids that hold dots or slashes are escaped by
+`segment`. A pattern matches by segment: `*` is one segment, a last `**` is one or more.
 """
 
 
@@ -14,6 +14,11 @@ def segment(text: str) -> str:
 def topic(*parts: str) -> str:
     """A topic of escaped segments: `topic("agent", "sub/a", "events")`."""
     return ".".join(segment(part) for part in parts)
+
+
+def retries_of(run_id: str) -> str:
+    """Where a run's agents tell that they ask a model again; of live events it has these alone."""
+    return topic("run", run_id, "retries")
 
 
 def matches(pattern: str, name: str) -> bool:

@@ -5,9 +5,16 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from codetether_ray.core.events import Event, ReasoningStreamed, Record, TextStreamed, ToolOutput
+from codetether_ray.core.events import (
+    Event,
+    ReasoningStreamed,
+    Record,
+    Retrying,
+    TextStreamed,
+    ToolOutput,
+)
 from codetether_ray.core.spec import Correlation
-from codetether_ray.core.topics import topic
+from codetether_ray.core.topics import retries_of, topic
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.ports.bus import Bus, Envelope
 from codetether_ray.ports.clock import Clock
@@ -132,6 +139,8 @@ class LocalPublisher:
             names = self._topics
             if self._swarm and record.event.tag.startswith("swarm."):
                 names = (*names, self._swarm)
+            elif isinstance(record.event, Retrying):
+                names = (*names, retries_of(self._correlation.run_id))
             envelopes += [Envelope(topic=n, sender=self._agent, payload=payload) for n in names]
         return envelopes
 
