@@ -46,6 +46,8 @@ class RunStarted:
     command: JsonObject = field(default_factory=dict)
     resumed: bool = False
     version: str = ""
+    traceparent: str = ""
+    """The span of somebody else's trace that the run is part of (W3C Trace Context)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
