@@ -28,6 +28,7 @@ COMMANDS = MappingProxyType(
         ),
         "completion": Entry("codetether_ray.cli.completion", "Print a shell's completion script."),
         "config": Entry("codetether_ray.cli.config", "Show and change settings."),
+        "context": Entry("codetether_ray.cli.context", "Which Ray cluster commands use."),
         "doctor": Entry(
             "codetether_ray.cli.doctor", "Check that everything is well, and say what to do."
         ),

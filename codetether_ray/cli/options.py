@@ -106,6 +106,17 @@ def limits(function: F) -> F:
     return function
 
 
+def address(function: F) -> F:
+    """`--address`: which cluster; None where it is not given."""
+    return click.option(
+        "--address",
+        metavar="ADDRESS",
+        default=None,
+        help="Use the Ray cluster at HOST:6379; `local` for none.  "
+        "[default: RAY_ADDRESS, `codetether context`, your own head]",
+    )(function)
+
+
 def resume(help_text: str) -> Callable[[F], F]:
     """`--resume [ID]`: None where it is not given, empty where it names nothing."""
     return click.option(

@@ -118,6 +118,13 @@ _TABLE = (
         help="How long to wait for a day's quota to come back.",
     ),
     Key(
+        name="cluster.address",
+        kind=TEXT,
+        default="",
+        help="Ray cluster that commands use where none is named; see `codetether context`.",
+        is_user_only=True,
+    ),
+    Key(
         name="journal.quota",
         kind=SIZE,
         default=None,

@@ -93,6 +93,8 @@ class Settings:
     agent: AgentSettings = field(default_factory=AgentSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
+    cluster_address: str = ""
+    """The cluster that commands use where none is named."""
     listing: tuple[Setting, ...] = ()
     """Every key with its value and origin, for people."""
 
@@ -128,6 +130,7 @@ def load_settings(cwd: Path, env: Mapping[str, str]) -> Settings:
         agent=_agent(plain),
         journal=JournalSettings(quota_bytes=cast("int | None", plain["journal.quota"])),
         archive=_archive(plain),
+        cluster_address=cast("str", plain["cluster.address"]),
         listing=_listing(found),
     )
 
