@@ -48,8 +48,26 @@ class Capacity:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The process that a started agent lives in, maybe with others."""
+
+    node: str = ""
+    """Ray's id of its node; empty for the run's own process."""
+    host: str = ""
+    process: str = ""
+    """The process, told from all others of the run: `HOST:PID`."""
+    served: int = 0
+    """How many agents it had served before this one."""
+
+
 class AgentProcess(Protocol):
     """One started agent."""
+
+    @property
+    def place(self) -> Place:
+        """Where it lives."""
+        ...
 
     async def turn(self, message: Message) -> TurnResult:
         """Give it a turn (or let it go on with the one its journal shows unfinished).
