@@ -1,5 +1,8 @@
 """Agents inside this process."""
 
+import itertools
+import os
+import socket
 from collections.abc import Callable
 
 from codetether_ray.agent.parts import AgentLinks, Wiring
@@ -7,7 +10,7 @@ from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.local.agent import LocalAgent
 from codetether_ray.local.capacity import machine_capacity
-from codetether_ray.ports.host import Capacity
+from codetether_ray.ports.host import Capacity, Place
 
 
 class LocalHost:
@@ -24,13 +27,19 @@ class LocalHost:
         self._wiring = wiring
         self._capacity = capacity
         self._started: set[LocalProcess] = set()
+        self._host = socket.gethostname()
+        self._served = itertools.count()
 
     async def start(self, spec: AgentSpec, *, attempt: int = 0) -> "LocalProcess":
         """An agent; it reads its journal when its turn begins."""
         agent = LocalAgent(spec, self._make_links(spec), self._wiring)
-        process = LocalProcess(agent, self._started.discard)
+        process = LocalProcess(agent, self._place(), self._started.discard)
         self._started.add(process)
         return process
+
+    def _place(self) -> Place:
+        name = f"{self._host}:{os.getpid()}"
+        return Place(host=self._host, process=name, served=next(self._served))
 
     async def capacity(self) -> Capacity:
         """This machine."""
@@ -45,7 +54,10 @@ class LocalHost:
 class LocalProcess:
     """One agent of this process."""
 
-    def __init__(self, agent: LocalAgent, on_end: Callable[["LocalProcess"], None]) -> None:
+    def __init__(
+        self, agent: LocalAgent, place: Place, on_end: Callable[["LocalProcess"], None]
+    ) -> None:
+        self.place = place
         self._agent = agent
         self._on_end = on_end
 
