@@ -11,6 +11,7 @@ from codetether_ray.actors.door import Door, Served
 from codetether_ray.actors.dossier import LEASE_S, Dossier
 from codetether_ray.actors.host import RayHost
 from codetether_ray.actors.limiter import RayLimiter
+from codetether_ray.actors.metrics import RayMetrics
 from codetether_ray.actors.services import Services
 from codetether_ray.sandbox.environment import tool_environment
 
@@ -37,6 +38,7 @@ class World:
         self.bus: RayBus = services.bus()
         self.directory: RayDirectory = services.directory()
         self.limiter: RayLimiter = services.limiter()
+        self.metrics = RayMetrics(services.registry_actor, run_id)
         self.door = Door(run_id)
         self.begun = asyncio.Event()
         """Set by the run function once its end will be recorded: it is not cancelled before."""

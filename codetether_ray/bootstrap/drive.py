@@ -20,6 +20,7 @@ from codetether_ray.journal.listing import find_run
 from codetether_ray.journal.lock import live_holder
 from codetether_ray.journal.reader import read_records
 from codetether_ray.journal.segments import run_directory
+from codetether_ray.telemetry.otlp import passed_on
 
 _LAST_WORD_S = 3.0
 
@@ -77,7 +78,7 @@ async def drive(
         job = Job(
             function=function,
             options=options,
-            environ={LEASE_VARIABLE: lease} if lease else {},
+            environ={**passed_on(os.environ), **({LEASE_VARIABLE: lease} if lease else {})},
             lease_s=_seconds(lease),
             since=_records(data_dir, run_id),
             lasts=not cluster.is_private,

@@ -9,6 +9,7 @@ from codetether_ray.agent.parts import AgentLinks
 from codetether_ray.bootstrap.agents import build_parts
 from codetether_ray.bootstrap.heap import settle_heap
 from codetether_ray.bootstrap.run_journal import Notices, open_pusher, open_run_journal
+from codetether_ray.bootstrap.watching import Send, Watch, open_traces
 from codetether_ray.core.events import Warned
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.core.usage import Budget, Spend
@@ -95,6 +96,8 @@ class RunHome:
     pusher: "Pusher | None" = None
     """Sends the run to the archive, where there is one."""
     on_begun: Callable[[], None] | None = None
+    watch: Watch | None = None
+    """Measures and traces the run."""
 
     def begun(self) -> None:
         """The journal holds that the run began.
@@ -112,6 +115,8 @@ class RunHome:
         await self.runtime.close()
         await self.voices.close()
         await self.journal.close()
+        if self.watch is not None:
+            await self.watch.close()
         if self.pusher is not None:
             await self.pusher.aclose()
 
@@ -125,7 +130,8 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
     """
     settle_heap()
     clock = SystemClock()
-    journal = await open_journal(terms)
+    watch = await open_watch(terms, clock)
+    journal = watch.journal(await open_journal(terms))
     bus = LocalBus()
     ledger = open_ledger(terms, clock)
     limiter, shares = LocalLimiter(clock), LocalShares(bus)
@@ -158,7 +164,15 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
         clock=clock,
         notices=terms.notices,
         pusher=open_pusher(terms.data_dir, terms.correlation.run_id),
+        watch=watch,
     )
+
+
+async def open_watch(terms: HomeTerms, clock: Clock, send: Send | None = None) -> Watch:
+    """What watches a run; `send` hands its measurements on, where somebody collects them."""
+    run_id = terms.correlation.run_id
+    traces = await open_traces(terms.data_dir, run_id, terms.notices.tell)
+    return Watch(clock, send=send, traces=traces)
 
 
 def open_admission(host: AgentHost, terms: HomeTerms, clock: Clock) -> Admission:

@@ -14,6 +14,7 @@ from codetether_ray.bootstrap.home import (
     open_admission,
     open_journal,
     open_ledger,
+    open_watch,
 )
 from codetether_ray.bootstrap.restarted import Known, known_of
 from codetether_ray.bootstrap.run_journal import open_pusher
@@ -23,6 +24,7 @@ from codetether_ray.bootstrap.session_home import (
     session_in_home,
     session_terms,
 )
+from codetether_ray.bootstrap.watching import Watched
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.runtime import HostedRuntime
@@ -79,7 +81,9 @@ def _known(data_dir: str, world: World) -> Known:
 async def open_home(world: World, terms: HomeTerms) -> RunHome:
     """A run in its supervisor: state and coordinator here, each agent an actor of its own."""
     clock = SystemClock()
-    journal = await open_journal(terms)
+    send = world.metrics.keep_sending if await world.metrics.is_wanted() else None
+    watch = await open_watch(terms, clock, send)
+    journal = watch.journal(await open_journal(terms))
     ledger = open_ledger(terms, clock)
     voices = Voices(journal, world.bus, terms.correlation, clock)
     host = world.host(WIRING, stays=True)  # its trees are on this node alone
@@ -92,6 +96,8 @@ async def open_home(world: World, terms: HomeTerms) -> RunHome:
         directory=world.directory,
     )
     shares = LocalShares(world.bus)
+    run_id = terms.correlation.run_id
+    watch.start(Watched(run_id=run_id, runtime=runtime, ledger=ledger, bus=world.bus))
     world.serve(Served(journal=journal, ledger=ledger, shares=shares, children=runtime))
     return RunHome(
         correlation=terms.correlation,
@@ -101,6 +107,7 @@ async def open_home(world: World, terms: HomeTerms) -> RunHome:
         voices=voices,
         clock=clock,
         notices=terms.notices,
-        pusher=open_pusher(terms.data_dir, terms.correlation.run_id),
+        pusher=open_pusher(terms.data_dir, run_id),
         on_begun=world.begun.set,
+        watch=watch,
     )

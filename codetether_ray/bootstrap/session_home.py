@@ -11,6 +11,7 @@ from codetether_ray import __version__
 from codetether_ray.bootstrap.home import RUN_AGENT, HomeTerms, RunHome
 from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.resuming import is_over, resume_command
+from codetether_ray.bootstrap.watching import traceparent
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, decode, encode_object
 from codetether_ray.core.errors import CodetetherError, JournalError
@@ -155,6 +156,7 @@ async def session_in_home(home: RunHome, request: SessionRequest) -> SessionResu
             command=request.to_json(),
             resumed=request.resumed,
             version=__version__,
+            traceparent=traceparent(),
         )
     )
     home.begun()

@@ -14,6 +14,7 @@ from codetether_ray.bootstrap.home import HomeTerms, RunHome
 from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.resuming import worked_s
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.bootstrap.watching import traceparent
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, decode, encode
 from codetether_ray.core.errors import CodetetherError, WorkspaceError
@@ -94,6 +95,7 @@ async def swarm_in_home(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonO
             command=request.to_json(),
             resumed=request.resumed,
             version=__version__,
+            traceparent=traceparent(),
         )
     )
     home.begun()

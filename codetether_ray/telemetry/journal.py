@@ -48,5 +48,5 @@ class ObservedJournal:
         for record in kept:
             try:
                 self._observe(record)
-            except Exception:  # the run does not depend on being watched
+            except Exception:  # noqa: BLE001 - the run does not depend on being watched
                 _LOG.exception("monitoring could not take record %d", record.seq)
