@@ -12,9 +12,12 @@ from codetether_ray.cli.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
+    from codetether_ray.bootstrap.auditing.opening import Done
     from codetether_ray.bootstrap.token.hosts import Host
     from codetether_ray.bootstrap.token.spread import Told
+    from codetether_ray.core.codec import JsonValue
 
 _RESTART = (
     "restart Ray on the head, then on every other host, since running ones keep the old token "
@@ -66,7 +69,10 @@ def create() -> int:
     from codetether_ray.bootstrap.token import place
     from codetether_ray.cli.output import say
 
-    made = place.create(place.token_path(os.environ))
+    path = place.token_path(os.environ)
+    with _audited("token.create", resource=str(path)) as done:
+        made = place.create(path)
+        done.detail["fingerprint"] = made.fingerprint
     say(f"made; its fingerprint is {made.fingerprint}")
     click.echo(made.source)
     return exit_codes.SUCCESS
@@ -115,7 +121,10 @@ def spread(as_json: bool, **wanted: Any) -> int:
 
     token = _token()
     hosts, remote = _hosts(wanted, needed=True)
-    found = spreading.spread(token, hosts, remote)
+    names: list[JsonValue] = [host.name for host in hosts]
+    with _audited("token.spread", resource=token.source, hosts=names) as done:
+        found = spreading.spread(token, hosts, remote)
+        done.detail["refused"] = [told.host for told in found if not told.is_well]
     return _tell(token.source, token.fingerprint, found, as_json, fix="codetether token spread")
 
 
@@ -133,10 +142,26 @@ def rotate(as_json: bool, **wanted: Any) -> int:
     from codetether_ray.cli.output import say
 
     hosts, remote = _hosts(wanted)
-    token, found = spreading.rotate(_token(), hosts, remote)
+    old = _token()
+    names: list[JsonValue] = [host.name for host in hosts]
+    with _audited("token.rotate", resource=old.source, hosts=names) as done:
+        token, found = spreading.rotate(old, hosts, remote)
+        done.detail["fingerprint"] = token.fingerprint
     code = _tell(token.source, token.fingerprint, found, as_json, fix="codetether token spread")
     say(_RESTART)
     return code
+
+
+def _audited(
+    action: str, *, resource: str, **detail: "JsonValue"
+) -> "AbstractContextManager[Done]":
+    """Such an act is in the audit log; the token itself never is."""
+    from codetether_ray.bootstrap.auditing.opening import acting
+    from codetether_ray.config.paths import data_dir
+    from codetether_ray.ports.audit import Action
+
+    what = Action(category="auth", action=action, resource=resource, detail=dict(detail))
+    return acting(data_dir(os.environ), what)
 
 
 def _token() -> Any:
