@@ -8,16 +8,21 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from codetether_ray.core.errors import ClusterError, FencedError, JournalError
+from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.errors import AuditError, ClusterError, FencedError, JournalError
 from codetether_ray.core.events import Record
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.core.usage import Budget, Spend
+from codetether_ray.ports.audit import Action, Audit, AuditOutcome
 from codetether_ray.ports.journal import Journal
 from codetether_ray.ports.ledger import Ledger, Reservation
+from codetether_ray.ports.snapshots import HubKeeper, Kept
 from codetether_ray.ports.tool import ChildRuntime, SharedResult, ShareStore
 
+_WRITING = ("append", "keep", "audit")
+"""Verbs whose work is ended before a badge is taken back."""
 Numbers = list[tuple[int, int]]
 """`seq` and `agent_seq` of each record: they come back, not the records, which may be large."""
 
@@ -30,6 +35,28 @@ class Badge:
     token: str
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an audited action ended."""
+
+    id: str
+    outcome: AuditOutcome
+    detail: JsonObject | None = None
+    duration_ms: int | None = None
+
+
+Entry = tuple[Action, ...] | End
+"""What an agent on another node has to say to the audit log: intents, or an outcome."""
+
+
+class Envelopes(Protocol):
+    """Gives secrets in envelopes; see `Broker`."""
+
+    async def sealed(self, provider: str, public: bytes) -> bytes | None:
+        """A provider's secret for who has that public key."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """What the agents of a run reach through its supervisor."""
@@ -38,6 +65,12 @@ class Served:
     ledger: Ledger
     shares: ShareStore | None = None
     children: ChildRuntime | None = None
+    hub: HubKeeper | None = None
+    """Keeps what agents on other nodes leave."""
+    audit: Audit | None = None
+    """The log of agents on other nodes."""
+    secrets: Envelopes | None = None
+    """Seals providers' keys to whoever may have them."""
 
 
 @dataclass(slots=True)
@@ -76,6 +109,11 @@ class Door:
             "shared": self._shared,
             "all_shared": self._all_shared,
         }
+        self._verbs_of_guests: dict[str, Callable[..., Awaitable[Any]]] = {
+            "put": self._put,
+            "keep": self._keep,
+        }
+        self._verbs |= {"audit": self._audit, "secret": self._secret}
 
     def serve(self, served: Served) -> None:
         """Have something behind the door; before the first agent starts."""
@@ -113,8 +151,8 @@ class Door:
         guest.forget(floor)
         task = guest.calls.get(number)
         if task is None:
-            task = guest.calls[number] = asyncio.ensure_future(self._do(verb, arguments))
-            if verb == "append":
+            task = guest.calls[number] = asyncio.ensure_future(self._do(badge, verb, arguments))
+            if verb in _WRITING:
                 guest.writing.add(task)
                 task.add_done_callback(guest.writing.discard)
         await asyncio.wait({task})
@@ -122,7 +160,9 @@ class Door:
             raise FencedError(badge.path)
         return task.result()
 
-    async def _do(self, verb: str, arguments: tuple[Any, ...]) -> Any:
+    async def _do(self, badge: Badge, verb: str, arguments: tuple[Any, ...]) -> Any:
+        if verb in self._verbs_of_guests:
+            return await self._verbs_of_guests[verb](badge, *arguments)
         return await self._verbs[verb](*arguments)
 
     # -- the verbs --------------------------------------------------------------------------------
@@ -175,6 +215,43 @@ class Door:
     async def _all_shared(self, tags: tuple[str, ...], prefix: str) -> tuple[SharedResult, ...]:
         return await self._shares.query(tags=tags, prefix=prefix)
 
+    async def _put(self, badge: Badge, box: str, offset: int, data: bytes) -> None:
+        await self._hub.put(badge.token, box, offset, data)
+
+    async def _keep(self, badge: Badge, kept: Kept) -> None:
+        await self._hub.keep(badge.path, badge.token, kept)
+
+    async def _audit(self, entries: Sequence[Entry]) -> list[tuple[str, ...] | Exception]:
+        """Intents and outcomes in order, the intents' flushes shared; of each its ids, or why not.
+
+        Whatever is wrong with one is no other's.
+        """
+        audit = self._behind.audit
+        if audit is None:
+            raise AuditError(f"the supervisor of {self._run_id} keeps no log of other nodes")
+        waiting: list[Awaitable[tuple[str, ...]]] = []
+        for entry in entries:
+            if isinstance(entry, End):
+                audit.end(
+                    entry.id, entry.outcome, detail=entry.detail, duration_ms=entry.duration_ms
+                )
+                waiting.append(_nothing())
+            else:
+                waiting.append(_begun(audit, entry))
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        return [_told(answer) for answer in found]
+
+    async def _secret(self, provider: str, public: bytes) -> bytes | None:
+        secrets = self._behind.secrets
+        return None if secrets is None else await secrets.sealed(provider, public)
+
+    @property
+    def _hub(self) -> HubKeeper:
+        hub = self._behind.hub
+        if hub is None:
+            raise ClusterError(f"the supervisor of {self._run_id} keeps no trees of other nodes")
+        return hub
+
     @property
     def _behind(self) -> Served:
         if self._served is None:
@@ -187,3 +264,19 @@ class Door:
         if shares is None:
             raise ClusterError(f"the supervisor of {self._run_id} shares no results")
         return shares
+
+
+async def _nothing() -> tuple[str, ...]:
+    return ()
+
+
+async def _begun(audit: Audit, actions: tuple[Action, ...]) -> tuple[str, ...]:
+    return await audit.begin(*actions)
+
+
+def _told(answer: tuple[str, ...] | BaseException) -> tuple[str, ...] | Exception:
+    if isinstance(answer, tuple | AuditError):
+        return answer
+    if isinstance(answer, Exception):
+        return AuditError(f"the audit log failed: {answer!r}")
+    raise answer

@@ -12,7 +12,8 @@ from codetether_ray.ports.limiter import RateLimiter
 from codetether_ray.ports.provider import Provider
 from codetether_ray.ports.publisher import Publisher
 from codetether_ray.ports.sandbox import Sandbox
-from codetether_ray.ports.snapshots import Snapshots
+from codetether_ray.ports.secrets import SecretSource
+from codetether_ray.ports.snapshots import Keeper, Snapshots
 from codetether_ray.ports.tool import ChildRuntime, ShareStore, ToolBox
 
 
@@ -25,6 +26,17 @@ class AgentLinks:
     limiter: RateLimiter | None = None
     children: ChildRuntime | None = None
     shares: ShareStore | None = None
+    keeper: Keeper | None = None
+    """The run's hub, where that is on another node."""
+    audit: Audit | None = None
+    """The run's audit log, where the agent is on another node than it; None: this process's own."""
+    secrets: SecretSource | None = None
+    """The run's broker, on a cluster; None: the secret store of this process's user alone."""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the agent is on another node than its run's files."""
+        return self.audit is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

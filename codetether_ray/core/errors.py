@@ -65,6 +65,23 @@ class CredentialsError(CodetetherError):
         return f"{self.provider}: {self.detail}; {fix}"
 
 
+class KeyAwayError(CodetetherError):
+    """A run on a cluster needs a provider's key, and the command that has it is gone."""
+
+    exit_code = 4
+
+    def __init__(self, provider: str, run_id: str, verb: str) -> None:
+        super().__init__(provider, run_id, verb)
+        self.provider, self.run_id, self.verb = provider, run_id, verb
+
+    def __str__(self) -> str:
+        return (
+            f"{self.provider}: its key is in no memory of the cluster any more, and the command "
+            f"that had it is gone; `codetether {self.verb} --resume {self.run_id}` where the key "
+            "is brings it back"
+        )
+
+
 class DecisionNeededError(CodetetherError):
     """A decision was needed and nobody could answer."""
 
@@ -260,6 +277,19 @@ class InfeasibleError(CodetetherError):
     def __str__(self) -> str:
         node = f"the largest node, {self.host}," if self.host else "the largest node"
         return f"an agent needs {self.needs}; {node} has {self.largest}"
+
+
+class OverLimitError(InfeasibleError):
+    """An agent asks for more than all agents of its run together may take."""
+
+    def __init__(self, needs: str, most: str) -> None:
+        super().__init__(needs, most)
+        self.args = (needs, most)
+
+    def __str__(self) -> str:
+        return (
+            f"an agent needs {self.needs}; all agents of the run together may take {self.largest}"
+        )
 
 
 class ClusterError(CodetetherError):

@@ -15,6 +15,18 @@ class ProviderSecret:
     extra: dict[str, str] = field(default_factory=dict, repr=False)
 
 
+class SecretSource(Protocol):
+    """Gives provider secrets: a store, or the broker of a run."""
+
+    async def get(self, provider: str) -> ProviderSecret | None:
+        """A provider's secret; None if there is none.
+
+        Raises:
+            CodetetherError: it cannot be had.
+        """
+        ...
+
+
 class SecretStore(Protocol):
     """Keeps provider secrets: Vault KV v2, or an encrypted file."""
 

@@ -1,0 +1,123 @@
+"""A run's keys on a cluster: asked of its driver once, kept in the memory of its supervisor alone.
+
+What crosses between processes is a public key, or a secret sealed to one. A supervisor that takes
+another's place has new keys of its own, so it asks the driver again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from codetether_ray.actors.caller import Caller
+from codetether_ray.core.errors import KeyAwayError
+from codetether_ray.ports.secrets import ProviderSecret, SecretSource
+from codetether_ray.secrets.sealed import Recipient, seal
+
+_PATIENCE_S = 600.0
+"""How long a driver that is away may take to come back."""
+_KIND = "secret"
+
+
+class Broker:
+    """Gives each process of an agent the provider's secret, sealed to that process."""
+
+    def __init__(
+        self,
+        run_id: str,
+        ask: Callable[[Any], Awaitable[Any]],
+        *,
+        at_home: SecretSource | None = None,
+        conceal: Callable[[Iterable[str]], None] | None = None,
+        verb: str = "swarm",
+        patience_s: float = _PATIENCE_S,
+    ) -> None:
+        """Ask the driver by `ask`; `at_home` is the supervisor's own store, where it is the
+        driver's as well. `conceal` is told each value that must not be seen."""
+        self._run_id = run_id
+        self._ask = ask
+        self._at_home = at_home
+        self._conceal = conceal
+        self._verb = verb
+        self._patience_s = patience_s
+        self._me: Recipient | None = None
+        self._kept: dict[str, asyncio.Task[ProviderSecret | None]] = {}
+
+    def __repr__(self) -> str:
+        return f"Broker({self._run_id})"
+
+    async def sealed(self, provider: str, public: bytes) -> bytes | None:
+        """The provider's secret for who has that public key; None where it has none.
+
+        Raises:
+            KeyAwayError: nobody who has the key is there.
+        """
+        secret = await self.get(provider)
+        return None if secret is None else seal(secret, public)
+
+    async def get(self, provider: str) -> ProviderSecret | None:
+        """The provider's secret, for the supervisor's own process.
+
+        Raises:
+            KeyAwayError: nobody who has the key is there.
+        """
+        task = self._kept.get(provider)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = self._kept[provider] = asyncio.ensure_future(self._fetched(provider))
+        return await asyncio.shield(task)
+
+    async def _fetched(self, provider: str) -> ProviderSecret | None:
+        secret = None if self._at_home is None else await self._at_home.get(provider)
+        if secret is None:
+            secret = await self._asked(provider)
+        if secret is not None and self._conceal is not None:
+            self._conceal([secret.api_key, *secret.headers.values(), *secret.extra.values()])
+        return secret
+
+    async def _asked(self, provider: str) -> ProviderSecret | None:
+        if self._me is None:
+            self._me = Recipient()
+        question = {"kind": _KIND, "provider": provider, "public_key": self._me.public}
+        try:
+            async with asyncio.timeout(self._patience_s):
+                sealed = await self._ask(question)
+        except TimeoutError:
+            raise KeyAwayError(provider, self._run_id, self._verb) from None
+        return self._me.open(sealed) if sealed else None
+
+
+def answering(
+    ask: Callable[[Any], Awaitable[Any]], store: SecretSource, providers: Iterable[str]
+) -> Callable[[Any], Awaitable[Any]]:
+    """A driver's answers: keys of the run's own `providers` out of `store`, the rest by `ask`."""
+    allowed = frozenset(providers)
+
+    async def answer(question: Any) -> Any:
+        if not (isinstance(question, dict) and question.get("kind") == _KIND):
+            return await ask(question)
+        provider = question["provider"]
+        if provider not in allowed:
+            return None
+        secret = await store.get(provider)
+        return None if secret is None else seal(secret, question["public_key"])
+
+    return answer
+
+
+class RaySecrets:
+    """An agent's way to its run's broker: a key pair of its process, and its supervisor's door."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._me: Recipient | None = None
+
+    async def get(self, provider: str) -> ProviderSecret | None:
+        """The provider's secret; None where the run has none.
+
+        Raises:
+            CredentialsError: nobody who has the key is there.
+            ClusterError: the supervisor is gone.
+        """
+        if self._me is None:
+            self._me = Recipient()
+        sealed = await self._caller.ask("secret", provider, self._me.public)
+        return self._me.open(sealed) if sealed else None
