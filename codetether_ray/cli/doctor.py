@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from codetether_ray.cli import exit_codes
+from codetether_ray.cli import exit_codes, options
 from codetether_ray.cli.examples import examples
 from codetether_ray.cli.style import paint
 
@@ -27,14 +27,9 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
         "codetether doctor --json | jq '.checks[] | select(.state != \"ok\")'",
     ),
 )
-@click.option(
-    "--address",
-    metavar="HOST:PORT",
-    default="",
-    help="The cluster to examine.  [default: the one that your commands would join]",
-)
+@options.address
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(address: str, as_json: bool) -> int:
+def command(address: str | None, as_json: bool) -> int:
     """Check versions, disk, keys, providers, runs, archive, audit; of a cluster every node.
 
     One line each, with what to do. Also with a full disk. The exit code is 1 where a check failed;

@@ -14,6 +14,7 @@ from codetether_ray.bootstrap.doctor.check import Check
 from codetether_ray.bootstrap.doctor.node import CLOCK, FACTS
 from codetether_ray.bootstrap.doctor.nodes import judge
 from codetether_ray.bootstrap.token.place import find_token
+from codetether_ray.bootstrap.truth.address import choose_address
 from codetether_ray.config.settings import Settings
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.errors import ClusterError, CodetetherError
@@ -31,14 +32,13 @@ def head(data_dir: Path) -> Check:
     return Check(name="ray head", state="ok", detail=f"running at {found.address}")
 
 
-def cluster(settings: Settings, env: Mapping[str, str], address: str) -> Iterator[Check]:
-    """Checks of the cluster at `address`; empty for the one that would be joined, if any."""
-    wanted = address or env.get("RAY_ADDRESS", "")
-    own = None if wanted else find_head(settings.paths.data)
-    if wanted == "local" or (not wanted and (own is None or not own.fits)):
-        return
+def cluster(settings: Settings, env: Mapping[str, str], address: str | None) -> Iterator[Check]:
+    """Checks of the cluster at `address`; None for the one that would be joined, if any."""
     try:
-        yield from asyncio.run(_looked_at(settings, env, wanted, own))
+        wanted = choose_address(address, env)
+        own = None if wanted.value else find_head(settings.paths.data)
+        if wanted.is_named or (own is not None and own.fits):
+            yield from asyncio.run(_looked_at(settings, env, wanted.value, own))
     except CodetetherError as error:
         yield Check(name="cluster", state="fail", detail=str(error))
     except Exception as error:  # noqa: BLE001 - a check that cannot be made is a finding

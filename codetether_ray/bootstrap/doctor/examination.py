@@ -12,10 +12,10 @@ from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.core.errors import ConfigError
 
 
-def examine(directory: Path, env: Mapping[str, str], address: str = "") -> Iterator[Check]:
+def examine(directory: Path, env: Mapping[str, str], address: str | None = None) -> Iterator[Check]:
     """All checks, one after the other; a cluster's nodes last, where there is one to join.
 
-    `address` is the cluster's; empty for the one that commands of this user would join.
+    `address` is the cluster's; None for the one that commands of this user would join.
     """
     yield guarded("python", machine.python)
     yield guarded("ray", machine.ray)
