@@ -15,6 +15,7 @@ from codetether_ray.secrets.sealed import Recipient, seal
 
 _PATIENCE_S = 600.0
 """How long a driver that is away may take to come back."""
+_OPTIONAL_S = 5.0
 _KIND = "secret"
 
 
@@ -24,20 +25,23 @@ class Broker:
     def __init__(
         self,
         run_id: str,
-        ask: Callable[[Any], Awaitable[Any]],
+        ask: Callable[[Any], Awaitable[Any]] | None,
         *,
         at_home: SecretSource | None = None,
         conceal: Callable[[Iterable[str]], None] | None = None,
         verb: str = "swarm",
+        is_optional: Callable[[str], bool] = lambda _: False,
         patience_s: float = _PATIENCE_S,
     ) -> None:
         """Ask the driver by `ask`; `at_home` is the supervisor's own store, where it is the
-        driver's as well. `conceal` is told each value that must not be seen."""
+        driver's as well. `conceal` is told each value that must not be seen; a key that
+        `is_optional` is not waited for where the driver is away."""
         self._run_id = run_id
         self._ask = ask
         self._at_home = at_home
         self._conceal = conceal
         self._verb = verb
+        self._is_optional = is_optional
         self._patience_s = patience_s
         self._me: Recipient | None = None
         self._kept: dict[str, asyncio.Task[ProviderSecret | None]] = {}
@@ -67,20 +71,25 @@ class Broker:
 
     async def _fetched(self, provider: str) -> ProviderSecret | None:
         secret = None if self._at_home is None else await self._at_home.get(provider)
-        if secret is None:
-            secret = await self._asked(provider)
+        if secret is None and self._ask is not None:
+            secret = await self._asked(provider, self._ask)
         if secret is not None and self._conceal is not None:
             self._conceal([secret.api_key, *secret.headers.values(), *secret.extra.values()])
         return secret
 
-    async def _asked(self, provider: str) -> ProviderSecret | None:
+    async def _asked(
+        self, provider: str, ask: Callable[[Any], Awaitable[Any]]
+    ) -> ProviderSecret | None:
         if self._me is None:
             self._me = Recipient()
+        is_optional = self._is_optional(provider)
         question = {"kind": _KIND, "provider": provider, "public_key": self._me.public}
         try:
-            async with asyncio.timeout(self._patience_s):
-                sealed = await self._ask(question)
+            async with asyncio.timeout(_OPTIONAL_S if is_optional else self._patience_s):
+                sealed = await ask(question)
         except TimeoutError:
+            if is_optional:
+                return None
             raise KeyAwayError(provider, self._run_id, self._verb) from None
         return self._me.open(sealed) if sealed else None
 

@@ -41,6 +41,8 @@ class Job:
     """How many records the run had before."""
     lasts: bool = False
     """Whether the supervisor outlives its driver, and ends itself."""
+    is_far: bool = False
+    """Whether its driver has other files than its supervisor: its keys are asked of it."""
     token: str = ""
     """Tells this job from another one of the same run."""
 

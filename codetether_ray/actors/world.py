@@ -29,12 +29,15 @@ class World:
         lease_s: float = LEASE_S,
         since: int = 0,
         is_restarted: bool = False,
+        is_far: bool = False,
     ) -> None:
         self.run_id = run_id
         self.is_restarted = is_restarted
         """Whether an earlier process of this supervisor died: go on from the journal."""
         self.since = since
         """How many records the run had before this supervisor."""
+        self.is_far = is_far
+        """Whether the driver has other files, and keys, than this process."""
         self.bus: RayBus = services.bus()
         self.directory: RayDirectory = services.directory()
         self.limiter: RayLimiter = services.limiter()

@@ -15,7 +15,7 @@ from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.masking import Masker
 from codetether_ray.core.spec import AgentSpec
 from codetether_ray.local.clock import SystemClock
-from codetether_ray.ports.secrets import ProviderSecret
+from codetether_ray.ports.secrets import ProviderSecret, SecretSource
 from codetether_ray.ports.snapshots import Snapshots
 from codetether_ray.providers.http import HttpClient
 from codetether_ray.providers.registry import open_provider, parse_model
@@ -29,7 +29,7 @@ from codetether_ray.workspace.snapshots import GitSnapshots
 WIRING = f"{__name__}:build_parts"
 """The name by which an agent's host finds `build_parts` in another process."""
 
-_secrets: dict[tuple[Path, str], ProviderSecret | None] = {}
+_secrets: dict[tuple[str, str, str], ProviderSecret | None] = {}
 
 
 TAILS = "output"
@@ -43,8 +43,8 @@ async def build_parts(spec: AgentSpec, links: AgentLinks) -> AgentParts:
         CodetetherError: no such provider, no key, no readable secret store.
     """
     ref = parse_model(spec.model)
-    data_dir = data_dir_of(spec)
-    secret = await _secret(data_dir, ref.provider)
+    data_dir = data_dir_of(spec, links)
+    secret = await _secret(spec, links, ref.provider)
     clock = SystemClock()
     provider = open_provider(
         ref,
@@ -57,7 +57,7 @@ async def build_parts(spec: AgentSpec, links: AgentLinks) -> AgentParts:
         wait_quota_s=spec.wait_quota_s,
     )
     known = known_values(os.environ, secret)
-    audit = open_audit(data_dir)
+    audit = links.audit or open_audit(data_dir)
     audit.conceal(known)
     return AgentParts(
         links=links,
@@ -80,17 +80,30 @@ async def close_process() -> None:
     _secrets.clear()
 
 
-def data_dir_of(spec: AgentSpec) -> Path:
-    """Where the agent's keys are kept."""
-    return Path(spec.data_dir) if spec.data_dir else default_data_dir(os.environ)
+def data_dir_of(spec: AgentSpec, links: AgentLinks) -> Path:
+    """Where keys and trees are kept: the run's own place, or that of the node it is away on."""
+    if spec.data_dir and not links.is_away:
+        return Path(spec.data_dir)
+    return default_data_dir(os.environ)
 
 
-async def _secret(data_dir: Path, provider: str) -> ProviderSecret | None:
-    """A provider's secret, read once per process."""
-    key = (data_dir, provider)
+async def _secret(spec: AgentSpec, links: AgentLinks, provider: str) -> ProviderSecret | None:
+    """A provider's secret, had once per process and principal.
+
+    From Vault where this node has one; else from the run's broker, where it has one; else from
+    the store of this process's user.
+    """
+    source = _source(spec, links)
+    key = (spec.principal, "broker" if source is links.secrets else spec.data_dir, provider)
     if key not in _secrets:
-        _secrets[key] = await open_secret_store(os.environ, data_dir).get(provider)
+        _secrets[key] = await source.get(provider)
     return _secrets[key]
+
+
+def _source(spec: AgentSpec, links: AgentLinks) -> SecretSource:
+    if links.secrets is not None and not os.environ.get("VAULT_ADDR"):
+        return links.secrets
+    return open_secret_store(os.environ, data_dir_of(spec, links))
 
 
 def _snapshots(spec: AgentSpec, data_dir: Path) -> Snapshots | None:

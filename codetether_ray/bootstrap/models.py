@@ -54,6 +54,11 @@ async def choose(
     )
 
 
+def is_key_optional(provider: str) -> bool:
+    """Whether a provider may be asked without a key: a local server, a tape."""
+    return not PROFILES[provider].needs_key
+
+
 def check_budget(model: ChosenModel, budget: Budget) -> None:
     """Refuse a budget in dollars that nobody could hold.
 

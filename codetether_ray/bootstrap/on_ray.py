@@ -1,10 +1,15 @@
 """The supervisor's half of a run on a Ray cluster: what it does, and where it goes on."""
 
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from codetether_ray.actors.broker import Broker
 from codetether_ray.actors.door import Served
 from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.agents import WIRING
+from codetether_ray.bootstrap.auditing.opening import open_audit
 from codetether_ray.bootstrap.auditing.runs import audited_session, audited_swarm, ended
 from codetether_ray.bootstrap.drive import drive
 from codetether_ray.bootstrap.home import (
@@ -16,6 +21,7 @@ from codetether_ray.bootstrap.home import (
     open_ledger,
     open_watch,
 )
+from codetether_ray.bootstrap.models import is_key_optional
 from codetether_ray.bootstrap.restarted import Known, known_of
 from codetether_ray.bootstrap.run_journal import open_pusher
 from codetether_ray.bootstrap.session_home import (
@@ -25,10 +31,12 @@ from codetether_ray.bootstrap.session_home import (
     session_terms,
 )
 from codetether_ray.bootstrap.watching import Watched
+from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.runtime import HostedRuntime
 from codetether_ray.local.shares import LocalShares
+from codetether_ray.ports.audit import Audit
 
 __all__ = ["SESSION", "SWARM", "drive"]
 
@@ -48,13 +56,10 @@ async def swarm_in_supervisor(options: JsonObject, world: World) -> JsonObject:
     if known.has_begun:
         request = replace(request, resumed=True)
     async with audited_swarm(request) as done:
-        home = await open_home(world, home_terms(request))
-        try:
+        async with _home(world, home_terms(request), "swarm") as home:
             result = await swarm_in_home(home, request, world.ask_driver)
             ended(done, str(result["outcome"]))
             return result
-        finally:
-            await home.close()
 
 
 async def session_in_supervisor(request: SessionRequest, world: World) -> SessionResult:
@@ -65,21 +70,46 @@ async def session_in_supervisor(request: SessionRequest, world: World) -> Sessio
     if known.has_begun:
         request = replace(request, resumed=True, goes_on=True)
     async with audited_session(request) as done:
-        home = await open_home(world, session_terms(request))
-        try:
+        async with _home(world, session_terms(request), "run") as home:
             result = await session_in_home(home, request)
             ended(done, result.turn.outcome)
             return result
-        finally:
-            await home.close()
 
 
 def _known(data_dir: str, world: World) -> Known:
     return known_of(data_dir, world.run_id, world.since if world.is_restarted else None)
 
 
-async def open_home(world: World, terms: HomeTerms) -> RunHome:
-    """A run in its supervisor: state and coordinator here, each agent an actor of its own."""
+@asynccontextmanager
+async def _home(world: World, terms: HomeTerms, verb: str) -> AsyncIterator[RunHome]:
+    """`open_home`, closed; `verb` is the command that brings a key back whose driver is gone."""
+    audit = open_audit(terms.data_dir)
+    store = None if world.is_far else open_secret_store(os.environ, terms.data_dir)
+    broker = Broker(
+        world.run_id,
+        world.ask_driver if world.is_far else None,
+        at_home=store,
+        conceal=audit.conceal,
+        verb=verb,
+        is_optional=is_key_optional,
+    )
+    try:
+        home = await open_home(world, terms, audit, broker)
+        try:
+            yield home
+        finally:
+            await home.close()
+    finally:
+        await audit.close()
+
+
+async def open_home(
+    world: World, terms: HomeTerms, audit: Audit | None = None, broker: Broker | None = None
+) -> RunHome:
+    """A run in its supervisor: state and coordinator here, each agent an actor of its own.
+
+    Agents on other nodes write `audit`, and have their keys of `broker`.
+    """
     clock = SystemClock()
     send = world.metrics.keep_sending if await world.metrics.is_wanted() else None
     watch = await open_watch(terms, clock, send)
@@ -98,7 +128,16 @@ async def open_home(world: World, terms: HomeTerms) -> RunHome:
     shares = LocalShares(world.bus)
     run_id = terms.correlation.run_id
     watch.start(Watched(run_id=run_id, runtime=runtime, ledger=ledger, bus=world.bus))
-    world.serve(Served(journal=journal, ledger=ledger, shares=shares, children=runtime))
+    world.serve(
+        Served(
+            journal=journal,
+            ledger=ledger,
+            shares=shares,
+            children=runtime,
+            audit=audit,
+            secrets=broker,
+        )
+    )
     return RunHome(
         correlation=terms.correlation,
         journal=journal,

@@ -1,6 +1,6 @@
 """The audit log: what was about to be done is durable before it is done, how it ended after it."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -67,6 +67,10 @@ class Audit(Protocol):
 
         An intent without an end lists as `unknown`, which is then the truth.
         """
+        ...
+
+    def conceal(self, values: Iterable[str]) -> None:
+        """Mask these secrets from now on."""
         ...
 
     async def rest(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -296,6 +296,9 @@ class MemoryAudit:
         assert id in self.intents, id
         assert id not in self.outcomes, id
         self.outcomes[id] = outcome, detail or {}
+
+    def conceal(self, values: Iterable[str]) -> None:
+        """Nothing is masked: a test sees all."""
 
     async def rest(self) -> None:
         """Nothing waits."""
