@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
 
+from codetether_ray.actors.audit import RayAudit
+from codetether_ray.actors.broker import RaySecrets
 from codetether_ray.actors.caller import Caller
 from codetether_ray.actors.door import Badge
 from codetether_ray.actors.family import RayChildren, RayShares
@@ -31,6 +33,14 @@ class Links:
     environ: tuple[tuple[str, str], ...] = ()
     """Variables (no secrets) of the driver, where the agent lives on its machine: a shared head
     was started with others."""
+    home: str = ""
+    """The supervisor's node. Elsewhere an agent reaches audit log and keys through its door."""
+    is_far: bool = False
+    """Whether the run's keys are its driver's, and not in the store of the supervisor's user."""
+
+    def is_away(self, spec: AgentSpec) -> bool:
+        """Whether an agent lives on another node than its supervisor."""
+        return spec.node not in ("", self.home)
 
 
 class AgentActor:
@@ -40,7 +50,8 @@ class AgentActor:
     """
 
     def __init__(self, spec: AgentSpec, wiring: str, links: Links, badge: Badge) -> None:
-        if not spec.node:  # the driver's own machine
+        is_away = links.is_away(spec)
+        if not is_away:  # the driver's own machine
             os.environ.update(links.environ)
         failpoints.arm(os.environ, "agent")
         self._spec = spec
@@ -55,6 +66,8 @@ class AgentActor:
             limiter=links.services.limiter(),
             children=RayChildren(caller),
             shares=RayShares(caller),
+            audit=RayAudit(caller) if is_away else None,
+            secrets=RaySecrets(caller) if is_away or links.is_far else None,
         )
         self._agent = LocalAgent(spec, made, resolve(wiring))
 

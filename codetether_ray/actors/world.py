@@ -12,6 +12,7 @@ from codetether_ray.actors.dossier import LEASE_S, Dossier
 from codetether_ray.actors.host import RayHost
 from codetether_ray.actors.limiter import RayLimiter
 from codetether_ray.actors.metrics import RayMetrics
+from codetether_ray.actors.nodes import this_node
 from codetether_ray.actors.services import Services
 from codetether_ray.sandbox.environment import tool_environment
 
@@ -56,8 +57,13 @@ class World:
 
         `stays`: they live on this node, where the run's files are.
         """
-        environ = tuple(tool_environment(os.environ).items()) if stays else ()
-        links = Links(self._supervisor, self._services, environ)
+        links = Links(
+            self._supervisor,
+            self._services,
+            environ=tuple(tool_environment(os.environ).items()),
+            home=this_node(),
+            is_far=self.is_far,
+        )
         note = self._dossier.note if self._dossier is not None else None
         return RayHost(wiring, links, self.door, lease_s=self._lease_s, note=note, stays=stays)
 
