@@ -18,7 +18,19 @@ from codetether_ray.core.errors import ClusterError
 _NAMED = Path("/run/netns")
 _PREFIX = "ctn"
 """How bridges, links and namespaces of ours begin; the kernel allows a link 15 characters."""
+_NAMES = Path("/run/codetether-hosts")
+"""Here lie the files by which hosts know each other."""
 _GATEWAY = 254
+_KEEPER = """
+set -e
+hostname "$0"
+mount --bind "$1/hosts" /etc/hosts
+mount --bind "$1/resolv.conf" /etc/resolv.conf
+echo up
+exec >&-
+while :; do sleep 3600 & wait $!; done
+"""
+"""Is the first process of a host with pids of its own, and there waits for orphans."""
 _KILL_PATIENCE_S = 10.0
 
 
@@ -38,18 +50,25 @@ def why_not() -> str:
 class Host:
     """One host. It exists as long as its keeper, a process that sleeps in its namespaces."""
 
-    def __init__(self, name: str, address: str, space: str, link: str, keeper: int) -> None:
+    def __init__(self, *, name: str, address: str, space: str, link: str, keeper: int) -> None:
         self.name = name
         self.address = address
         self.space = space
         """The name of its network namespace."""
+        self.link = link
+        """This machine's end of its cable."""
         self.keeper = keeper
-        self._link = link
 
     def command(self, *words: str, cwd: Path | None = None) -> list[str]:
-        """A command line that runs `words` on this host; the process becomes that command."""
-        enter = ["nsenter", f"--net={_NAMED / self.space}", f"--mount=/proc/{self.keeper}/ns/mnt"]
-        return [*enter, "env", f"--chdir={cwd or '/'}", *words]
+        """A command line that runs `words` on this host.
+
+        The process becomes that command, but for a host with pids of its own: there it is a child.
+        """
+        names = Path(f"/proc/{self.keeper}/ns")
+        enter = ["nsenter", f"--net={_NAMED / self.space}", f"--uts={names / 'uts'}"]
+        if (names / "pid").stat().st_ino != Path("/proc/self/ns/pid").stat().st_ino:
+            enter.append(f"--pid={names / 'pid'}")
+        return [*enter, f"--mount={names / 'mnt'}", "env", f"--chdir={cwd or '/'}", *words]
 
     def run(
         self, *words: str, env: Mapping[str, str] | None = None, timeout_s: float = 60.0
@@ -75,11 +94,11 @@ class Host:
 
     def cut(self) -> None:
         """Pull the cable: packets are lost without a word."""
-        _run(["ip", "link", "set", self._link, "down"])
+        _run(["ip", "link", "set", self.link, "down"])
 
     def mend(self) -> None:
         """Plug the cable in again."""
-        _run(["ip", "link", "set", self._link, "up"])
+        _run(["ip", "link", "set", self.link, "up"])
 
     def kill(self) -> None:
         """End everything on it at once, its keeper too; what it would have said is not heard.
@@ -101,7 +120,8 @@ class Network:
             ClusterError: it cannot be made.
         """
         _sweep()
-        self._tag = f"{_PREFIX}{tag or f'{os.getpid():x}'}"
+        self._tag = f"{_PREFIX}x{tag}" if tag else f"{_PREFIX}{os.getpid():x}"
+        self._files = _NAMES / self._tag
         self.hosts: dict[str, Host] = {}
         self._subnet = self._claim()
         self.gateway = f"{self._subnet}.{_GATEWAY}"
@@ -119,8 +139,8 @@ class Network:
                 return subnet
         raise ClusterError("all subnets of 10.77.0.0/16 are in use")
 
-    def add(self, name: str) -> Host:
-        """A new host."""
+    def add(self, name: str, *, own_pids: bool = False) -> Host:
+        """A new host; with `own_pids`, no process of another one can be seen on it."""
         number = len(self.hosts) + 1
         space, link = f"{self._tag}-{name}", f"{self._tag}-{number}"
         address = f"{self._subnet}.{number}"
@@ -132,7 +152,9 @@ class Network:
         _run([*inside, "link", "set", "lo", "up"])
         _run([*inside, "link", "set", "eth0", "up"])
         _run([*inside, "route", "add", "default", "via", self.gateway])
-        host = Host(name, address, space, link, _keeper(space))
+        self._name(name, address)
+        keeper = _keeper(space, name, self._files, own_pids=own_pids)
+        host = Host(name=name, address=address, space=space, link=link, keeper=keeper)
         self.hosts[name] = host
         return host
 
@@ -140,13 +162,27 @@ class Network:
         """End every host and take the bridge away."""
         _remove(self._tag)
 
+    def _name(self, name: str, address: str) -> None:
+        """Let all hosts know each other by name, without a name server to wait for."""
+        self._files.mkdir(parents=True, exist_ok=True)
+        (self._files / "resolv.conf").touch()
+        with (self._files / "hosts").open("a") as hosts:
+            hosts.write(f"127.0.0.1 localhost\n{address} {name}\n")
 
-def _keeper(space: str) -> int:
+
+def remove(tag: str) -> None:
+    """End a network that was made with a tag, by whatever process."""
+    _remove(f"{_PREFIX}x{tag}")
+
+
+def _keeper(space: str, name: str, files: Path, *, own_pids: bool) -> int:
     """Start the process that holds a host's mounts; it is there when this returns."""
     keeper = subprocess.Popen(
         [
-            *("nsenter", f"--net={_NAMED / space}", "unshare", "--mount"),
-            *("--propagation", "private", "sh", "-c", "echo up; exec sleep infinity"),
+            *("nsenter", f"--net={_NAMED / space}", "unshare", "--mount", "--uts"),
+            *("--propagation", "private"),
+            *(("--pid", "--fork", "--kill-child", "--mount-proc") if own_pids else ()),
+            *("sh", "-c", _KEEPER, name, str(files)),
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -159,7 +195,10 @@ def _keeper(space: str) -> int:
         if out.readline() != b"up\n":
             raise ClusterError(f"no mounts of its own for the host {space}")
     _keepers[keeper.pid] = keeper
-    return keeper.pid
+    if not own_pids:
+        return keeper.pid
+    children = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text()
+    return int(children.split()[0])
 
 
 _keepers: dict[int, "subprocess.Popen[bytes]"] = {}
@@ -214,6 +253,7 @@ def _remove(tag: str) -> None:
     for link in re.findall(rf"\b({tag}-[0-9]+)@", _run(["ip", "link", "show", "type", "veth"])):
         _run(["ip", "link", "delete", link])  # sockets that still send hold it for a minute
     _run(["ip", "link", "delete", tag])
+    shutil.rmtree(_NAMES / tag, ignore_errors=True)
 
 
 def _run(
