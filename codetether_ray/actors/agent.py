@@ -12,6 +12,7 @@ from codetether_ray.actors.caller import Caller
 from codetether_ray.actors.door import Badge
 from codetether_ray.actors.family import RayChildren, RayShares
 from codetether_ray.actors.journal import RayJournal
+from codetether_ray.actors.keeper import RayKeeper
 from codetether_ray.actors.ledger import RayLedger
 from codetether_ray.actors.services import Services
 from codetether_ray.agent.parts import AgentLinks, Wiring
@@ -68,6 +69,7 @@ class AgentActor:
             shares=RayShares(caller),
             audit=RayAudit(caller) if is_away else None,
             secrets=RaySecrets(caller) if is_away or links.is_far else None,
+            keeper=RayKeeper(caller) if is_away else None,
         )
         self._agent = LocalAgent(spec, made, resolve(wiring))
 

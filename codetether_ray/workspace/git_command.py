@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,8 +110,12 @@ class Git:
         durable: bool = False,
         allow: tuple[int, ...] = (0,),
         timeout_s: float = 900.0,
+        source: Path | None = None,
+        target: Path | None = None,
     ) -> Output:
         """Run one command. `index` replaces the work tree's own; `durable` flushes what it writes.
+
+        What is too large for memory is read from the file `source`, and written to `target`.
 
         Raises:
             WorkspaceError: it ended with a code that is not allowed, or took too long.
@@ -119,7 +123,8 @@ class Git:
         command = ["git", *self._settings(durable), *args]
         env = self._environment(index, is_literal=args[0] != "check-ignore")
         async with self.gate or contextlib.nullcontext():
-            work = asyncio.create_task(self._communicate(command, env, stdin, timeout_s))
+            files = _Files(source, target)
+            work = asyncio.create_task(self._communicate(command, env, stdin, timeout_s, files))
             try:
                 code, out, err = await asyncio.shield(work)
             except asyncio.CancelledError:
@@ -134,15 +139,21 @@ class Git:
         return Output(code=code, stdout=out, stderr=words)
 
     async def _communicate(
-        self, command: list[str], env: dict[str, str], stdin: bytes | None, timeout_s: float
+        self,
+        command: list[str],
+        env: dict[str, str],
+        stdin: bytes | None,
+        timeout_s: float,
+        files: "_Files",
     ) -> tuple[int, bytes, bytes]:
-        process = await self._start(command, env, stdin)
+        with files.opened() as (source, target):
+            process = await self._start(command, env, stdin, source, target)
         try:
             out, err = await asyncio.wait_for(process.communicate(stdin), timeout_s)
         except (TimeoutError, asyncio.CancelledError):
             await _end(process)
             raise
-        return process.returncode or 0, out, err
+        return process.returncode or 0, out or b"", err
 
     def _settings(self, durable: bool) -> list[str]:
         settings = _SETTINGS + (_DURABLE if durable else ())
@@ -151,13 +162,18 @@ class Git:
         return [word for setting in settings for word in ("-c", setting)]
 
     async def _start(
-        self, command: list[str], env: dict[str, str], stdin: bytes | None
+        self,
+        command: list[str],
+        env: dict[str, str],
+        stdin: bytes | None,
+        source: int,
+        target: int,
     ) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
                 *command,
-                stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
+                stdin=source if stdin is None else asyncio.subprocess.PIPE,
+                stdout=target,
                 stderr=asyncio.subprocess.PIPE,
                 cwd=self.work_tree,
                 env=env,
@@ -188,6 +204,32 @@ class Git:
         if self.date:
             env |= {"GIT_AUTHOR_DATE": self.date, "GIT_COMMITTER_DATE": self.date}
         return env | dict(self.env)
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Where a command reads from and writes to, if not from and to us."""
+
+    source: Path | None
+    target: Path | None
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[tuple[int, int]]:
+        """What a process gets as stdin, where nothing is written to it, and as stdout."""
+        ends = [asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE]
+        mine: list[int] = []
+        try:
+            if self.source is not None:
+                mine.append(os.open(self.source, os.O_RDONLY | os.O_CLOEXEC))
+                ends[0] = mine[-1]
+            if self.target is not None:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+                mine.append(os.open(self.target, flags, 0o600))
+                ends[1] = mine[-1]
+            yield ends[0], ends[1]
+        finally:
+            for handle in mine:
+                os.close(handle)
 
 
 def agent_environment(*, hooks: bool) -> dict[str, str]:
