@@ -50,6 +50,7 @@ COMMANDS = MappingProxyType(
         "token": Entry(
             "codetether_ray.cli.token", "Ray's token: make it, spread it to hosts, change it."
         ),
+        "top": Entry("codetether_ray.cli.top", "What is under way: runs, agents, tokens, nodes."),
         "up": Entry("codetether_ray.cli.up", "Start a Ray head that your commands share."),
     }
 )
