@@ -1,27 +1,22 @@
-"""An agent's process as it calls at its supervisor's door: what got no answer is asked again."""
+"""An agent as it calls at its supervisor's door: what got no answer is asked again."""
 
-import asyncio
 import itertools
-from typing import Any, cast
+from typing import Any
 
-from ray.exceptions import ActorUnavailableError, RayError
-
-from codetether_ray.actors.calls import translated
 from codetether_ray.actors.door import Badge
-
-_SUPERVISOR = "the run's supervisor"
-_PAUSE_S = 0.2
+from codetether_ray.actors.line import Line, Sender
 
 
 class Caller:
-    """One per process of an agent. Calls are numbered, so that one that is repeated (it may have
+    """One per life of an agent. Calls are numbered, so that one that is repeated (it may have
     been done although its answer was lost) is done once."""
 
-    def __init__(self, supervisor: Any, badge: Badge) -> None:
-        self._supervisor = supervisor
+    def __init__(self, supervisor: Any, badge: Badge, line: Line | None = None) -> None:
+        """Call on `line`, which its neighbours in this process use as well."""
         self._badge = badge
+        self._line = line or Line(supervisor)
         self._numbers = itertools.count()
-        self._open: set[int] = set()
+        self._sender = Sender(badge, set())
 
     async def ask(self, verb: str, *arguments: Any) -> Any:
         """The answer of a verb of the `Door`.
@@ -32,17 +27,8 @@ class Caller:
             ClusterError: the supervisor is gone.
         """
         number = next(self._numbers)
-        self._open.add(number)
+        self._sender.open.add(number)
         try:
-            while True:
-                reference = self._supervisor.call.remote(
-                    self._badge, number, min(self._open), verb, arguments
-                )
-                try:
-                    return await cast("Any", reference)
-                except ActorUnavailableError:
-                    await asyncio.sleep(_PAUSE_S)
-                except RayError as error:
-                    raise translated(error, _SUPERVISOR) from error
+            return await self._line.ask(self._sender, number, verb, arguments)
         finally:
-            self._open.discard(number)
+            self._sender.open.discard(number)

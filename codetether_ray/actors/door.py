@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from codetether_ray.core.codec import JsonObject
-from codetether_ray.core.errors import AuditError, ClusterError, FencedError, JournalError
+from codetether_ray.core.errors import (
+    AuditError,
+    ClusterError,
+    CodetetherError,
+    FencedError,
+    JournalError,
+)
 from codetether_ray.core.events import Record
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.core.usage import Budget, Spend
@@ -33,6 +39,25 @@ class Badge:
 
     path: str
     token: str
+
+
+Call = tuple[Badge, int, int, str, tuple[Any, ...]]
+"""Whose, its number, the floor, verb, arguments; see `Door.call`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The answer of a call that raised."""
+
+    error: CodetetherError
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The answer of a call that is not done yet: it may be asked for again, by its number."""
+
+
+LATER = Later()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +170,45 @@ class Door:
             FencedError: the badge is not, or no longer, valid.
             CodetetherError: what the call raised.
         """
+        task = self._begun(badge, number, floor, verb, arguments)
+        await asyncio.wait({task})
+        if badge not in self._guests:
+            raise FencedError(badge.path)
+        return task.result()
+
+    async def calls(self, calls: Sequence[Call], patience_s: float) -> list[Any]:
+        """The answers of several calls, begun in their order; see `call`.
+
+        An error is a `Fault`; what is not done after `patience_s` is `LATER`.
+        """
+        begun: list[asyncio.Task[Any] | Fault] = []
+        for call in calls:
+            try:
+                begun.append(self._begun(*call))
+            except FencedError as error:
+                begun.append(Fault(error))
+        tasks = {task for task in begun if isinstance(task, asyncio.Task)}
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience_s)
+        return [self._answer(call[0], done) for call, done in zip(calls, begun, strict=True)]
+
+    def _answer(self, badge: Badge, done: "asyncio.Task[Any] | Fault") -> Any:
+        if isinstance(done, Fault):
+            return done
+        if badge not in self._guests:
+            return Fault(FencedError(badge.path))
+        if not done.done():
+            return LATER
+        error = done.exception()
+        if error is None:
+            return done.result()
+        if isinstance(error, CodetetherError):
+            return Fault(error)
+        return Fault(ClusterError(f"the supervisor failed: {type(error).__name__}: {error}"))
+
+    def _begun(
+        self, badge: Badge, number: int, floor: int, verb: str, arguments: tuple[Any, ...]
+    ) -> "asyncio.Task[Any]":
         guest = self._guests.get(badge)
         if guest is None or number < guest.floor:
             raise FencedError(badge.path)
@@ -155,10 +219,7 @@ class Door:
             if verb in _WRITING:
                 guest.writing.add(task)
                 task.add_done_callback(guest.writing.discard)
-        await asyncio.wait({task})
-        if badge not in self._guests:
-            raise FencedError(badge.path)
-        return task.result()
+        return task
 
     async def _do(self, badge: Badge, verb: str, arguments: tuple[Any, ...]) -> Any:
         if verb in self._verbs_of_guests:

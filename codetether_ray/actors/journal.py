@@ -1,16 +1,13 @@
 """A run's journal as its agents' processes see it: the one writer is the run's supervisor."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
 from codetether_ray.actors.caller import Caller
 from codetether_ray.actors.door import Numbers
-from codetether_ray.actors.outbox import Outbox
 from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import Record
-
-_RECORD_BYTES = 2_000
-"""What a record is taken to weigh: a guess, which decides how many ride one call."""
 
 
 class RayJournal:
@@ -18,7 +15,7 @@ class RayJournal:
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
-        self._outbox: Outbox[tuple[Record, ...], Numbers] = Outbox(self._append)
+        self._writing: set[asyncio.Task[Numbers]] = set()
         self._is_closed = False
 
     async def append(self, records: Sequence[Record]) -> tuple[Record, ...]:
@@ -34,15 +31,21 @@ class RayJournal:
         if not records:
             return ()
         sent = tuple(records)
-        numbers = await self._outbox.post(sent, _RECORD_BYTES * len(sent))
+        writing = asyncio.ensure_future(self._numbers(sent))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        numbers = await asyncio.shield(writing)
         return tuple(
             replace(record, seq=seq, agent_seq=agent_seq)
             for record, (seq, agent_seq) in zip(sent, numbers, strict=True)
         )
 
-    async def _append(self, batches: Sequence[tuple[Record, ...]]) -> Sequence[Numbers | Exception]:
-        answers: list[Numbers | Exception] = await self._caller.ask("append", batches)
-        return answers
+    async def _numbers(self, sent: tuple[Record, ...]) -> Numbers:
+        answers: list[Numbers | JournalError] = await self._caller.ask("append", (sent,))
+        (answer,) = answers
+        if isinstance(answer, JournalError):
+            raise answer
+        return answer
 
     async def read(self, agent: str | None = None) -> tuple[Record, ...]:
         """All durable records, or those of one agent, in order of `seq`."""
@@ -52,4 +55,5 @@ class RayJournal:
     async def close(self) -> None:
         """Wait for what is under way and take nothing more; the supervisor holds the run."""
         self._is_closed = True
-        await self._outbox.flush()
+        if self._writing:
+            await asyncio.wait(self._writing)

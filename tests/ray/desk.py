@@ -3,11 +3,12 @@
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from codetether_ray.actors.door import Badge, Door, Served
+from codetether_ray.actors.door import Badge, Call, Door, Served
 from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.agents import WIRING
 from codetether_ray.core.messages import user
@@ -54,6 +55,10 @@ class Desk:
     ) -> Any:
         """See `Door`."""
         return await self._door.call(badge, number, floor, verb, arguments)
+
+    async def calls(self, calls: Sequence[Call], patience_s: float) -> list[Any]:
+        """See `Door`."""
+        return await self._door.calls(calls, patience_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,14 @@
 """The runtime over Ray keeps the promises of every runtime: each agent here is an actor."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 
-from codetether_ray.actors.door import Badge, Served
+from codetether_ray.actors.door import Badge, Call, Served
 from codetether_ray.actors.services import Services
 from codetether_ray.actors.world import World
 from codetether_ray.core.messages import Message
@@ -32,6 +33,9 @@ class Counter:
         self, badge: Badge, number: int, floor: int, verb: str, arguments: tuple[Any, ...]
     ) -> Any:
         return await self._world.door.call(badge, number, floor, verb, arguments)
+
+    async def calls(self, calls: Sequence[Call], patience_s: float) -> list[Any]:
+        return await self._world.door.calls(calls, patience_s)
 
     async def open_runtime(self, data_dir: str, terms: Terms) -> None:
         me = ray.get_runtime_context().current_actor
