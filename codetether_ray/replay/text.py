@@ -11,6 +11,7 @@ from typing import Any
 
 from codetether_ray.core.events import (
     AgentContinued,
+    AgentPlaced,
     AgentRestarted,
     AgentStarted,
     ApprovalGiven,
@@ -142,6 +143,13 @@ def _agent_continued(e: AgentContinued) -> Told:
     return f"goes on with {e.spec.model}, on other terms", []
 
 
+def _placed(e: AgentPlaced) -> Told:
+    where = e.host or e.node or "the run's own node"
+    again = f", used before by {e.served}" if e.served else ""
+    took = f" in {e.took_ms / 1000:.2f} s" if e.took_ms >= 0 else ""
+    return f"lives on {where}, process {e.process or 'unnamed'}{again}{took}", []
+
+
 def _turn_started(e: TurnStarted) -> Told:
     return f"turn {e.turn} begins", [_part(part) for part in e.message.parts]
 
@@ -235,6 +243,7 @@ _TELL: Mapping[type, Callable[[Any], Told]] = MappingProxyType(
         RunFinished: _run_finished,
         AgentStarted: _agent_started,
         AgentContinued: _agent_continued,
+        AgentPlaced: _placed,
         TurnStarted: _turn_started,
         ModelRequested: _requested,
         ModelResponded: _responded,
