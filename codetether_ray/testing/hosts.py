@@ -84,9 +84,11 @@ class Host:
         """Let nothing be seen here of a directory: an empty file system lies over it."""
         self.run("mount", "-t", "tmpfs", "-o", "size=64k,mode=0755", "none", str(path))
 
-    def mount(self, source: Path, target: Path) -> None:
-        """Let one directory be seen here at the place of another."""
+    def mount(self, source: Path, target: Path, *, read_only: bool = False) -> None:
+        """Let one directory (or file) be seen here at the place of another."""
         self.run("mount", "--bind", str(source), str(target))
+        if read_only:
+            self.run("mount", "-o", "remount,bind,ro", str(target))
 
     def processes(self) -> list[int]:
         """Every process on this host, its keeper among them."""
@@ -251,7 +253,8 @@ def _remove(tag: str) -> None:
         _kill_all(path.name)
         _run(["ip", "netns", "delete", path.name])
     for link in re.findall(rf"\b({tag}-[0-9]+)@", _run(["ip", "link", "show", "type", "veth"])):
-        _run(["ip", "link", "delete", link])  # sockets that still send hold it for a minute
+        # Sockets that still send can hold it for a minute; else it goes with its namespace.
+        subprocess.run(["ip", "link", "delete", link], capture_output=True)
     _run(["ip", "link", "delete", tag])
     shutil.rmtree(_NAMES / tag, ignore_errors=True)
 
