@@ -74,15 +74,15 @@ class SpanSender:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
             OTLPSpanExporter,
         )
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - 0.2 s, where wanted
+        from opentelemetry.sdk.resources import (  # noqa: PLC0415 - 0.2 s, where wanted
+            OTELResourceDetector,
+            Resource,
+        )
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
         _quieten()
-        self._resource = Resource({"service.name": _SERVICE, "service.version": __version__}).merge(
-            Resource.create()
-        )
-        if self._resource.attributes.get("service.name") == "unknown_service":
-            self._resource = self._resource.merge(Resource({"service.name": _SERVICE}))
+        ours = Resource({"service.name": _SERVICE, "service.version": __version__})
+        self._resource = ours.merge(OTELResourceDetector().detect())
         exporter: Any = _Telling(OTLPSpanExporter(), on_failure)
         self._processor = BatchSpanProcessor(
             exporter, max_queue_size=_QUEUE, schedule_delay_millis=_EVERY_MS
