@@ -12,7 +12,7 @@ from pathlib import Path
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.ports.sandbox import Sandbox
 from codetether_ray.ports.workspace import Base, Commit, MergeOutcome, Tree
-from codetether_ray.workspace.git import GitWorkspace
+from codetether_ray.workspace.git import GitWorkspace, Ground, Start
 from codetether_ray.workspace.git_command import Git
 from codetether_ray.workspace.repository import Repository, require_git
 from codetether_ray.workspace.snapshot import Limits
@@ -89,6 +89,21 @@ class CopyWorkspace:
         """See `GitWorkspace.start`."""
         await self.open()
         return await self._inner.start(id, parents, node=node)
+
+    async def ground(self) -> Ground:
+        """See `GitWorkspace.ground`."""
+        await self.open()
+        return await self._inner.ground()
+
+    async def starting_point(self, id: str, parents: tuple[str, ...] = ()) -> Start:
+        """See `GitWorkspace.starting_point`."""
+        await self.open()
+        return await self._inner.starting_point(id, parents)
+
+    async def take_result(self, name: str, commit: str) -> None:
+        """See `GitWorkspace.take_result`."""
+        await self.open()
+        await self._inner.take_result(name, commit)
 
     async def commit(self, tree: Tree, message: str) -> Commit:
         """See `GitWorkspace.commit`."""

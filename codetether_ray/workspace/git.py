@@ -12,23 +12,51 @@ from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.ports.sandbox import Sandbox
 from codetether_ray.ports.workspace import Base, Commit, MergeOutcome, Tree
 from codetether_ray.workspace.base import find_or_make_base
+from codetether_ray.workspace.commits import is_ancestor, move_ref, resolve
 from codetether_ray.workspace.delivery import Delivery, is_delivered
 from codetether_ray.workspace.git_command import Git, decode_path
 from codetether_ray.workspace.hub import Hub
 from codetether_ray.workspace.locks import RepositoryLock
 from codetether_ray.workspace.merging import MainBranch, merge_commits
-from codetether_ray.workspace.names import MAIN, branch_of, ref_of, run_slug
+from codetether_ray.workspace.names import MAIN, branch_of, ref_of, run_slug, tree_name
+from codetether_ray.workspace.outpost import OUTGOING
 from codetether_ray.workspace.ports import PortRanges
 from codetether_ray.workspace.prepare import Preparation
 from codetether_ray.workspace.records import ROOM, RunRecord, run_record_path, write_record
 from codetether_ray.workspace.repository import Repository, find_repository
 from codetether_ray.workspace.resolving import end_merge
 from codetether_ray.workspace.snapshot import Limits
+from codetether_ray.workspace.transport import pack, take_in
 from codetether_ray.workspace.trees import Trees
 from codetether_ray.workspace.work import commit_work
 from codetether_ray.workspace.worktrees import Worktrees
 
 _COMMANDS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a run stands on: its repository, its base, its hub."""
+
+    git: Git
+    repository: Repository
+    record: RunRecord
+    hub: Hub | None
+
+    @property
+    def over(self) -> Git:
+        """Git that finds what is in the hub as well, and writes there."""
+        return self.git if self.hub is None else self.hub.over(self.git)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where a tree of another node begins: its name, its branch with the tip, its first commit."""
+
+    name: str
+    branch: str
+    commit: str
+    tip: str
 
 
 @dataclass(slots=True)
@@ -146,6 +174,61 @@ class GitWorkspace:
         """A worktree for agent `id` on its own branch, from the base or the merge of `parents`."""
         here = await self._open()
         return await here.trees.start(id, parents or (here.record.base,))
+
+    # -- trees of other nodes ---------------------------------------------------------------------
+
+    async def ground(self) -> Ground:
+        """What a copy of this workspace on another node has to be made from."""
+        here = await self._open()
+        return Ground(git=here.git, repository=here.repository, record=here.record, hub=self._hub)
+
+    async def starting_point(self, id: str, parents: tuple[str, ...] = ()) -> Start:
+        """Where the tree of `id` begins, wherever it will lie; kept by a ref here.
+
+        Raises:
+            ParentsConflictError: the parents conflict in some files.
+        """
+        here = await self._open()
+        name = tree_name(id)
+        commit = await here.trees.starting_point(id, parents or (here.record.base,))
+        branch = branch_of(self._slug, name)
+        tip = await resolve(here.git, f"refs/heads/{branch}")
+        return Start(name=name, branch=branch, commit=commit, tip=tip or commit)
+
+    async def find(self, id: str) -> Tree | None:
+        """The tree of that id, if it is there."""
+        return (await self._open()).trees.find(id)
+
+    async def take_result(self, name: str, commit: str) -> None:
+        """Have a result, which is in the hub by now, count: there, and on its branch here.
+
+        Raises:
+            WorkspaceError: git refuses, or another process moves the branch.
+        """
+        here = await self._open()
+        git, base = here.git, here.record.base
+        ref = f"refs/heads/{branch_of(self._slug, name)}"
+        if self._hub is not None:
+            await asyncio.to_thread(self._hub.name, self._hub_ref("result", name), commit)
+            old = await resolve(git, ref)
+            parcel = await pack(
+                self._hub.over(git), (commit,), (base, old), self._hub.path / OUTGOING
+            )
+            try:
+                await take_in(git, parcel.path, (commit,), (base, old))
+            finally:
+                await asyncio.to_thread(parcel.drop)
+        await self._move_branch(git, ref, commit)
+
+    async def _move_branch(self, git: Git, ref: str, commit: str) -> None:
+        """What stood on a branch and does not lead to the result is kept by a ref of its own."""
+        old = await resolve(git, ref)
+        if old and not await is_ancestor(git, old, commit):
+            await move_ref(git, ref_of(self._slug, "old", old), old, "")
+        if old != commit and not await move_ref(git, ref, commit, old):
+            raise WorkspaceError(f"{ref} moved while its result came in; try again")
+
+    # -- commits and merges -----------------------------------------------------------------------
 
     async def commit(self, tree: Tree, message: str) -> Commit:
         """Commit all that is there (ignored files left out) on the tree's branch."""

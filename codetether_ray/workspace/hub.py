@@ -189,6 +189,20 @@ class Hub:
             await self.pack(git, f"{commit}\n{excluded}".encode(), revisions=True)
         await asyncio.to_thread(self._name, ref, commit, known)
 
+    def has_loose(self, oid: str) -> bool:
+        """Whether an object was written here one by one, as snapshots are."""
+        return self._loose(oid).exists()
+
+    def name(self, ref: str, commit: str) -> None:
+        """Have a ref stand at a commit that is here.
+
+        Raises:
+            WorkspaceError: another process moves it.
+        """
+        known = self.read_ref(ref)
+        if known != commit:
+            self._name(ref, commit, known)
+
     def _name(self, ref: str, commit: str, known: str) -> None:
         self.flush_names(())
         if not self.move_ref(ref, commit, known):

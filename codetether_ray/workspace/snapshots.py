@@ -15,16 +15,18 @@ from pathlib import Path
 
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import WorkspaceError
-from codetether_ray.ports.snapshots import Redone, Snapshot
+from codetether_ray.ports.snapshots import Keeper, KeptKind, Redone, Snapshot
 from codetether_ray.workspace.git_command import Git, encode_paths, shown
 from codetether_ray.workspace.hub import Hub, agent_ref, kept_ref
 from codetether_ray.workspace.names import unique
+from codetether_ray.workspace.outpost import OUTGOING, came, note_sent
 from codetether_ray.workspace.private_index import PrivateIndex
 from codetether_ray.workspace.records import TreeRecord
 from codetether_ray.workspace.recreate import recreate
 from codetether_ray.workspace.repository import Repository, find_repository
 from codetether_ray.workspace.snapshot import Limits
 from codetether_ray.workspace.status import size_of
+from codetether_ray.workspace.transport import pack
 from codetether_ray.workspace.tree_changes import differing, entries
 from codetether_ray.workspace.work import Work, look
 from codetether_ray.workspace.worktrees import Place
@@ -86,7 +88,9 @@ class GitSnapshots:
         is_own: bool = False,
         limits: Limits | None = None,
         home: Path | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
+        """`keeper` is given where the run's hub is on another node, and `hub` is of this node."""
         self._root = root
         self._hub = Hub(hub)
         self._run_id = run_id
@@ -94,6 +98,8 @@ class GitSnapshots:
         self._is_own = is_own
         self._limits = limits or Limits()
         self._home = home
+        self._keeper = keeper
+        self._sent: dict[KeptKind, str] = {}
         self._here: _Here | None = None
         self._last = _Last()
         self._told = _Told()
@@ -123,7 +129,9 @@ class GitSnapshots:
             return Snapshot(commit=self._last.commit, tree=tree, notes=self._new(notes))
         old = self._last.tree
         files = await self._secure(here, tree)
-        commit = await asyncio.to_thread(self._commit, here, tree, note)
+        commit = await asyncio.to_thread(self._write_commit, tree, note)
+        await self._send(here, "step", commit)
+        await asyncio.to_thread(self._name, here, commit)
         self._last = _Last(commit=commit, tree=tree, ref=commit, is_known=True)
         told = shown(files) if old else ()
         return Snapshot(commit=commit, tree=tree, files=told, notes=self._new(notes))
@@ -308,13 +316,30 @@ class GitSnapshots:
         failpoints.hit("snapshot.objects")
         return tuple(path for path, entry in changed.items() if not entry.is_tree)
 
-    def _commit(self, here: _Here, tree: str, note: str) -> str:
+    def _write_commit(self, tree: str, note: str) -> str:
         parents = (self._last.commit,) if self._last.commit else ()
-        commit = self._hub.commit(tree, parents, self._message(note))
+        return self._hub.commit(tree, parents, self._message(note))
+
+    def _name(self, here: _Here, commit: str) -> None:
         if not self._hub.move_ref(here.ref, commit, self._last.ref):
             raise WorkspaceError(f"{here.ref} in {self._hub.path} was moved by somebody else")
         failpoints.hit("snapshot.ref")
-        return commit
+
+    async def _send(self, here: _Here, kind: KeptKind, commit: str) -> None:
+        """Have a commit in the run's hub, where that is elsewhere, before it counts here.
+
+        What came to this node from there is not sent back; nor what was kept before.
+        """
+        if self._keeper is None:
+            return
+        have = (*self._sent.values(), *await asyncio.to_thread(came, here.repository, self._run_id))
+        parcel = await pack(here.git, (commit,), have, self._hub.path / OUTGOING)
+        try:
+            await self._keeper.keep(kind, self._sent.get(kind, ""), commit, parcel.path)
+        finally:
+            await asyncio.to_thread(parcel.drop)
+        self._sent[kind] = commit
+        await asyncio.to_thread(note_sent, self._hub.path, here.index.name, self._agent, commit)
 
     def _message(self, note: str) -> str:
         return (
@@ -334,12 +359,11 @@ class GitSnapshots:
         """Keep a tree that is to be left, on a ref of its own."""
         files = await self._secure(here, found)
 
-        def keep() -> None:
-            note = "left by a step that was cut off"
-            commit = self._hub.commit(found, (self._last.commit,), self._message(note))
-            self._hub.move_ref(here.left, commit, self._hub.read_ref(here.left))
-
-        await asyncio.to_thread(keep)
+        message = self._message("left by a step that was cut off")
+        commit = await asyncio.to_thread(self._hub.commit, found, (self._last.commit,), message)
+        await self._send(here, "left", commit)
+        old = await asyncio.to_thread(self._hub.read_ref, here.left)
+        await asyncio.to_thread(self._hub.move_ref, here.left, commit, old)
         names = ", ".join(shown(files[:3])) + (f" and {len(files) - 3} more" * (len(files) > 3))
         here.index.tree = ""
         return (f"{self._root} was put back to its last step; {names} kept as {here.left}",)

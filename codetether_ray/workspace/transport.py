@@ -47,13 +47,12 @@ class Parcel:
 async def pack(git: Git, wanted: Sequence[str], have: Sequence[str], folder: Path) -> Parcel:
     """Pack what leads to the commits `wanted`, less all that leads to `have`, into `folder`.
 
-    Commits in `have` that are not here are passed over. Memory stays flat.
+    All of them must be here (see `present`). Memory stays flat.
 
     Raises:
         WorkspaceError: git refuses, or the folder cannot be written.
     """
-    known = await present(git, have)
-    lines = [*dict.fromkeys(wanted), *(f"^{oid}" for oid in known)]
+    lines = [*dict.fromkeys(wanted), *(f"^{oid}" for oid in dict.fromkeys(have) if oid)]
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -82,6 +81,16 @@ async def present(git: Git, oids: Sequence[str]) -> tuple[str, ...]:
     return tuple(line.split(" ", 1)[0] for line in lines if line.split(" ")[1:2] == ["commit"])
 
 
+async def is_whole(git: Git, commit: str, known: Sequence[str]) -> bool:
+    """Whether all that a commit needs is there, which is known of `known`."""
+    out = await git.run(
+        "rev-list", "--objects", "--quiet", "--stdin",
+        stdin="".join(f"{line}\n" for line in (commit, "--not", *known)).encode(),
+        allow=(0, 1, 128),
+    )  # fmt: skip
+    return out.code == 0
+
+
 async def tips(git: Git, *patterns: str) -> tuple[str, ...]:
     """The commits that refs name, the newest first; enough to tell what need not travel."""
     out = await git.text(
@@ -96,7 +105,7 @@ async def take_in(
 ) -> tuple[str, ...]:
     """Bring a pack's objects into a repository, flushed; return those that are new.
 
-    `have`: commits that were complete here before; what they need is not looked for again.
+    `have`: commits that are complete here; what they need is not looked for again.
 
     Raises:
         WorkspaceError: the pack is broken, or does not hold all that `wanted` needs.
@@ -107,8 +116,7 @@ async def take_in(
             ("unpack-objects", "-q") if count < _LOOSE else ("index-pack", "--stdin", "--fix-thin")
         )
         await git.run(*how, source=path, durable=True)
-    known = await present(git, have)
-    lines = [*dict.fromkeys(wanted), "--not", *known]
+    lines = [*dict.fromkeys(wanted), "--not", *dict.fromkeys(oid for oid in have if oid)]
     out = await git.run(
         "rev-list", "--objects", "--no-object-names", "--stdin",
         stdin="".join(f"{line}\n" for line in lines).encode(), allow=(0, 1, 128),

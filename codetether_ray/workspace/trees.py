@@ -69,6 +69,21 @@ class Trees:
                 record = await self._prepare(place, record)
         return self._tree(place, record)
 
+    async def starting_point(self, id: str, parents: tuple[str, ...]) -> str:
+        """Where the tree of `id` starts, wherever it will lie.
+
+        Raises:
+            ParentsConflictError: `parents` conflict in some files.
+        """
+        name = tree_name(id)
+        async with self._starting.setdefault(name, asyncio.Lock()):
+            return await self._starting_point(name, parents)
+
+    def find(self, id: str) -> Tree | None:
+        """The tree of `id`, if its files are there."""
+        found = self._find(tree_name(id))
+        return None if found is None else self._tree(*found)
+
     async def _starting_point(self, name: str, parents: tuple[str, ...]) -> str:
         """Where a tree starts, kept by a ref; a second attempt starts where the first did."""
         ref = ref_of(self._slug, "start", name)
