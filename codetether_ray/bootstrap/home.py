@@ -13,7 +13,7 @@ from codetether_ray.bootstrap.watching import Send, Watch, open_traces
 from codetether_ray.core.events import Warned
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.core.usage import Budget, Spend
-from codetether_ray.local.admission import Admission
+from codetether_ray.local.admission import LocalAdmission
 from codetether_ray.local.bus import LocalBus
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.directory import LocalDirectory
@@ -175,9 +175,9 @@ async def open_watch(terms: HomeTerms, clock: Clock, send: Send | None = None) -
     return Watch(clock, send=send, traces=traces)
 
 
-def open_admission(host: AgentHost, terms: HomeTerms, clock: Clock) -> Admission:
+def open_admission(host: AgentHost, terms: HomeTerms, clock: Clock) -> LocalAdmission:
     """Who may start, by what there is and what the terms allow."""
-    return Admission(
+    return LocalAdmission(
         host.capacity, clock, max_live=terms.max_live, max_memory_bytes=terms.max_memory_bytes
     )
 

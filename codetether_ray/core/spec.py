@@ -87,6 +87,10 @@ class AgentSpec:
     node: str = ""
     """Id of the node that it lives on, its tree too; empty for its supervisor's. A spec that comes
     to a runtime with one stays there; otherwise admission chooses."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """What its node must be labelled with."""
+    placement: Literal["spread", "pack"] = "spread"
+    """Where it goes of several nodes: where least is reserved, or where the run's files are."""
     principal: str = ""
     """Who asked for it; processes that are used again and fair shares are told apart by it."""
     tree: str = ""

@@ -14,6 +14,7 @@ _CHILD_ROLE = (
     "Another agent gave you a task. Do it, and nothing else; nobody can answer questions. Your "
     "last message is all that the other agent gets to see: report what you did and found."
 )
+_LOST = frozenset({"AgentLostError", "NodeLostError", "MemoryExceededError"})
 _UNTOLD = 1_000  # ordinals from here on are of calls that no response names
 
 
@@ -85,6 +86,15 @@ class Family:
             for _, child in sorted(self._children.items())
             if child.done() and not child.cancelled() and child.exception() is None
         )
+
+    async def leave(self) -> None:
+        """The parent leaves its node: children that run end; those that its end has hit are
+        forgotten, so that they are begun again when it asks again."""
+        for path, child in tuple(self._children.items()):
+            if not child.done():
+                await _end(child)
+            if child.cancelled() or child.exception() or child.result().error_kind in _LOST:
+                self._children.pop(path, None)
 
     async def close(self) -> None:
         """End children that nobody can wait for any more."""

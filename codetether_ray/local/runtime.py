@@ -10,18 +10,24 @@ from dataclasses import dataclass, field, replace
 from codetether_ray.core.errors import (
     AgentLostError,
     BudgetSpentError,
+    ClusterError,
     CodetetherError,
+    MemoryExceededError,
+    NodeLostError,
+    ParentsConflictError,
     TreeLimitError,
+    WorkspaceError,
 )
-from codetether_ray.core.events import AgentRestarted, Queued
+from codetether_ray.core.events import AgentPlaced, AgentRestarted, Queued, Warned
 from codetether_ray.core.ids import child_path
 from codetether_ray.core.messages import Message, user
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.core.usage import Spend
-from codetether_ray.local.admission import Admission, Need, Permit, Rank
 from codetether_ray.local.family import Family, child_spec, ordinal
+from codetether_ray.local.moves import Moves
 from codetether_ray.local.overdue import Loan, guarded_turn
 from codetether_ray.local.presence import Presence
+from codetether_ray.ports.admission import Admission, Permit, Rank
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.directory import Directory
 from codetether_ray.ports.host import AgentHost, AgentProcess
@@ -43,10 +49,16 @@ class _Agent:
     priority: int
     prepare: Prepare | None
     publisher: Publisher
+    only_node: str | None = None
+    """The one node that it can live on."""
     state: str = "queued"
     reason: str = ""
     started_at: float = 0.0
+    admitted_s: float = 0.0
     attempts: int = 0
+    deaths: int = 0
+    """How often its process died of itself, and not with its node or for want of memory."""
+    moves: Moves = field(default_factory=Moves)
     permit: Permit | None = None
     process: AgentProcess | None = None
     is_cancelled: bool = False
@@ -85,7 +97,12 @@ class HostedRuntime:
         *,
         directory: Directory | None = None,
         max_restarts: int = 3,
+        home: str = "",
     ) -> None:
+        """`home`: id of the node that this is on, where there are several.
+
+        Agents that need the run's own files live there: all but sub-agents.
+        """
         self._host = host
         self._admission = admission
         self._ledger = ledger
@@ -93,6 +110,8 @@ class HostedRuntime:
         self._clock = clock
         self._presence = Presence(directory, clock)
         self._max_restarts = max_restarts
+        self._home = home
+        self._used: dict[str, None] = {}
         self._agents: dict[str, _Agent] = {}
         self._works: dict[str, asyncio.Task[TurnResult]] = {}
         self._started: set[str] = set()
@@ -129,6 +148,7 @@ class HostedRuntime:
         if works:
             await asyncio.wait(works)
         await self._host.close()
+        await self._admission.close()
 
     # -- ChildRuntime -----------------------------------------------------------------------------
 
@@ -178,7 +198,9 @@ class HostedRuntime:
         if spec.path in self._agents:
             raise ValueError(f"agent {spec.path} is already there")
         publisher = self._publisher_for(spec)
-        agent = _Agent(spec, message, rank, priority, prepare, publisher)
+        agent = _Agent(
+            spec, message, rank, priority, prepare, publisher, self._only_node(spec, rank)
+        )
         self._agents[spec.path] = agent
         work = asyncio.create_task(self._work(agent))
         self._works[spec.path] = work
@@ -227,39 +249,82 @@ class HostedRuntime:
             return _UNKNOWN_RESET_S
         return max(result.resumes_at - self._clock.now(), 1.0)
 
+    def _only_node(self, spec: AgentSpec, rank: Rank) -> str | None:
+        """The one node that an agent can live on: its parent's, the run's; None: any."""
+        if spec.node:
+            return spec.node
+        return self._home if rank is Rank.CHILD or spec.kind != "subagent" else None
+
     async def _admitted(self, agent: _Agent) -> TurnResult:
-        """One turn on a permit."""
+        """One turn, on one permit after another until a node keeps the agent."""
+        agent.attempts = agent.deaths = 0
+        try:
+            while (result := await self._on_permit(agent)) is None:
+                continue
+            return _with_children(result, agent.family.results())
+        finally:
+            await agent.family.close()
+
+    async def _on_permit(self, agent: _Agent) -> TurnResult | None:
+        """One turn on one permit; None if the agent has to go on elsewhere."""
         agent.state = "queued"
         await self._refuse_spent(agent.spec)
-        agent.permit = await self._admission.acquire(
-            Need(memory_bytes=agent.spec.memory_bytes, cpus=agent.spec.cpus),
+        permit = agent.permit = await self._admission.acquire(
+            agent.moves.need(agent.spec, agent.only_node, tuple(self._used)),
             rank=agent.rank,
             priority=agent.priority,
             on_wait=lambda reason: self._tell_wait(agent, reason),
         )
+        agent.admitted_s = self._clock.monotonic()
         try:
-            await self._enter(agent)
-            result = await self._lives(agent)
-            return _with_children(result, agent.family.results())
+            await self._enter(agent, permit)
+            return await self._lives(agent)
+        except (NodeLostError, MemoryExceededError) as lost:
+            if agent.is_cancelled:
+                return _cancelled()
+            agent.moves.note(lost, permit, agent.spec.memory_bytes)
+            await self._note_restart(agent, lost)
+            await agent.family.leave()
+            return None
         finally:
-            agent.permit.release()
+            permit.release()
             agent.permit = None
-            await agent.family.close()
             await self._presence.leave(agent.spec)
 
     def _tell_wait(self, agent: _Agent, reason: str) -> None:
         agent.reason = reason
         agent.publisher.emit(Queued(reason=reason))
 
-    async def _enter(self, agent: _Agent) -> None:
+    async def _enter(self, agent: _Agent, permit: Permit) -> None:
         await self._refuse_spent(agent.spec)  # it may have been spent while this one waited
         self._started.add(agent.spec.path)
         agent.state, agent.reason = "starting", ""
         agent.started_at = self._clock.now()
-        if agent.prepare is not None:
-            agent.spec = await agent.prepare(agent.spec)
-            agent.prepare = None
+        node = "" if permit.node == self._home else permit.node
+        memory_bytes = agent.moves.memory_bytes or agent.spec.memory_bytes
+        agent.spec = replace(agent.spec, node=node, memory_bytes=memory_bytes)
+        if agent.prepare is not None and agent.moves.tree_on != permit.node:
+            agent.spec = await self._prepared(agent, agent.prepare, permit.node)
+            agent.moves.tree_on = permit.node
+            self._used[permit.node] = None
         await self._presence.enter(agent.spec)
+
+    async def _prepared(self, agent: _Agent, prepare: Prepare, node: str) -> AgentSpec:
+        """Its spec with what it needs, on a node; a node that cannot give that is left once.
+
+        Raises:
+            NodeLostError: the node is gone, or is to be left.
+            CodetetherError: what `prepare` raised.
+        """
+        try:
+            return await prepare(agent.spec)
+        except ParentsConflictError:
+            raise
+        except (ClusterError, WorkspaceError) as error:
+            if not agent.spec.node or agent.only_node is not None or agent.moves.avoid:
+                raise
+            agent.publisher.emit(Warned(text=f"{error}; {agent.spec.path} goes to another node"))
+            raise NodeLostError(agent.spec.path, str(error), node) from error
 
     async def _refuse_spent(self, spec: AgentSpec) -> None:
         limits, spent = await self._ledger.limits(), await self._ledger.spent()
@@ -276,30 +341,37 @@ class HostedRuntime:
 
     async def _lives(self, agent: _Agent) -> TurnResult:
         """Start it, and start it again where its process dies."""
-        for attempt in range(self._max_restarts + 1):
+        while True:
             try:
-                return await self._one_life(agent, attempt)
+                return await self._one_life(agent)
             except AgentLostError as lost:
                 await self._ledger.release(agent.spec.path)
+                if isinstance(lost, NodeLostError | MemoryExceededError):
+                    raise
                 if agent.is_cancelled:
                     return _cancelled()
-                if attempt == self._max_restarts:
+                agent.deaths += 1
+                if agent.deaths > self._max_restarts:
                     raise
-                again = AgentRestarted(attempt=attempt + 1, reason=lost.reason)
-                await agent.publisher.record(again)
-                await self._pause(attempt)
-        raise AssertionError("unreachable")
+                await self._note_restart(agent, lost)
+                await self._pause(agent.deaths - 1)
+
+    async def _note_restart(self, agent: _Agent, lost: AgentLostError) -> None:
+        again = AgentRestarted(attempt=agent.attempts, reason=lost.reason)
+        await agent.publisher.record(again)
 
     async def _pause(self, attempt: int) -> None:
         """The first restart is at once; later ones wait longer and longer."""
         if attempt:
             await self._clock.sleep(min(2.0**attempt, _LONGEST_PAUSE_S))
 
-    async def _one_life(self, agent: _Agent, attempt: int) -> TurnResult:
-        agent.state, agent.attempts = "starting", attempt + 1
+    async def _one_life(self, agent: _Agent) -> TurnResult:
+        agent.state, attempt = "starting", agent.attempts
+        agent.attempts += 1
         process = await self._host.start(agent.spec, attempt=attempt)
         agent.process, agent.state = process, "running"
         try:
+            await agent.publisher.record(self._placed(agent, process, attempt))
             timeout_s = agent.spec.timeout_s
             if timeout_s is None:
                 return await process.turn(agent.message)
@@ -307,6 +379,18 @@ class HostedRuntime:
         finally:
             agent.process = None
             await process.end()
+
+    def _placed(self, agent: _Agent, process: AgentProcess, attempt: int) -> AgentPlaced:
+        place = process.place
+        return AgentPlaced(
+            attempt=attempt,
+            node=place.node,
+            host=place.host,
+            process=place.process,
+            served=place.served,
+            memory_bytes=agent.spec.memory_bytes,
+            took_ms=round((self._clock.monotonic() - agent.admitted_s) * 1000),
+        )
 
 
 def _is_cancelling() -> bool:

@@ -14,6 +14,8 @@ Placement = Literal["spread", "pack"]
 class Need:
     """What one agent takes, and where it may live."""
 
+    agent: str = ""
+    """Who it is for; for people."""
     memory_bytes: int = 0
     cpus: float = 0.0
     node: str | None = None

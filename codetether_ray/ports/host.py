@@ -1,6 +1,6 @@
 """Where one agent's process lives. The runtime decides who may start; a host starts it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from codetether_ray.core.messages import Message
@@ -19,8 +19,12 @@ class NodeCapacity:
     memory_bytes: int
     free_memory_bytes: int
     labels: tuple[tuple[str, str], ...] = ()
+    floor_bytes: int = 0
+    """What must stay free there; below it, Ray's memory monitor would kill."""
     is_draining: bool = False
     """It is about to go: nothing more is admitted there."""
+    is_silent: bool = False
+    """It did not say what it has free, so nothing more is admitted there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +40,10 @@ class Capacity:
     largest_memory_bytes: int
     nodes: tuple[NodeCapacity, ...] = ()
     """Each node, where there are several to choose from."""
-
-    def within(self, memory_bytes: int | None) -> "Capacity":
-        """The same where agents may take no more than `memory_bytes` together (None: all)."""
-        if memory_bytes is None:
-            return self
-        return replace(
-            self,
-            memory_bytes=min(self.memory_bytes, memory_bytes),
-            largest_memory_bytes=min(self.largest_memory_bytes, memory_bytes),
-        )
+    growth: tuple[NodeCapacity, ...] = ()
+    """Kinds of node that an autoscaler could still add: who fits none but these waits for one."""
+    floor_bytes: int = 0
+    """See `NodeCapacity`; where there are no nodes to choose from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

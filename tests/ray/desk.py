@@ -14,7 +14,7 @@ from codetether_ray.bootstrap.agents import WIRING
 from codetether_ray.core.messages import user
 from codetether_ray.core.spec import AgentSpec, Correlation, TurnResult
 from codetether_ray.core.usage import Budget
-from codetether_ray.local.admission import Admission
+from codetether_ray.local.admission import LocalAdmission
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.journal import LocalJournal
 from codetether_ray.local.ledger import LocalLedger
@@ -80,7 +80,7 @@ async def run_agents(job: Job, world: World) -> dict[str, Any]:
     ledger = LocalLedger(job.budget, clock)
     host = world.host(WIRING)
     live = _Counted(host)
-    admission = Admission(host.capacity, clock, max_live=job.max_live)
+    admission = LocalAdmission(host.capacity, clock, max_live=job.max_live)
     runtime = HostedRuntime(
         live, admission, ledger, _voices(journal, world, clock), clock, directory=world.directory
     )

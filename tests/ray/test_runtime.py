@@ -13,7 +13,7 @@ from codetether_ray.actors.services import Services
 from codetether_ray.actors.world import World
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, Correlation, TurnResult
-from codetether_ray.local.admission import Admission
+from codetether_ray.local.admission import LocalAdmission
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.journal import LocalJournal
 from codetether_ray.local.ledger import LocalLedger
@@ -46,7 +46,7 @@ class Counter:
         host = world.host(WIRING)
         self._runtime = HostedRuntime(
             host,
-            Admission(host.capacity, clock, max_live=terms.max_live),
+            LocalAdmission(host.capacity, clock, max_live=terms.max_live),
             ledger,
             lambda spec: LocalPublisher(self._journal, None, correlation, spec.path, clock),
             clock,

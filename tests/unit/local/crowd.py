@@ -11,9 +11,9 @@ from codetether_ray.core.events import Event
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.core.usage import Budget, Usage
-from codetether_ray.local.admission import Admission
+from codetether_ray.local.admission import LocalAdmission
 from codetether_ray.local.runtime import HostedRuntime
-from codetether_ray.ports.host import Capacity
+from codetether_ray.ports.host import Capacity, Place
 from codetether_ray.testing.clock import FakeClock
 from codetether_ray.testing.fakes import MemoryLedger, MemoryPublisher
 
@@ -31,6 +31,7 @@ class CrowdProcess:
 
     def __init__(self, host: "CrowdHost", spec: AgentSpec, attempt: int) -> None:
         self.host, self.spec, self.attempt = host, spec, attempt
+        self.place = Place(node=spec.node, host="here", process="here:1")
         self.cancels = 0
         self.is_deaf = False
         self._turn: asyncio.Task[TurnResult] | None = None
@@ -111,7 +112,7 @@ class Crowd:
         self.clock = clock or FakeClock()
         self.ledger = MemoryLedger(budget)
         self.publishers: dict[str, MemoryPublisher] = {}
-        self.admission = Admission(self.host.capacity, self.clock, max_live=max_live)
+        self.admission = LocalAdmission(self.host.capacity, self.clock, max_live=max_live)
         self.runtime = HostedRuntime(
             self.host, self.admission, self.ledger, self.publisher_for, self.clock, **options
         )

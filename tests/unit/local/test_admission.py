@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codetether_ray.core.errors import ClusterError, InfeasibleError
-from codetether_ray.local.admission import Admission, Need, Permit, Rank
+from codetether_ray.local.admission import LocalAdmission
+from codetether_ray.local.permits import HeldPermit
+from codetether_ray.ports.admission import Need, Rank
 from codetether_ray.ports.host import Capacity
 from codetether_ray.testing.clock import FakeClock
 
@@ -31,8 +33,8 @@ class Machine:
 
 def _admission(
     machine: Machine | None = None, clock: FakeClock | None = None, *, max_live: int | None = None
-) -> Admission:
-    return Admission(machine or Machine(), clock or FakeClock(), max_live=max_live)
+) -> LocalAdmission:
+    return LocalAdmission(machine or Machine(), clock or FakeClock(), max_live=max_live)
 
 
 async def _turns(count: int = 20) -> None:
@@ -44,7 +46,7 @@ def _memory(count: int, each: int) -> Capacity:
     return replace(ROOMY, memory_bytes=count * each, largest_memory_bytes=count * each)
 
 
-async def _hold(admission: Admission, need: Need, peak: list[int], turns: int = 3) -> None:
+async def _hold(admission: LocalAdmission, need: Need, peak: list[int], turns: int = 3) -> None:
     permit = await admission.acquire(need)
     peak.append(admission.live)
     await _turns(turns)
@@ -52,13 +54,13 @@ async def _hold(admission: Admission, need: Need, peak: list[int], turns: int = 
 
 
 async def test_what_all_may_take_is_a_limit_of_its_own_and_of_what_one_may_ask_for() -> None:
-    admission = Admission(Machine(), FakeClock(), max_memory_bytes=5 * GB)
+    admission = LocalAdmission(Machine(), FakeClock(), max_memory_bytes=5 * GB)
     peak: list[int] = []
     await asyncio.gather(*(_hold(admission, Need(memory_bytes=2 * GB), peak) for _ in range(9)))
     assert (len(peak), max(peak)) == (9, 2)
     with pytest.raises(InfeasibleError):
         await admission.acquire(Need(memory_bytes=6 * GB))
-    small = Admission(Machine(_memory(1, 2 * GB)), FakeClock(), max_memory_bytes=5 * GB)
+    small = LocalAdmission(Machine(_memory(1, 2 * GB)), FakeClock(), max_memory_bytes=5 * GB)
     with pytest.raises(InfeasibleError):  # what may be taken need not be there
         await small.acquire(Need(memory_bytes=3 * GB))
 
@@ -303,7 +305,7 @@ async def test_whatever_is_cancelled_when_permits_are_neither_lost_nor_made(
                 task.cancel()
     await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
     assert (admission.live, admission.waiting) == (0, 0)
-    permits: list[Permit] = [await admission.acquire(Need()) for _ in range(limit)]
+    permits: list[HeldPermit] = [await admission.acquire(Need()) for _ in range(limit)]
     assert admission.live == len(permits) == limit
 
 

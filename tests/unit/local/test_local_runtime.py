@@ -2,7 +2,7 @@ import pytest
 
 from codetether_ray.agent.parts import AgentLinks
 from codetether_ray.core.spec import AgentSpec, Correlation
-from codetether_ray.local.admission import Admission
+from codetether_ray.local.admission import LocalAdmission
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.host import LocalHost
 from codetether_ray.local.ledger import LocalLedger
@@ -23,7 +23,7 @@ async def open_local(terms: Terms) -> HostedRuntime:
         return AgentLinks(publisher=publisher(spec), ledger=ledger, children=runtime)
 
     host = LocalHost(links, wire)
-    admission = Admission(host.capacity, clock, max_live=terms.max_live)
+    admission = LocalAdmission(host.capacity, clock, max_live=terms.max_live)
     runtime = HostedRuntime(host, admission, ledger, publisher, clock)
     return runtime
 

@@ -11,7 +11,7 @@ from codetether_ray.core.errors import (
     TreeLimitError,
     WorkspaceError,
 )
-from codetether_ray.core.events import AgentRestarted, ModelResponded, Queued
+from codetether_ray.core.events import AgentPlaced, AgentRestarted, ModelResponded, Queued
 from codetether_ray.core.messages import ToolCall, assistant, user
 from codetether_ray.core.models import ModelResponse
 from codetether_ray.core.spec import AgentSpec, TurnResult
@@ -188,7 +188,12 @@ async def test_a_lost_agent_is_started_again_under_the_same_path_and_the_journal
     crowd.host.lives["sub/a"] = _dying(1)
     result = await crowd.runtime.run(_spec(), user(""))
     assert result.text == "at attempt 1"
-    assert crowd.recorded("sub/a") == [AgentRestarted(attempt=1, reason="killed")]
+    first, restarted, second = crowd.recorded("sub/a")
+    assert restarted == AgentRestarted(attempt=1, reason="killed")
+    assert [placed.attempt for placed in (first, second) if isinstance(placed, AgentPlaced)] == [
+        0,
+        1,
+    ]
     assert crowd.host.live == set()
 
 
