@@ -12,6 +12,8 @@ from typing import Any
 
 from codetether_ray.actors import private, processes
 from codetether_ray.actors.chatter import Chatter
+from codetether_ray.actors.forkserver.status import forget, status_of
+from codetether_ray.actors.forkserver.switch import variables as forking
 from codetether_ray.actors.head import announce_head, withdraw_head
 from codetether_ray.actors.joining import admission, to_join, worded
 from codetether_ray.actors.orphans import Watch
@@ -216,6 +218,7 @@ class _Keeper:
             arguments["_memory"] = options.memory_bytes
         extra = {
             **private.QUIET,
+            **forking(os.environ),
             "RAY_AUTH_TOKEN_PATH": str(private.token_path(self.directory)),
         }
         return options.log_path or self.directory / "driver.log", extra, arguments
@@ -227,8 +230,11 @@ class _Keeper:
             import ray  # noqa: PLC0415 - imported already
 
             ours = () if self.directory is None else _processes_of_ray()
+            node = _node_of_ray()
             ray.shutdown(wait_for_processes=self.directory is not None)
             processes.end_all(ours, patience_s=_END_PATIENCE_S)
+            if self.directory is not None:
+                forget(node)
         if chatter is not None:
             chatter.uninstall()
         if self.directory is not None:
@@ -300,12 +306,19 @@ def _servers_of_ray(names: tuple[str, ...] = ("gcs_server", "raylet")) -> tuple[
 
 def _processes_of_ray() -> tuple[Process, ...]:
     """What the processes of the Ray that this process started have started, before they end."""
-    return tuple(
-        found
-        for pids in _started_by_ray().values()
-        for pid in pids
-        for found in processes.descendants(pid)
-    )
+    forks = status_of(_node_of_ray())
+    pids = [pid for pids in _started_by_ray().values() for pid in pids]
+    found = [below for pid in pids for below in processes.descendants(pid)]
+    if forks is not None and (server := processes.find(forks.pid)) is not None:
+        found += [server, *processes.descendants(forks.pid)]
+    return tuple(found)
+
+
+def _node_of_ray() -> str:
+    """The id of the node that the Ray of this process started; empty if it did not."""
+    from ray._private import worker  # noqa: PLC0415
+
+    return str(getattr(getattr(worker, "_global_node", None), "node_id", ""))
 
 
 def _started_by_ray() -> dict[str, list[int]]:
