@@ -13,6 +13,10 @@ from pathlib import Path
 from codetether_ray.actors import processes
 
 
+_METRICS = "prom_metrics_service_discovery.json"
+"""The file that Ray keeps, in its directory."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """A running head: where, which versions, which process, whose."""
@@ -62,6 +66,11 @@ def find_head(data_dir: Path) -> Head | None:
     return head if head.is_mine_and_alive else None
 
 
+def metrics_path(data_dir: Path) -> Path:
+    """Where a Prometheus finds the addresses of a head's nodes, whatever Ray's directory is."""
+    return data_dir / "ray" / "prometheus.json"
+
+
 @contextlib.contextmanager
 def claim(data_dir: Path) -> Iterator[bool]:
     """Be the one process that may hold a head of this user; False where another one is."""
@@ -95,6 +104,7 @@ def announce_head(data_dir: Path, *, address: str, token: Path) -> Head:
     fresh.touch(mode=0o600)
     fresh.write_text(json.dumps(asdict(head)), encoding="utf-8")
     fresh.replace(path)
+    _link(metrics_path(data_dir), token.parent / _METRICS)
     return head
 
 
@@ -103,6 +113,13 @@ def withdraw_head(data_dir: Path) -> None:
     head = find_head(data_dir)
     if head is not None and head.pid == os.getpid():
         state_path(data_dir).unlink(missing_ok=True)
+        metrics_path(data_dir).unlink(missing_ok=True)
+
+
+def _link(path: Path, target: Path) -> None:
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # on a disk without links there is no such file
+        path.symlink_to(target)
 
 
 def stop_head(head: Head) -> None:
