@@ -12,7 +12,6 @@ from pathlib import Path
 
 from codetether_ray.actors import processes
 
-
 _METRICS = "prom_metrics_service_discovery.json"
 """The file that Ray keeps, in its directory."""
 
