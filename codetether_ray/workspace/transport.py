@@ -85,7 +85,7 @@ async def is_whole(git: Git, commit: str, known: Sequence[str]) -> bool:
     """Whether all that a commit needs is there, which is known of `known`."""
     out = await git.run(
         "rev-list", "--objects", "--quiet", "--stdin",
-        stdin="".join(f"{line}\n" for line in (commit, "--not", *known)).encode(),
+        stdin="".join(f"{line}\n" for line in (commit, *(f"^{oid}" for oid in known))).encode(),
         allow=(0, 1, 128),
     )  # fmt: skip
     return out.code == 0
@@ -116,7 +116,7 @@ async def take_in(
             ("unpack-objects", "-q") if count < _LOOSE else ("index-pack", "--stdin", "--fix-thin")
         )
         await git.run(*how, source=path, durable=True)
-    lines = [*dict.fromkeys(wanted), "--not", *dict.fromkeys(oid for oid in have if oid)]
+    lines = [*dict.fromkeys(wanted), *(f"^{oid}" for oid in dict.fromkeys(have) if oid)]
     out = await git.run(
         "rev-list", "--objects", "--no-object-names", "--stdin",
         stdin="".join(f"{line}\n" for line in lines).encode(), allow=(0, 1, 128),

@@ -1,0 +1,26 @@
+"""The files of a fresh worktree as a snapshot has them; its branch and its index stay."""
+
+import shutil
+from pathlib import Path
+
+from codetether_ray.core.errors import WorkspaceError
+from codetether_ray.workspace.git_command import Git
+from codetether_ray.workspace.repository import find_repository
+
+
+async def lay_out(root: Path, snapshot: str) -> None:
+    """Make the files what commit `snapshot` holds; nobody has worked here yet.
+
+    Raises:
+        WorkspaceError: the commit is not there, or git refuses.
+    """
+    repository = await find_repository(root)
+    if repository is None:
+        raise WorkspaceError(f"{root} is no worktree")
+    git = Git(work_tree=root, git_dir=repository.git_dir)
+    index = repository.git_dir / "lay-out-index"
+    try:
+        shutil.copy2(repository.git_dir / "index", index)  # its time tells racy entries
+        await git.run("read-tree", "--reset", "-u", f"{snapshot}^{{tree}}", index=index)
+    finally:
+        index.unlink(missing_ok=True)
