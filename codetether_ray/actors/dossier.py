@@ -42,7 +42,10 @@ class Job:
     lasts: bool = False
     """Whether the supervisor outlives its driver, and ends itself."""
     is_far: bool = False
-    """Whether its driver has other files than its supervisor: its keys are asked of it."""
+    """Whether its driver has other files than its supervisor, and nothing of its environment
+    counts there."""
+    brings_keys: bool = False
+    """Whether its driver is asked for providers' keys."""
     token: str = ""
     """Tells this job from another one of the same run."""
 
@@ -111,6 +114,10 @@ class Dossier:
         except OSError:
             return False
         return True
+
+    def kill(self, process: Process) -> None:
+        """End a process that hangs, even one that is stopped."""
+        processes.end_all((process,), patience_s=0)
 
     @property
     def is_open(self) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +14,12 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTa
 from codetether_ray.actors.calls import reason, translated
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.dossier import Dossier, Job
-from codetether_ray.actors.nodes import is_node_dead, on_this_node, this_node
+from codetether_ray.actors.nodes import is_node_dead, on_node, this_node
 from codetether_ray.actors.pulse import GROUPS, Body, asked, patiently, plain
 from codetether_ray.actors.services import Services
 from codetether_ray.actors.supervisor import News, Question, Supervisor
-from codetether_ray.core.errors import RunBusyError, RunLostError
+from codetether_ray.actors.truth import FarDossier
+from codetether_ray.core.errors import ClusterError, RunBusyError, RunLostError
 from codetether_ray.sandbox.environment import tool_environment
 
 _CALLS_AT_ONCE = 20_000
@@ -39,21 +41,30 @@ def _ignore(*_: Any) -> None:
 class RaySupervisor:
     """One run's supervisor."""
 
-    def __init__(self, run_id: str, actor: Any, dossier: Dossier, job: Job) -> None:
+    def __init__(
+        self, run_id: str, actor: Any, dossier: Dossier | FarDossier, job: Job, node: str = ""
+    ) -> None:
         self.run_id = run_id
         self.actor = actor
         self._dossier = dossier
         self._job = job
         self._body: Body | None = None
-        self._node = this_node()
+        self._node = node or this_node()
         self._wait_s = min(_WAIT_S, job.lease_s)
 
     @classmethod
-    def start(cls, run_id: str, services: Services, job: Job, dossier: Dossier) -> "RaySupervisor":
-        """Make the actor, on this node, where the run's files are; it begins at once.
+    def start(
+        cls,
+        run_id: str,
+        services: Services,
+        job: Job,
+        dossier: Dossier | FarDossier,
+        node: str = "",
+    ) -> "RaySupervisor":
+        """Make the actor on `node` (this one), where the run's files are; it begins at once.
 
-        It sees those variables of this process that a tool may see. It ends with this process,
-        unless the job says that it lasts.
+        It sees those variables of this process that a tool may see, unless its files are others.
+        It ends with this process, unless the job says that it lasts.
 
         Raises:
             RunBusyError: there is one already.
@@ -61,7 +72,7 @@ class RaySupervisor:
         """
         if find(run_id) is not None:
             raise RunBusyError(run_id, "its supervisor")
-        environ = {**tool_environment(os.environ), **job.environ}
+        environ = job.environ if job.is_far else {**tool_environment(os.environ), **job.environ}
         job = replace(job, environ=environ, token=secrets.token_hex(8))
         dossier.open(job)
         try:
@@ -75,23 +86,25 @@ class RaySupervisor:
                     max_restarts=_MAX_RESTARTS,
                     max_task_retries=0,
                     max_concurrency=_CALLS_AT_ONCE,
-                    scheduling_strategy=on_this_node(),
+                    scheduling_strategy=on_node(node or this_node()),
                 )
                 .remote(run_id, services, str(dossier.folder))
             )
         except ValueError as error:  # another driver was faster
             raise RunBusyError(run_id, "its supervisor") from error
-        return cls(run_id, actor, dossier, job)
+        return cls(run_id, actor, dossier, job, node)
 
     @classmethod
-    def join(cls, run_id: str, dossier: Dossier) -> "RaySupervisor | None":
+    def join(
+        cls, run_id: str, dossier: Dossier | FarDossier, node: str = ""
+    ) -> "RaySupervisor | None":
         """The supervisor of a run that is under way on this cluster; None if there is none.
 
         Raises:
             ClusterError: its files cannot be read.
         """
         actor = find(run_id)
-        return None if actor is None else cls(run_id, actor, dossier, dossier.job())
+        return None if actor is None else cls(run_id, actor, dossier, dossier.job(), node)
 
     async def result(
         self,
@@ -174,8 +187,9 @@ class RaySupervisor:
     def _end_silent(self, on_restart: Callable[[str], None]) -> None:
         on_restart(f"the supervisor of {self} gives no sign of life, so it is replaced")
         body, self._body = self._body, None
-        if body is not None:
-            body.kill()
+        if body is not None and body.process is not None:
+            with suppress(ClusterError):  # its node may be gone with it
+                self._dossier.kill(body.process)
         ray.kill(self.actor, no_restart=False)
 
     def _see(self, news: News, on_restart: Callable[[str], None]) -> None:

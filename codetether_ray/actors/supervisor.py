@@ -81,7 +81,7 @@ class Supervisor:
             dossier=self._dossier,
             lease_s=job.lease_s,
             since=job.since,
-            is_far=job.is_far,
+            is_far=job.brings_keys,
             is_restarted=context.was_current_actor_reconstructed,
         )
         self._question: Question | None = None

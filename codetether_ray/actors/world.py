@@ -38,7 +38,7 @@ class World:
         self.since = since
         """How many records the run had before this supervisor."""
         self.is_far = is_far
-        """Whether the driver has other files, and keys, than this process."""
+        """Whether the run's keys are its driver's, which is asked for them."""
         self.bus: RayBus = services.bus()
         self.directory: RayDirectory = services.directory()
         self.limiter: RayLimiter = services.limiter()

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 from codetether_ray.core.errors import CodetetherError
 from codetether_ray.core.events import Record
@@ -14,6 +16,18 @@ Show = Callable[[Record], None]
 
 Reread = Callable[[], Iterable[Record]]
 """Reads from the journal what the run has recorded since it is followed. It may block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """Who looks on while a run is driven."""
+
+    show: Show
+    ask: Callable[[Any], Awaitable[Any]]
+    """Answers the run's questions."""
+    notice: Callable[[str], None]
+    """Is given sentences that a person should read."""
+
 
 _PATTERNS = ("agent.*.events",)  # every event of every agent, the run's own included
 _POLL_S = 20.0

@@ -55,11 +55,13 @@ async def swarm_in_supervisor(options: JsonObject, world: World) -> JsonObject:
         return known.swarm_result(known.finished)
     if known.has_begun:
         request = replace(request, resumed=True)
-    async with audited_swarm(request) as done:
-        async with _home(world, home_terms(request), "swarm") as home:
-            result = await swarm_in_home(home, request, world.ask_driver)
-            ended(done, str(result["outcome"]))
-            return result
+    async with (
+        audited_swarm(request) as done,
+        _home(world, home_terms(request), "swarm") as home,
+    ):
+        result = await swarm_in_home(home, request, world.ask_driver)
+        ended(done, str(result["outcome"]))
+        return result
 
 
 async def session_in_supervisor(request: SessionRequest, world: World) -> SessionResult:
@@ -69,11 +71,13 @@ async def session_in_supervisor(request: SessionRequest, world: World) -> Sessio
         return SessionResult(session_id=request.session_id, turn=known.turn)
     if known.has_begun:
         request = replace(request, resumed=True, goes_on=True)
-    async with audited_session(request) as done:
-        async with _home(world, session_terms(request), "run") as home:
-            result = await session_in_home(home, request)
-            ended(done, result.turn.outcome)
-            return result
+    async with (
+        audited_session(request) as done,
+        _home(world, session_terms(request), "run") as home,
+    ):
+        result = await session_in_home(home, request)
+        ended(done, result.turn.outcome)
+        return result
 
 
 def _known(data_dir: str, world: World) -> Known:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from codetether_ray.agent.conversation import Conversation
-from codetether_ray.agent.fold import apply
 from codetether_ray.bootstrap.tombstones import refuse_forgotten
 from codetether_ray.core.errors import JournalError, UnknownRunError, UsageError
 from codetether_ray.core.events import DURABLE, Record, RunFinished
@@ -18,6 +17,9 @@ from codetether_ray.journal.files import Fetch, RunFiles
 from codetether_ray.journal.reader import read_lines, read_records
 from codetether_ray.journal.scan import Line
 from codetether_ray.journal.segments import events_root, run_directory
+
+if TYPE_CHECKING:
+    from codetether_ray.agent.conversation import Conversation
 
 _LOOK_AGAIN_S = 0.5
 _SESSION_AGENT = "main"
@@ -175,13 +177,16 @@ def record_of(data_dir: Path, run_id: str, line: Line, *, fetch: Fetch | None = 
 
 def session_of(
     data_dir: Path, run_id: str, agent: str = "", *, fetch: Fetch | None = None
-) -> Conversation:
+) -> "Conversation":
     """What an agent of a run (the main one, if none is named) knew at the end.
 
     Raises:
         JournalError: the run cannot be read.
         UsageError: the run has no such agent.
     """
+    from codetether_ray.agent.conversation import Conversation
+    from codetether_ray.agent.fold import apply
+
     path, found = agent or _SESSION_AGENT, Conversation()
     for record in read_records(data_dir, run_id, agent=path, fetch=fetch):
         found = apply(found, record.event)

@@ -146,15 +146,15 @@ def has_begun(data_dir: Path, run_id: str, known: int = 0) -> bool:
 
 @contextlib.contextmanager
 def telling_how(
-    kind: str, run_id: str, data_dir: Path, notice: Callable[[str], None], known: int = 0
+    kind: str, run_id: str, begun: Callable[[str], bool], notice: Callable[[str], None]
 ) -> Iterator[None]:
-    """Where a run that has begun (see `has_begun`) ends by an error, say how to go on with it."""
+    """Where a run that has `begun` ends by an error, say how to go on with it."""
     try:
         yield
     except (RunBusyError, JournalCorruptError, BrokenPipeError):
         raise  # they say themselves what would help, or nobody listens any more
     except Exception:
-        if has_begun(data_dir, run_id, known):
+        if begun(run_id):
             notice(f"what was finished is kept; go on with: {resume_command(kind, run_id)}")
         raise
 

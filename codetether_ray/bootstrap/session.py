@@ -4,16 +4,15 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from codetether_ray.bootstrap.agents import close_process
 from codetether_ray.bootstrap.auditing.runs import audited_session, ended
-from codetether_ray.bootstrap.driver import driving
-from codetether_ray.bootstrap.follow import Follower, Show
+from codetether_ray.bootstrap.follow import Audience, Follower, Show
 from codetether_ray.bootstrap.home import open_local_home
-from codetether_ray.bootstrap.replay import archived
-from codetether_ray.bootstrap.resuming import has_begun, records_of, resume_command, telling_how
+from codetether_ray.bootstrap.resuming import resume_command, telling_how
 from codetether_ray.bootstrap.session_home import (
     SessionRequest,
     SessionResult,
@@ -21,13 +20,17 @@ from codetether_ray.bootstrap.session_home import (
     session_terms,
 )
 from codetether_ray.bootstrap.session_wish import SessionWish, request_of
-from codetether_ray.config.settings import load_settings
+from codetether_ray.bootstrap.truth import runs
+from codetether_ray.bootstrap.truth.driving import driving_here, has_begun, keys_of, save_tape
+from codetether_ray.bootstrap.truth.reach import Reach, reached
+from codetether_ray.config.paths import find_paths
+from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.core.errors import (
     ClusterError,
-    CodetetherError,
     JournalCorruptError,
     JournalError,
     RunBusyError,
+    UsageError,
 )
 from codetether_ray.core.spec import TurnResult
 
@@ -43,38 +46,67 @@ async def run_session(
         CodetetherError: nothing was started (no model, no such session, …).
     """
     settings = load_settings(wish.directory, os.environ)
-    data_dir = settings.paths.data
-    request = await request_of(wish, settings, notice)
+    async with reached(wish.address, settings.paths.data, notice) as reach:
+        return await _session(wish, settings, reach, show, notice)
+
+
+async def _session(
+    wish: SessionWish, settings: Settings, reach: Reach, show: Show, notice: Callable[[str], None]
+) -> SessionResult:
+    truth = reach.truth
+    request = await request_of(wish, settings, truth, notice)
     if isinstance(request, SessionResult):
         return request
     _tell(wish, request, notice)
+    request = await _where_it_is(request, reach)
     session = request.session_id
     is_new_turn = request.resumed and not request.goes_on
-    known = await asyncio.to_thread(records_of, data_dir, session) if is_new_turn else 0
-    with driving(data_dir, session), telling_how("session", session, data_dir, notice, known):
-        result = await _done(wish, request, show, notice, known)
+    known = await truth.ask(runs.RECORDS, session) if is_new_turn else 0
+    begun = has_begun(truth, known)
+    with driving_here(truth, session), telling_how("session", session, begun, notice):
+        result = await _done(wish, request, reach, show, notice, begun)
     if wish.record is not None:
-        await asyncio.to_thread(save_tape, data_dir, request.session_id, wish.record)
+        await save_tape(truth, settings.paths.cache, session, wish.record)
     return result
+
+
+async def _where_it_is(request: SessionRequest, reach: Reach) -> SessionRequest:
+    """The request with the node that has its directory: this one, where the head's has not.
+
+    Raises:
+        UsageError: this process is on no node of the cluster.
+    """
+    directory = Path(request.directory)
+    if reach.truth.is_here or await reach.truth.sees(directory):
+        return request
+    from codetether_ray.actors.nodes import this_node
+
+    node = await asyncio.to_thread(this_node)
+    if not node:
+        raise UsageError(
+            f"a session works in {directory} itself, which no node of the cluster at "
+            f"{reach.address.value} has; use `--address local`, or a swarm"
+        )
+    return replace(request, node=node)
 
 
 async def _done(
     wish: SessionWish,
     request: SessionRequest,
+    reach: Reach,
     show: Show,
     notice: Callable[[str], None],
-    known: int,
+    begun: Callable[[str], bool],
 ) -> SessionResult:
     """The turn's result; of a turn that began and could not be recorded to its end as well."""
-    data_dir = Path(request.data_dir)
     try:
-        if wish.on_ray or _is_cluster_there(data_dir):
-            return await _on_ray(request, show, notice)
+        if wish.on_ray or _is_cluster_there(reach):
+            return await _on_ray(request, reach, show, notice)
         return await _local(request, show)
     except (RunBusyError, JournalCorruptError):
         raise
     except (JournalError, ClusterError) as error:
-        if not has_begun(data_dir, request.session_id, known):
+        if not begun(request.session_id):
             raise
         words, kind = str(error), type(error).__name__
         turn = TurnResult(outcome="failed", error=words, error_kind=kind)
@@ -87,22 +119,6 @@ def _tell(wish: SessionWish, request: SessionRequest, notice: Callable[[str], No
         notice("there is no session in this directory yet; a new one begins")
     if Path(request.directory) != wish.directory.resolve():
         notice(f"the session works in {request.directory}")
-
-
-def save_tape(data_dir: Path, run_id: str, path: Path) -> None:
-    """Write a run's tape: an export of its journal.
-
-    Raises:
-        CodetetherError: the file cannot be written.
-    """
-    from codetether_ray.journal.reader import read_records
-    from codetether_ray.providers.tape_export import tape_from_records
-
-    tape = tape_from_records(read_records(data_dir, run_id, fetch=archived()))
-    try:
-        tape.save(path)
-    except OSError as error:
-        raise CodetetherError(f"the tape of {run_id} cannot be written: {error}") from error
 
 
 async def _local(request: SessionRequest, show: Show) -> SessionResult:
@@ -122,35 +138,36 @@ async def _local(request: SessionRequest, show: Show) -> SessionResult:
 
 
 async def _on_ray(
-    request: SessionRequest, show: Show, notice: Callable[[str], None]
+    request: SessionRequest, reach: Reach, show: Show, notice: Callable[[str], None]
 ) -> SessionResult:
     """In a supervisor on a cluster."""
-    from codetether_ray.bootstrap.on_ray import SESSION, drive
+    from codetether_ray.bootstrap.drive import drive
+    from codetether_ray.bootstrap.on_ray import SESSION
 
     async def ask(_: Any) -> bool:
         return False
 
+    data_dir = find_paths(os.environ).data
     answer: SessionResult = await drive(
         request.session_id,
         SESSION,
         request,
-        data_dir=Path(request.data_dir),
-        show=show,
-        ask=ask,
-        notice=notice,
+        reach=reach,
+        data_dir=data_dir,
+        audience=Audience(show=show, ask=ask, notice=notice),
+        keys=keys_of(request.model, data_dir),
         go_on=resume_command("session", request.session_id),
         joins=request.goes_on,
     )
     return answer
 
 
-def _is_cluster_there(data_dir: Path) -> bool:
+def _is_cluster_there(reach: Reach) -> bool:
     """Whether there is a cluster to join: one that the user names, or a head of this user."""
-    address = os.environ.get("RAY_ADDRESS", "")
-    if address:
-        return address != "local"
-    if not (data_dir / "ray" / "head.json").exists():  # the common case, without an import
+    if reach.address.value:
+        return not reach.address.is_local
+    if not (reach.truth.data_dir / "ray" / "head.json").exists():  # the common case, no import
         return False
     from codetether_ray.actors.head import find_head
 
-    return find_head(data_dir) is not None
+    return find_head(reach.truth.data_dir) is not None

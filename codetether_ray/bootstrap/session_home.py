@@ -58,6 +58,10 @@ class SessionRequest:
     wait_quota_s: float = 0.0
     resumed: bool = False
     """The session was there before."""
+    principal: str = ""
+    """Who asked; see `AgentSpec.principal`."""
+    node: str = ""
+    """The node that has the directory, where the supervisor's has not."""
     goes_on: bool = False
     """The last turn is taken up again where it stopped; `message` is the recorded one."""
 
@@ -220,6 +224,8 @@ async def _spec(home: RunHome, request: SessionRequest) -> AgentSpec:
         wait_quota_s=request.wait_quota_s,
         finished_turns=_finished_turns(history, began),
         data_dir=request.data_dir,
+        principal=request.principal,
+        node=request.node,
     )
 
 

@@ -8,29 +8,30 @@ from pathlib import Path
 
 from codetether_ray.bootstrap.agents import close_process
 from codetether_ray.bootstrap.auditing.runs import audited_swarm, ended
-from codetether_ray.bootstrap.driver import driving
-from codetether_ray.bootstrap.follow import Follower, Show
+from codetether_ray.bootstrap.follow import Audience, Follower, Show
 from codetether_ray.bootstrap.home import open_local_home
 from codetether_ray.bootstrap.known_secrets import stored_values, unsaid
 from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
-from codetether_ray.bootstrap.replay import archived
+from codetether_ray.bootstrap.principal import this_principal
 from codetether_ray.bootstrap.resuming import (
-    find_resumable,
-    has_begun,
     is_over,
     must_have_its_directory,
     resume_command,
     telling_how,
 )
-from codetether_ray.bootstrap.session import save_tape
 from codetether_ray.bootstrap.swarm_home import (
-    Ask,
     Question,
     home_terms,
     swarm_in_home,
     unrecorded,
 )
 from codetether_ray.bootstrap.swarm_request import ASK_ABOVE, SwarmRequest
+from codetether_ray.bootstrap.truth import runs
+from codetether_ray.bootstrap.truth.driving import driving_here, has_begun, keys_of, save_tape
+from codetether_ray.bootstrap.truth.place import Truth
+from codetether_ray.bootstrap.truth.reach import Reach, reached
+from codetether_ray.bootstrap.truth.runs import Resumable
+from codetether_ray.config.paths import find_paths
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject
@@ -42,10 +43,8 @@ from codetether_ray.core.errors import (
     UnknownRunError,
     UsageError,
 )
-from codetether_ray.core.events import RunFinished, RunStarted
 from codetether_ray.core.ids import new_run_id
 from codetether_ray.core.usage import Budget
-from codetether_ray.journal.reader import read_records
 from codetether_ray.swarm.estimate import Estimate
 from codetether_ray.swarm.plan import Plan
 
@@ -89,6 +88,8 @@ class SwarmWish:
     deliver: bool = False
     ask_above: int | None = ASK_ABOVE
     record: Path | None = None
+    address: str | None = None
+    """What `--address` says."""
     is_local: bool = False
     dashboard: bool = False
 
@@ -104,7 +105,20 @@ async def run_swarm(
         CodetetherError: nothing was started, or there was nothing to work on.
     """
     settings = load_settings(wish.directory, os.environ)
-    request = await _request(wish, settings, notice)
+    local = wish.is_local
+    async with reached(wish.address, settings.paths.data, notice, is_local=local) as reach:
+        return await _swarm(wish, settings, reach, show, decide, notice)
+
+
+async def _swarm(
+    wish: SwarmWish,
+    settings: Settings,
+    reach: Reach,
+    show: Show,
+    decide: Decide,
+    notice: Callable[[str], None],
+) -> JsonObject:
+    request = await _request(wish, settings, reach.truth, notice)
     if not isinstance(request, SwarmRequest):
         return request
 
@@ -112,44 +126,40 @@ async def run_swarm(
         asked = Question.from_json(question)
         return await decide(asked.plan, asked.cost)
 
-    data_dir, swarm_id = settings.paths.data, request.swarm_id
-    with driving(data_dir, swarm_id), telling_how("swarm", swarm_id, data_dir, notice):
-        result = await _done(wish, request, show, ask, notice)
+    swarm_id, truth = request.swarm_id, reach.truth
+    with driving_here(truth, swarm_id), telling_how("swarm", swarm_id, has_begun(truth), notice):
+        result = await _done(wish, request, reach, Audience(show=show, ask=ask, notice=notice))
     if wish.record is not None:
-        await asyncio.to_thread(save_tape, settings.paths.data, request.swarm_id, wish.record)
+        await save_tape(truth, settings.paths.cache, swarm_id, wish.record)
     if not is_over("swarm", str(result["outcome"])):
         result["resume"] = resume_command("swarm", request.swarm_id)
     return result
 
 
 async def _done(
-    wish: SwarmWish,
-    request: SwarmRequest,
-    show: Show,
-    ask: Ask,
-    notice: Callable[[str], None],
+    wish: SwarmWish, request: SwarmRequest, reach: Reach, audience: Audience
 ) -> JsonObject:
     """The result; of a swarm that began and could not be recorded to its end as well."""
     try:
         if wish.is_local:
-            return await _local(request, show, ask)
-        return await _on_ray(request, show, ask, notice, dashboard=wish.dashboard)
+            return await _local(request, audience)
+        return await _on_ray(request, reach, audience, dashboard=wish.dashboard)
     except (RunBusyError, JournalCorruptError):
         raise
     except (JournalError, ClusterError) as error:
-        if not has_begun(Path(request.data_dir), request.swarm_id):
+        if not has_begun(reach.truth)(request.swarm_id):
             raise
         return unrecorded(request, error)
 
 
-async def _local(request: SwarmRequest, show: Show, ask: Ask) -> JsonObject:
+async def _local(request: SwarmRequest, audience: Audience) -> JsonObject:
     """In this process."""
     async with audited_swarm(request) as done:
         home = await open_local_home(home_terms(request))
-        follower = Follower(home.bus, request.swarm_id, show)
+        follower = Follower(home.bus, request.swarm_id, audience.show)
         try:
             await follower.start()
-            result = await swarm_in_home(home, request, ask)
+            result = await swarm_in_home(home, request, audience.ask)
             ended(done, str(result["outcome"]))
             return result
         finally:
@@ -159,24 +169,21 @@ async def _local(request: SwarmRequest, show: Show, ask: Ask) -> JsonObject:
 
 
 async def _on_ray(
-    request: SwarmRequest,
-    show: Show,
-    ask: Ask,
-    notice: Callable[[str], None],
-    *,
-    dashboard: bool,
+    request: SwarmRequest, reach: Reach, audience: Audience, *, dashboard: bool
 ) -> JsonObject:
     """In a supervisor on a cluster."""
-    from codetether_ray.bootstrap.on_ray import SWARM, drive
+    from codetether_ray.bootstrap.drive import drive
+    from codetether_ray.bootstrap.on_ray import SWARM
 
+    data_dir = find_paths(os.environ).data
     answer: JsonObject = await drive(
         request.swarm_id,
         SWARM,
         request.to_json(),
-        data_dir=Path(request.data_dir),
-        show=show,
-        ask=ask,
-        notice=notice,
+        reach=reach,
+        data_dir=data_dir,
+        audience=audience,
+        keys=keys_of(request.model, data_dir),
         dashboard=dashboard,
         memory_bytes=request.total_memory_bytes,
         go_on=resume_command("swarm", request.swarm_id),
@@ -189,26 +196,29 @@ async def _on_ray(
 
 
 async def _request(
-    wish: SwarmWish, settings: Settings, notice: Callable[[str], None]
+    wish: SwarmWish, settings: Settings, truth: Truth, notice: Callable[[str], None]
 ) -> SwarmRequest | JsonObject:
     """The wish with everything decided that it left open.
 
     A result, where the swarm to be resumed has one that is its last word.
     """
-    data_dir = settings.paths.data
-    store = open_secret_store(os.environ, data_dir)
+    store = open_secret_store(os.environ, settings.paths.data)
     if wish.resume is not None:
-        choice = find_resumable(data_dir, wish.directory, "swarm", wish.resume)
-        run = choice.run
-        if run.state == "finished" and is_over("swarm", run.outcome):
-            result = _recorded_result(data_dir, run.id)
-            if not wish.deliver or "delivered" in result:
-                notice(f"{run.id} had finished ({run.outcome}); this is its result")
-                return result
-        must_have_its_directory(run)
-        for sentence in choice.sentences():
+        here = str(wish.directory.resolve())
+        found: Resumable = await truth.ask(runs.CHOICE, here, "swarm", wish.resume)
+        run = found.choice.run
+        result = found.result
+        is_done = run.state == "finished" and is_over("swarm", run.outcome)
+        if is_done and result is not None and (not wish.deliver or "delivered" in result):
+            notice(f"{run.id} had finished ({run.outcome}); this is its result")
+            return result
+        if truth.is_here:  # elsewhere what it works on is in its hub
+            must_have_its_directory(run)
+        for sentence in found.choice.sentences():
             notice(sentence)
-        old = _recorded(data_dir, run.id)
+        if found.command is None:
+            raise UnknownRunError(run.id)
+        old = SwarmRequest.from_json(found.command)
         model = await choose(wish.model or old.model, settings, store, wish.directory)
         check_budget(model, _budget(old.budget, wish.budget))
         now = await asyncio.to_thread(load_settings, Path(old.directory), os.environ)
@@ -218,17 +228,19 @@ async def _request(
     model = await choose(wish.model, settings, store, wish.directory)
     check_budget(model, wish.budget)
     secrets = await stored_values(os.environ, store, model.ref.provider)
-    return _new(replace(wish, task=unsaid(secrets, notice)(wish.task)), settings, model)
+    masked = replace(wish, task=unsaid(secrets, notice)(wish.task))
+    return _new(masked, settings, model, truth.data_dir)
 
 
-def _new(wish: SwarmWish, settings: Settings, model: ChosenModel) -> SwarmRequest:
+def _new(wish: SwarmWish, settings: Settings, model: ChosenModel, data_dir: Path) -> SwarmRequest:
     swarm, agent, workspace = settings.swarm, settings.agent, settings.workspace
     max_subagents = wish.max_subagents or swarm.max_subagents
     return SwarmRequest(
         swarm_id=new_run_id("swarm"),
         task=wish.task,
         directory=str(wish.directory.resolve()),
-        data_dir=str(settings.paths.data),
+        data_dir=str(data_dir),
+        principal=this_principal(),
         model=str(model),
         base_url=model.base_url,
         context_window=model.context_window,
@@ -270,6 +282,7 @@ def _resumed(
         setup=workspace.setup,
         copy=workspace.copy,
         hooks=workspace.hooks,
+        principal=this_principal(),
         deliver=wish.deliver or old.deliver,
         ask_above=_ask_above(old.ask_above, wish.ask_above),
         resumed=True,
@@ -287,23 +300,3 @@ def _budget(old: Budget, wish: Budget) -> Budget:
     """The old limits, where no new one is given: a resume must not lift them unasked."""
     given = {name: value for name in ("tokens", "usd", "wall_s") if (value := getattr(wish, name))}
     return replace(old, **given)
-
-
-def _recorded(data_dir: Path, swarm_id: str) -> SwarmRequest:
-    """The request of the latest try.
-
-    Raises:
-        UnknownRunError: it has none.
-        JournalError: it cannot be read.
-    """
-    records = read_records(data_dir, swarm_id, kinds={RunStarted.tag}, fetch=archived())
-    tries = [r.event.command for r in records if isinstance(r.event, RunStarted)]
-    if not tries:
-        raise UnknownRunError(swarm_id)
-    return SwarmRequest.from_json(tries[-1])
-
-
-def _recorded_result(data_dir: Path, swarm_id: str) -> JsonObject:
-    """The result that the swarm's last record holds."""
-    records = read_records(data_dir, swarm_id, kinds={RunFinished.tag}, fetch=archived())
-    return [r.event.summary for r in records if isinstance(r.event, RunFinished)][-1]

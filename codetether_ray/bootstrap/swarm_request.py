@@ -46,6 +46,8 @@ class SwarmRequest:
     ask_above: int | None = ASK_ABOVE
     """Ask before a plan of more sub-agents is begun; None: never."""
     resumed: bool = False
+    principal: str = ""
+    """Who asked; see `AgentSpec.principal`."""
 
     def needs_approval(self, subagents: int) -> bool:
         """Whether somebody must agree to a plan of so many sub-agents."""
@@ -89,6 +91,7 @@ class SwarmRequest:
             base_url=self.base_url,
             context_window=self.context_window,
             data_dir=self.data_dir,
+            principal=self.principal,
         )
         return SwarmOptions(
             task=self.task,

@@ -1,7 +1,6 @@
 """`codetether audit`: what was done here, by whom, and whether the record of it is whole."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
-from codetether_ray.cli import exit_codes
+from codetether_ray.cli import exit_codes, options
 from codetether_ray.cli.examples import examples
 from codetether_ray.ports.audit import AuditCategory, AuditOutcome
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from codetether_ray.audit.entries import Entry
     from codetether_ray.audit.query import Query
     from codetether_ray.audit.report import Report
+    from codetether_ray.bootstrap.truth.reading import Source
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -83,6 +83,7 @@ def _filters(function: F) -> F:
                 metavar="FILE",
                 help="Read this file (a second one, say) instead of the data directory.",
             ),
+            options.address,
         )
     ):
         function = option(function)
@@ -98,14 +99,16 @@ def _filters(function: F) -> F:
 @_filters
 @click.option("-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
-def list_entries(limit: int, as_json: bool, file: Path | None, **filters: Any) -> int:
+def list_entries(
+    limit: int, as_json: bool, file: Path | None, address: str | None, **filters: Any
+) -> int:
     """Show the newest actions, the newest last."""
     from codetether_ray.audit import query
 
     wanted = _query(filters)
-    with _reading():
+    with _log(address, file) as folder:
         if file is None:
-            found = query.newest(_data_dir(), wanted, limit)
+            found = query.newest(folder, wanted, limit)
         else:
             found = list(query.in_file(file, wanted))[-limit:]
     if as_json:
@@ -127,16 +130,18 @@ def list_entries(limit: int, as_json: bool, file: Path | None, **filters: Any) -
 @_filters
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="Stop after so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-def query_entries(limit: int | None, as_json: bool, file: Path | None, **filters: Any) -> int:
+def query_entries(
+    limit: int | None, as_json: bool, file: Path | None, address: str | None, **filters: Any
+) -> int:
     """Print all actions that match, oldest first, as they are found."""
     from itertools import islice
 
     from codetether_ray.audit import query
 
     wanted = _query(filters)
-    found = query.in_file(file, wanted) if file else query.find(_data_dir(), wanted)
-    chosen = islice(found, limit)
-    with _reading():
+    with _log(address, file) as folder:
+        found = query.in_file(file, wanted) if file else query.find(folder, wanted)
+        chosen = islice(found, limit)
         if as_json:
             for entry in chosen:
                 click.echo(json.dumps(entry.data, ensure_ascii=False))
@@ -173,9 +178,14 @@ def query_entries(limit: int | None, as_json: bool, file: Path | None, **filters
     metavar="FILE",
     help="Verify the chains in this second file instead, and compare it with the log here.",
 )
+@options.address
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify_log(
-    keys: tuple[Path, ...], checkpoints: Path | None, file: Path | None, as_json: bool
+    keys: tuple[Path, ...],
+    checkpoints: Path | None,
+    file: Path | None,
+    address: str | None,
+    as_json: bool,
 ) -> int:
     """Check that nothing was altered or taken away; exit code 1 if something was.
 
@@ -185,17 +195,18 @@ def verify_log(
     from codetether_ray.audit import verify
     from codetether_ray.audit.keys import read_public
     from codetether_ray.audit.second import verify_file
-    from codetether_ray.bootstrap.run_times import run_times
+    from codetether_ray.bootstrap.truth.runs import RUN_TIMES
 
-    with _reading():
+    with _source(address) as source:
+        folder = source.audit(is_exact=True)
         if file is not None:
-            report = verify_file(file, _data_dir())
+            report = verify_file(file, folder)
         else:
             report = verify.verify(
-                _data_dir(),
+                folder,
                 pinned=[read_public(path) for path in keys],
                 elsewhere=verify.checkpoint_files(checkpoints) if checkpoints else (),
-                runs=run_times(_data_dir()),
+                runs=source.ask(RUN_TIMES),
             )
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
@@ -243,10 +254,20 @@ def retire_chains(before: float, yes: bool, as_json: bool) -> int:
 command = audit
 
 
-def _data_dir() -> Path:
-    from codetether_ray.config.paths import data_dir
+@contextmanager
+def _log(address: str | None, file: Path | None) -> Iterator[Path]:
+    """The data directory whose log is read; one that is not looked at is not fetched."""
+    with _source(address if file is None else "local") as source:
+        yield source.audit()
 
-    return data_dir(os.environ)
+
+@contextmanager
+def _source(address: str | None) -> "Iterator[Source]":
+    from codetether_ray.bootstrap.truth.reading import reading
+    from codetether_ray.cli.style import say
+
+    with reading(address, say) as source, _reading():
+        yield source
 
 
 @contextmanager

@@ -1,11 +1,10 @@
 """`codetether cancel`: stop a run that another process drives."""
 
-import os
 import time
 
 import click
 
-from codetether_ray.cli import exit_codes
+from codetether_ray.cli import exit_codes, options
 from codetether_ray.cli.examples import examples
 
 _POLL_S = 0.1
@@ -29,41 +28,23 @@ _POLL_S = 0.1
     metavar="S",
     help="How long to wait for its end.",
 )
-def command(run_id: str, wait_s: float) -> int:
+@options.address
+def command(run_id: str, wait_s: float, address: str | None) -> int:
     """Stop a run as Ctrl-C would: its agents end cleanly, and it can be continued."""
-    from codetether_ray.bootstrap import driver
-    from codetether_ray.bootstrap.auditing.opening import acting
-    from codetether_ray.bootstrap.tombstones import refuse_forgotten
-    from codetether_ray.cli.output import say
-    from codetether_ray.config.paths import data_dir
-    from codetether_ray.core.errors import UnknownRunError
-    from codetether_ray.core.spec import Correlation
-    from codetether_ray.journal.segments import run_directory
-    from codetether_ray.ports.audit import Action
+    from codetether_ray.bootstrap.principal import this_principal
+    from codetether_ray.bootstrap.truth.reading import reading
+    from codetether_ray.bootstrap.truth.runs import CANCEL, STANDING
+    from codetether_ray.cli.style import say
 
-    folder = data_dir(os.environ)
-    found = driver.find(folder, run_id) or driver.find_unattended(folder, run_id)
-    if found is None:
-        if not run_directory(folder, run_id).exists():
-            refuse_forgotten(folder, run_id)
-            raise UnknownRunError(run_id)
-        click.echo(f"{run_id} is not running; nothing was stopped")
-        return exit_codes.SUCCESS
-    action = Action(
-        category="session",
-        action="run.cancel",
-        resource=run_id,
-        correlation=Correlation(run_id=run_id),
-    )
-    with acting(folder, action, notice=say):
-        driver.stop(found)
-    deadline = time.monotonic() + wait_s
-    while found.is_alive and time.monotonic() < deadline:
-        time.sleep(_POLL_S)
-    if found.is_alive:
-        who = (
-            f"process {found.pid} still tidies up" if found.pid else "Ray starts its process again"
-        )
+    with reading(address, say) as source:
+        if not source.ask(CANCEL, run_id, "" if source.is_here else this_principal()):
+            click.echo(f"{run_id} is not running; nothing was stopped")
+            return exit_codes.SUCCESS
+        deadline = time.monotonic() + wait_s
+        while (now := source.ask(STANDING, run_id)).is_alive and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+    if now.is_alive:
+        who = f"process {now.pid} still tidies up" if now.pid else "Ray starts its process again"
         click.echo(f"{run_id} was told to stop; {who}", err=True)
         return exit_codes.FAILED
     click.echo(f"{run_id} was stopped")

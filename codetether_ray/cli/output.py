@@ -10,9 +10,11 @@ from typing import Literal, Protocol, TextIO
 from codetether_ray.bootstrap.resuming import continue_command
 from codetether_ray.bootstrap.session_home import SessionResult
 from codetether_ray.cli import words
-from codetether_ray.cli.style import paint
+from codetether_ray.cli.style import paint, say
 from codetether_ray.core import events as e
 from codetether_ray.core.events import Record
+
+__all__ = ["Format", "Output", "go_on", "open_output", "say"]
 
 _ERROR_LINES = 60
 Format = Literal["text", "json", "stream-json"]
@@ -37,12 +39,6 @@ def open_output(form: Format) -> Output:
     if form == "json":
         return JsonOutput(sys.stdout, sys.stderr)
     return StreamJsonOutput(sys.stdout, sys.stderr)
-
-
-def say(sentence: str) -> None:
-    """A sentence of the program itself, on stderr."""
-    sys.stderr.write(f"codetether: {sentence}\n")
-    sys.stderr.flush()
 
 
 def go_on(result: SessionResult) -> str:

@@ -1,18 +1,21 @@
 """`codetether replay`: a run as it happened, verified, or as a page."""
 
 import json
-import os
 import sys
+import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from codetether_ray.cli import exit_codes
+from codetether_ray.cli import options as cli_options
 from codetether_ray.cli.examples import examples
 from codetether_ray.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from codetether_ray.bootstrap.truth.reading import Source
     from codetether_ray.replay.verdict import Verdict
 
 _OFFSET = click.IntRange(min=0)
@@ -48,6 +51,7 @@ _OFFSET = click.IntRange(min=0)
     help="Write one page that opens without a network.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a line a record, as stored.")
+@cli_options.address
 def replay(
     run: str | None, session: str | None, verify: bool, everything: bool, **options: Any
 ) -> int:
@@ -60,26 +64,27 @@ def replay(
     records fit together (protocol), and whether the program's rules decide what is recorded
     (decisions). No model is asked. It tells a tampered run from one that other rules decided.
     """
-    from codetether_ray.bootstrap.replay import all_runs, find_id
-    from codetether_ray.config.paths import data_dir
+    from codetether_ray.bootstrap.truth.reading import reading
+    from codetether_ray.cli.style import say
 
-    folder = data_dir(os.environ)
+    address = options.pop("address")
     _check_options(session=session, verify=verify, everything=everything, **options)
-    if everything:
-        if run or session:
-            raise UsageError("--all is every run; name none, or leave --all out")
-        return _verify(folder, all_runs(folder), as_json=options["as_json"])
-    named = run or session
-    if not named or (run and session):
-        raise UsageError("name one run; `codetether runs` lists them")
-    run_id = find_id(folder, named)
-    if verify:
-        return _verify(folder, (run_id,), as_json=options["as_json"])
-    if options["html"] is not None:
-        return _page(folder, run_id, options["html"])
-    if session:
-        return _session(folder, run_id, options["agent"], as_json=options["as_json"])
-    return _print(folder, run_id, **options)
+    with reading(address, say) as source:
+        if everything:
+            if run or session:
+                raise UsageError("--all is every run; name none, or leave --all out")
+            return _verify(source, source.runs(), as_json=options["as_json"])
+        named = run or session
+        if not named or (run and session):
+            raise UsageError("name one run; `codetether runs` lists them")
+        run_id = source.find(named)
+        if verify:
+            return _verify(source, (run_id,), as_json=options["as_json"])
+        if options["html"] is not None:
+            return _page(source, run_id, options["html"])
+        if session:
+            return _session(source, run_id, options["agent"], as_json=options["as_json"])
+        return _print(source, run_id, **options)
 
 
 _WHOLE = ("start", "until", "kinds", "agent", "follow", "full")
@@ -112,7 +117,7 @@ _SPELT = {"start": "--from", "kinds": "--kind", "as_json": "--json"}
 
 
 def _print(
-    folder: Path,
+    source: "Source",
     run_id: str,
     *,
     start: int,
@@ -127,7 +132,6 @@ def _print(
     """The records, one after another."""
     from codetether_ray.bootstrap.replay import (
         Selection,
-        archived,
         check_kinds,
         followed,
         lines_of,
@@ -137,8 +141,12 @@ def _print(
     from codetether_ray.replay.text import block, day
 
     selection = Selection(start=start, until=until, kinds=check_kinds(kinds), agent=agent)
-    fetch = archived()
-    found = (followed if follow else lines_of)(folder, run_id, selection, fetch=fetch)
+    folder, fetch = source.run(run_id), source.fetch
+    if follow:
+        again = partial(_look_again, source, run_id)
+        found = followed(folder, run_id, selection, fetch=fetch, sleep=again)
+    else:
+        found = lines_of(folder, run_id, selection, fetch=fetch)
     today, is_empty = "", True
     for line in found:
         is_empty = False
@@ -157,13 +165,19 @@ def _print(
     return exit_codes.SUCCESS
 
 
-def _session(folder: Path, run_id: str, agent: str, *, as_json: bool) -> int:
+def _look_again(source: "Source", run_id: str, pause_s: float) -> None:
+    """Wait a moment, then have what was recorded meanwhile."""
+    time.sleep(pause_s)
+    source.run(run_id)
+
+
+def _session(source: "Source", run_id: str, agent: str, *, as_json: bool) -> int:
     """The messages of one agent."""
-    from codetether_ray.bootstrap.replay import archived, session_of
+    from codetether_ray.bootstrap.replay import session_of
     from codetether_ray.core.codec import encode
     from codetether_ray.replay.text import conversation, harmless
 
-    known = session_of(folder, run_id, agent, fetch=archived())
+    known = session_of(source.run(run_id), run_id, agent, fetch=source.fetch)
     if as_json:
         messages = [encode(message) for message in known.messages]
         _write(json.dumps(messages, indent=2, ensure_ascii=False))
@@ -174,27 +188,28 @@ def _session(folder: Path, run_id: str, agent: str, *, as_json: bool) -> int:
     return exit_codes.SUCCESS
 
 
-def _page(folder: Path, run_id: str, file: Path) -> int:
+def _page(source: "Source", run_id: str, file: Path) -> int:
     from codetether_ray.bootstrap.page import write_page
-    from codetether_ray.bootstrap.replay import archived
     from codetether_ray.cli.reading import progress
 
     with progress(run_id) as told:
-        size = write_page(folder, run_id, file, archived(), progress=told)
+        size = write_page(source.run(run_id), run_id, file, source.fetch, progress=told)
     click.echo(f"{file}: {size / 1024:.0f} kB; open it in any browser", err=True)
     return exit_codes.SUCCESS
 
 
-def _verify(folder: Path, run_ids: tuple[str, ...], *, as_json: bool) -> int:
+def _verify(source: "Source", run_ids: tuple[str, ...], *, as_json: bool) -> int:
     """Verify runs; 1 if one of them departs."""
     from codetether_ray.audit.witness import journal_heads
-    from codetether_ray.bootstrap.replay import archived
     from codetether_ray.bootstrap.verify import verify_run
     from codetether_ray.cli.reading import progress
 
-    is_ok, fetch = True, archived()
+    is_ok, fetch = True, source.fetch
+    if run_ids:
+        source.audit(is_exact=True)  # whose lines witness how journals ended
     for number, run_id in enumerate(run_ids, 1):
         what = f"{number} of {len(run_ids)}: " if len(run_ids) > 1 else ""
+        folder = source.run(run_id, is_exact=True)
         with progress(f"{what}{run_id}") as told:
             verdict = verify_run(folder, run_id, witness=journal_heads, fetch=fetch, progress=told)
         is_ok = is_ok and verdict.is_ok

@@ -74,6 +74,7 @@ from codetether_ray.core.events import Record
     metavar="TIME",
     help="How long the agent may work, waiting for children not counted.",
 )
+@options.address
 @click.option("--ray", "on_ray", is_flag=True, help="Run the agent on a Ray cluster.")
 def command(message: str, form: Format, **given: Any) -> int:
     """Give one agent a task in this directory. MESSAGE `-` reads it from stdin.
@@ -137,6 +138,7 @@ async def _run(text: str | None, form: Format, given: dict[str, Any]) -> int:
         wait_quota_s=given["wait_quota"],
         record=given["record"],
         on_ray=given["on_ray"],
+        address=given["address"],
     )
     if text is not None and not (given["session"] or given["go_on"]):
         unfinished.remind(wanted.directory)

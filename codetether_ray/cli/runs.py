@@ -1,12 +1,11 @@
-"""`codetether runs`: every run of this user."""
+"""`codetether runs`: every run of this user, here or on a cluster."""
 
 import json
-import os
 import time
 
 import click
 
-from codetether_ray.cli import exit_codes
+from codetether_ray.cli import exit_codes, options
 from codetether_ray.cli.examples import examples
 
 
@@ -15,6 +14,7 @@ from codetether_ray.cli.examples import examples
     epilog=examples(
         "codetether runs",
         "codetether runs --limit 5",
+        "codetether runs --address 10.0.0.5:6379",
         "codetether runs --json | jq -r '.[] | select(.state == \"interrupted\") | .id'",
     ),
 )
@@ -28,18 +28,20 @@ from codetether_ray.cli.examples import examples
     metavar="N",
     help="The newest N.",
 )
-def runs(as_json: bool, limit: int) -> int:
+@options.address
+def runs(as_json: bool, limit: int, address: str | None) -> int:
     """List runs: what they are, how they ended, what they cost, and how to go on with them.
 
     A run is running, finished, interrupted (nobody writes it and it never ended) or damaged.
     """
-    from codetether_ray.cli.run_table import print_table, row
-    from codetether_ray.config.paths import data_dir
-    from codetether_ray.journal.listing import list_runs
+    from codetether_ray.bootstrap.truth.reading import reading
+    from codetether_ray.bootstrap.truth.runs import ROWS
+    from codetether_ray.cli.run_table import print_table
+    from codetether_ray.cli.style import say
 
-    folder = data_dir(os.environ)
-    now = time.time()
-    rows = [row(summary, folder, now) for summary in list_runs(folder)[:limit]]
+    with reading(address, say) as source:
+        rows = source.ask(ROWS, limit, "", None, time.time())
+    rows = [{**item, "source": source.label} for item in rows]
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return exit_codes.SUCCESS

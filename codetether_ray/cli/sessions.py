@@ -1,13 +1,12 @@
 """`codetether sessions`: the conversations of this directory."""
 
 import json
-import os
 import time
 from pathlib import Path
 
 import click
 
-from codetether_ray.cli import exit_codes
+from codetether_ray.cli import exit_codes, options
 from codetether_ray.cli.examples import examples
 
 
@@ -21,19 +20,18 @@ from codetether_ray.cli.examples import examples
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.option("--all", "everywhere", is_flag=True, help="Of every directory, not only this one.")
-def sessions(as_json: bool, everywhere: bool) -> int:
+@options.address
+def sessions(as_json: bool, everywhere: bool, address: str | None) -> int:
     """List sessions of this directory, newest first, each with the command that goes on with it."""
-    from codetether_ray.cli.run_table import print_table, row
-    from codetether_ray.config.paths import data_dir
-    from codetether_ray.journal.listing import list_runs, sessions_of
+    from codetether_ray.bootstrap.truth.reading import reading
+    from codetether_ray.bootstrap.truth.runs import ROWS
+    from codetether_ray.cli.run_table import print_table
+    from codetether_ray.cli.style import say
 
-    folder = data_dir(os.environ)
-    now = time.time()
-    if everywhere:
-        found = tuple(summary for summary in list_runs(folder) if summary.kind == "session")
-    else:
-        found = sessions_of(folder, Path.cwd())
-    rows = [row(summary, folder, now) for summary in found]
+    directory = None if everywhere else str(Path.cwd())
+    with reading(address, say) as source:
+        rows = source.ask(ROWS, None, "session", directory, time.time())
+    rows = [{**item, "source": source.label} for item in rows]
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return exit_codes.SUCCESS

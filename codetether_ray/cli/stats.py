@@ -1,7 +1,6 @@
 """`codetether stats`: what runs used and did, summed up from their journals."""
 
 import json
-import os
 import re
 import sys
 import time
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codetether_ray.cli import exit_codes, words
+from codetether_ray.cli import exit_codes, options, words
 from codetether_ray.cli.examples import examples
 from codetether_ray.core.errors import UsageError
 
@@ -37,25 +36,25 @@ _SHOWN = 40  # files in the table; --json has all
 @click.option("--tokens", is_flag=True, help="Only tokens and cost, by model.")
 @click.option("--since", metavar="WHEN", help="Count from then on: `7d`, `12h`, `2026-11-01`.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def stats(run: str | None, since: str | None, as_json: bool, **only: bool) -> int:
+@options.address
+def stats(
+    run: str | None, since: str | None, as_json: bool, address: str | None, **only: bool
+) -> int:
     """Sum up one run, or all: model calls, tokens by model, cost, tools, files, days."""
-    from codetether_ray.bootstrap.replay import archived, find_id
-    from codetether_ray.bootstrap.stats import sum_up
-    from codetether_ray.config.paths import data_dir
+    from codetether_ray.bootstrap.truth.reading import reading
+    from codetether_ray.bootstrap.truth.runs import SUMS, sums
+    from codetether_ray.cli.style import say
 
-    folder = data_dir(os.environ)
-    run_id = find_id(folder, run) if run else None
-    totals, notes = sum_up(
-        folder,
-        run_id,
-        _moment(since),
-        with_files=only["files"] or not any(only.values()),
-        fetch=archived(),
-        progress=_progress,
-    )
+    with reading(address, say) as source:
+        run_id = source.find(run) if run else None
+        terms = (run_id, _moment(since), only["files"] or not any(only.values()))
+        if source.is_here:
+            totals, notes = sums(source.truth, *terms, progress=_progress)
+        else:  # the head counts: it has the hubs, which know what commands changed
+            totals, notes = source.ask(SUMS, *terms)
     for note in notes:
         click.echo(note, err=True)
-    found = totals.to_json()
+    found = {**totals, "source": source.label}
     if as_json:
         click.echo(json.dumps(_chosen(found, only), indent=2, ensure_ascii=False))
     else:

@@ -1,6 +1,7 @@
 """Colours, on a terminal alone."""
 
 import os
+import sys
 from typing import TextIO
 
 _CODES = {"dim": "2", "bold": "1", "red": "31", "green": "32", "yellow": "33"}
@@ -14,3 +15,9 @@ def is_coloured(stream: TextIO) -> bool:
 def paint(text: str, colour: str, stream: TextIO) -> str:
     """`text` in a colour of the table, where `stream` may have colours."""
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if is_coloured(stream) else text
+
+
+def say(sentence: str) -> None:
+    """A sentence of the program itself, on stderr."""
+    sys.stderr.write(f"codetether: {sentence}\n")
+    sys.stderr.flush()

@@ -88,6 +88,7 @@ _COUNT = click.IntRange(min=1)
     show_default=True,
     help="text: the answer; json: one object; stream-json: a line per event.",
 )
+@options.address
 @click.option("--dashboard", is_flag=True, help="Start Ray's dashboard as well.")
 @click.option("--local", "is_local", is_flag=True, help="Run all agents in this process, no Ray.")
 def command(task: str, form: Format, as_json: bool, **given: Any) -> int:
@@ -155,6 +156,7 @@ def _wish(task: str, given: dict[str, Any]) -> Any:
         deliver=given["merge"],
         ask_above=None if never else 0 if given["show_plan"] else ASK_ABOVE,
         record=given["record"],
+        address=given["address"],
         is_local=given["is_local"],
         dashboard=given["dashboard"],
     )

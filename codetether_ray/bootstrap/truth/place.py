@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from codetether_ray.actors.node import RayNode
 
 
+_PATIENCE_S = 600.0
+"""For one answer: the head may have to read through many runs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalHome:
     """What a function finds that is called in this process."""
@@ -56,12 +60,24 @@ class Truth:
         """
         if self.node is not None:
             return await self.node.call(function, *arguments)
-        module, _, name = function.partition(":")
-        found = getattr(importlib.import_module(module), name)
+        found = _named(function)
         home = LocalHome(data_dir=self.data_dir)
         if inspect.iscoroutinefunction(found):
             return await found(home, *arguments)
         return await asyncio.to_thread(found, home, *arguments)
+
+    def ask_now(self, function: str, *arguments: Any) -> Any:
+        """`ask` where there is no event loop; it blocks.
+
+        Raises:
+            ClusterError: the head does not answer.
+            CodetetherError: what the function raised.
+        """
+        if self.node is None:
+            return _named(function)(LocalHome(data_dir=self.data_dir), *arguments)
+        from codetether_ray.actors.truth import ask_now
+
+        return ask_now(self.node, function, *arguments, patience_s=_PATIENCE_S)
 
     async def sees(self, directory: Path) -> bool:
         """Whether the supervisor's node has the very directory that is here."""
@@ -73,6 +89,11 @@ class Truth:
 
 _IDENTITY = "codetether_ray.bootstrap.truth.identity"
 IDENTITY, SEES = f"{_IDENTITY}:identity", f"{_IDENTITY}:sees"
+
+
+def _named(function: str) -> Any:
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def truth_here(data_dir: Path) -> Truth:

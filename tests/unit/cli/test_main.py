@@ -110,4 +110,4 @@ def test_completing_a_command_name_imports_no_command() -> None:
     context = click.Context(group)
     assert isinstance(group, main.LazyGroup)
     names = [item.value for item in group.shell_complete(context, "c")]
-    assert names == ["cancel", "cleanup", "completion", "config"]
+    assert names == ["cancel", "cleanup", "completion", "config", "context"]

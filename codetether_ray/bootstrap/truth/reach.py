@@ -1,0 +1,70 @@
+"""The cluster that a command uses, joined early only where the truth has to be asked for there."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codetether_ray.bootstrap.truth.address import LOCAL, Address, choose_address
+from codetether_ray.bootstrap.truth.place import Truth, find_truth, truth_here
+
+if TYPE_CHECKING:
+    from codetether_ray.actors.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Where a command's runs live."""
+
+    address: Address
+    truth: Truth
+    cluster: "Cluster | None" = None
+    """Joined already; None: nobody had to ask it yet."""
+
+    @property
+    def source(self) -> str:
+        """Who says what a command prints, for people."""
+        if self.truth.is_here and self.address.is_named:
+            return f"the head at {self.address.value}, whose files are here"
+        return self.truth.source
+
+
+@asynccontextmanager
+async def reached(
+    given: str | None, data_dir: Path, notice: Callable[[str], None], *, is_local: bool = False
+) -> AsyncIterator[Reach]:
+    """The reach of a command whose `--address` is `given`; left at the end.
+
+    A head of one's own, announced in `data_dir`, has its files here: nothing is joined for it.
+
+    Raises:
+        ClusterError: the cluster that is named cannot be joined.
+        UsageError: it has no address.
+    """
+    address = Address(value=LOCAL) if is_local else choose_address(given, os.environ)
+    if not address.is_named or is_own_head(address.value, data_dir):
+        yield Reach(address=address, truth=truth_here(data_dir))
+        return
+    from codetether_ray.actors.cluster import ClusterOptions, join_or_start
+
+    log = data_dir / "logs" / "cluster.ray.log"
+    cluster = await join_or_start(
+        ClusterOptions(data_dir=data_dir, address=address.value, log_path=log), notice
+    )
+    try:
+        truth = await find_truth(data_dir, cluster.address)
+        yield Reach(address=address, truth=truth, cluster=cluster)
+    finally:
+        await cluster.close()
+
+
+def is_own_head(address: str, data_dir: Path) -> bool:
+    """Whether a head that is announced in `data_dir` is at that address."""
+    if not (data_dir / "ray" / "head.json").exists():  # the common case, without an import
+        return False
+    from codetether_ray.actors.head import find_head
+
+    head = find_head(data_dir)
+    return head is not None and head.address == address
