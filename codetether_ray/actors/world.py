@@ -12,6 +12,7 @@ from codetether_ray.actors.dossier import LEASE_S, Dossier
 from codetether_ray.actors.host import RayHost
 from codetether_ray.actors.limiter import RayLimiter
 from codetether_ray.actors.metrics import RayMetrics
+from codetether_ray.actors.node import RayNode
 from codetether_ray.actors.nodes import this_node
 from codetether_ray.actors.services import Services
 from codetether_ray.sandbox.environment import tool_environment
@@ -66,6 +67,15 @@ class World:
         )
         note = self._dossier.note if self._dossier is not None else None
         return RayHost(wiring, links, self.door, lease_s=self._lease_s, note=note, stays=stays)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the cluster was joined: its other nodes, if it has any, may be used as well."""
+        return self._dossier is not None and self._dossier.job().lasts
+
+    def node(self, id: str) -> RayNode:
+        """The daemon of another node of the cluster."""
+        return RayNode.on(id, lasts=True)
 
     def serve(self, served: Served) -> None:
         """Let agents reach the run's state; before the first agent starts."""

@@ -24,6 +24,7 @@ from codetether_ray.sandbox.local import LocalSandbox
 from codetether_ray.tools.catalog import load
 from codetether_ray.tools.toolbox import toolbox
 from codetether_ray.workspace.hub import hub_path
+from codetether_ray.workspace.outpost import is_outpost
 from codetether_ray.workspace.snapshots import GitSnapshots
 
 WIRING = f"{__name__}:build_parts"
@@ -69,7 +70,7 @@ async def build_parts(spec: AgentSpec, links: AgentLinks) -> AgentParts:
         instructions=find_instructions(Path(spec.root)),
         search_program=_search_program(),
         audit=audit,
-        snapshots=_snapshots(spec, data_dir),
+        snapshots=_snapshots(spec, links, data_dir),
         tails=data_dir / TAILS,
     )
 
@@ -106,7 +107,7 @@ def _source(spec: AgentSpec, links: AgentLinks) -> SecretSource:
     return open_secret_store(os.environ, data_dir_of(spec, links))
 
 
-def _snapshots(spec: AgentSpec, data_dir: Path) -> Snapshots | None:
+def _snapshots(spec: AgentSpec, links: AgentLinks, data_dir: Path) -> Snapshots | None:
     """What keeps the agent's trees; None where it cannot change any, or there is no repository."""
     writes = any(load(name).effect in WRITING for name in spec.tools)
     if not writes or not (spec.hub or _is_in_repository(Path(spec.root))):
@@ -114,7 +115,10 @@ def _snapshots(spec: AgentSpec, data_dir: Path) -> Snapshots | None:
     run_id = spec.correlation.run_id
     hub = Path(spec.hub) if spec.hub else hub_path(data_dir, run_id)
     is_own = spec.tree == spec.path
-    return GitSnapshots(Path(spec.root), hub, run_id=run_id, agent=spec.path, is_own=is_own)
+    keeper = links.keeper if is_outpost(hub) else None
+    return GitSnapshots(
+        Path(spec.root), hub, run_id=run_id, agent=spec.path, is_own=is_own, keeper=keeper
+    )
 
 
 def _is_in_repository(root: Path) -> bool:

@@ -1,5 +1,6 @@
 """Where a run lives: its journal, its budget, its agents. In this process, or in a supervisor."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from codetether_ray.agent.parts import AgentLinks
 from codetether_ray.bootstrap.agents import build_parts
 from codetether_ray.bootstrap.heap import settle_heap
 from codetether_ray.bootstrap.run_journal import Notices, open_pusher, open_run_journal
+from codetether_ray.bootstrap.trees.order import Nodes
 from codetether_ray.bootstrap.watching import Send, Watch, open_traces
 from codetether_ray.core.events import Warned
 from codetether_ray.core.spec import AgentSpec, Correlation
@@ -28,6 +30,7 @@ from codetether_ray.ports.bus import Bus
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.host import AgentHost
 from codetether_ray.ports.journal import Journal
+from codetether_ray.telemetry.run_log import open_log
 
 if TYPE_CHECKING:
     from codetether_ray.bootstrap.archiving.pusher import Pusher
@@ -96,6 +99,8 @@ class RunHome:
     pusher: "Pusher | None" = None
     """Sends the run to the archive, where there is one."""
     on_begun: Callable[[], None] | None = None
+    nodes: Nodes | None = None
+    """Other nodes that agents may live on, where there are any."""
     watch: Watch | None = None
     """Measures and traces the run."""
 
@@ -172,7 +177,8 @@ async def open_watch(terms: HomeTerms, clock: Clock, send: Send | None = None) -
     """What watches a run; `send` hands its measurements on, where somebody collects them."""
     run_id = terms.correlation.run_id
     traces = await open_traces(terms.data_dir, run_id, terms.notices.tell)
-    return Watch(clock, send=send, traces=traces)
+    log = await asyncio.to_thread(open_log, terms.data_dir, run_id)
+    return Watch(clock, send=send, traces=traces, log=log)
 
 
 def open_admission(host: AgentHost, terms: HomeTerms, clock: Clock) -> LocalAdmission:

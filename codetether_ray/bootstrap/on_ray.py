@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from codetether_ray.actors.broker import Broker
 from codetether_ray.actors.door import Served
+from codetether_ray.actors.nodes import this_node
 from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.agents import WIRING
 from codetether_ray.bootstrap.auditing.opening import open_audit
@@ -30,6 +31,7 @@ from codetether_ray.bootstrap.session_home import (
     session_in_home,
     session_terms,
 )
+from codetether_ray.bootstrap.trees.order import Nodes
 from codetether_ray.bootstrap.watching import Watched
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject
@@ -37,6 +39,8 @@ from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.runtime import HostedRuntime
 from codetether_ray.local.shares import LocalShares
 from codetether_ray.ports.audit import Audit
+from codetether_ray.workspace.hub import hub_path
+from codetether_ray.workspace.keeping import HubKeeping
 
 __all__ = ["SESSION", "SWARM", "drive"]
 
@@ -140,6 +144,7 @@ async def open_home(
             children=runtime,
             audit=audit,
             secrets=broker,
+            hub=HubKeeping(hub_path(terms.data_dir, run_id), run_id),
         )
     )
     return RunHome(
@@ -153,4 +158,5 @@ async def open_home(
         pusher=open_pusher(terms.data_dir, run_id),
         on_begun=world.begun.set,
         watch=watch,
+        nodes=Nodes(home=this_node(), reach=world.node) if world.is_shared else None,
     )

@@ -14,21 +14,20 @@ from codetether_ray.bootstrap.home import HomeTerms, RunHome
 from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.resuming import worked_s
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.bootstrap.trees.opening import SwarmWorkspace, let_go, open_swarm_workspace
 from codetether_ray.bootstrap.watching import traceparent
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, decode, encode
 from codetether_ray.core.errors import CodetetherError, WorkspaceError
-from codetether_ray.core.events import RunFinished, RunStarted
+from codetether_ray.core.events import RunFinished, RunStarted, Warned
 from codetether_ray.core.usage import Spend, Usage
 from codetether_ray.journal.listing import spending
 from codetether_ray.ports.audit import Audit
 from codetether_ray.ports.workspace import Workspace
-from codetether_ray.sandbox.local import LocalSandbox
 from codetether_ray.swarm.coordinator import SwarmCoordinator
 from codetether_ray.swarm.estimate import Estimate
 from codetether_ray.swarm.plan import Plan
 from codetether_ray.swarm.result import SwarmResult, exit_code
-from codetether_ray.workspace.open import open_workspace
 
 _TITLE = 120
 
@@ -120,8 +119,10 @@ async def _done(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonObject:
 
 async def _audited(home: RunHome, request: SwarmRequest, ask: Ask, audit: Audit) -> JsonObject:
     coordinator: SwarmCoordinator | None = None
+    trees: SwarmWorkspace | None = None
     try:
-        workspace = audited_workspace(await _workspace(request), audit, request.correlation)
+        trees = await open_swarm_workspace(request, home.journal, home.nodes)
+        workspace = audited_workspace(trees, audit, request.correlation)
         worked = await asyncio.to_thread(worked_s, Path(request.data_dir), request.swarm_id)
         asked = audited_ask(ask, audit, request)
         coordinator = _coordinator(home, request, workspace, asked, worked)
@@ -136,6 +137,10 @@ async def _audited(home: RunHome, request: SwarmRequest, ask: Ask, audit: Audit)
             swarm_id=request.swarm_id, outcome="cancelled", error="the swarm was cancelled"
         )
         return _to_json(reached or cancelled)
+    finally:
+        if trees is not None:
+            for left in await let_go(trees):
+                home.voices.of_run().emit(Warned(text=f"a tree stays on node {left}"))
 
 
 def unrecorded(request: SwarmRequest, error: CodetetherError) -> JsonObject:
@@ -147,18 +152,6 @@ def unrecorded(request: SwarmRequest, error: CodetetherError) -> JsonObject:
             error=str(error),
             error_kind=type(error).__name__,
         )
-    )
-
-
-async def _workspace(request: SwarmRequest) -> Workspace:
-    return await open_workspace(
-        Path(request.directory),
-        request.swarm_id,
-        data_dir=Path(request.data_dir),
-        setup=request.setup or None,
-        copy=request.copy,
-        hooks=request.hooks,
-        sandbox=LocalSandbox(),
     )
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.ports.sandbox import Sandbox
-from codetether_ray.ports.workspace import Workspace
 from codetether_ray.workspace.copy import CopyWorkspace
 from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.hub import hub_path
@@ -26,7 +25,7 @@ async def open_workspace(
     hooks: bool = False,
     sandbox: Sandbox | None = None,
     date: str = "",
-) -> Workspace:
+) -> GitWorkspace | CopyWorkspace:
     """Choose: the repository that holds `directory`, or a copy of it. The base is made by then.
 
     `setup` (a shell command, which needs `sandbox`), `copy` (globs) and `hooks` come from the
@@ -40,9 +39,8 @@ async def open_workspace(
     place, run = directory.resolve(), run_slug(run_id)
     repository = await find_repository(place)
     root = place if repository is None else repository.root
-    mark = hashlib.sha256(str(root).encode()).hexdigest()[:8]
-    worktrees = data_dir / WORKTREES / f"{root.name or 'root'}-{mark}" / run
-    workspace: Workspace
+    worktrees = data_dir / WORKTREES / room_of(root) / run
+    workspace: GitWorkspace | CopyWorkspace
     if repository is None:
         workspace = CopyWorkspace(
             place,
@@ -72,3 +70,9 @@ async def open_workspace(
         )
     await workspace.open()
     return workspace
+
+
+def room_of(root: Path) -> str:
+    """Name of the directory of all worktrees of the repository at `root`, the same everywhere."""
+    mark = hashlib.sha256(str(root).encode()).hexdigest()[:8]
+    return f"{root.name or 'root'}-{mark}"

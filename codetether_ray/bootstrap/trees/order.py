@@ -1,5 +1,6 @@
 """What a run's supervisor and the nodes on which its trees lie say to each other: plain values."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -24,6 +25,14 @@ class NodeCalls(Protocol):
             CodetetherError: what the function raised.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nodes:
+    """The nodes of a cluster, from a supervisor's: its own, and how any other is reached."""
+
+    home: str
+    reach: Callable[[str], NodeCalls]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
