@@ -1,4 +1,4 @@
-"""What watches a run where it lives: it measures and traces the records that pass there.
+"""What watches a run where it lives: it measures, traces and logs the records that pass there.
 
 Once per run, in the process that writes the journal; agents' processes do nothing for it.
 """
@@ -26,6 +26,7 @@ from codetether_ray.telemetry import otlp
 from codetether_ray.telemetry.journal import ObservedJournal
 from codetether_ray.telemetry.kinds import kind_of
 from codetether_ray.telemetry.measure import Measurer
+from codetether_ray.telemetry.run_log import RunLog
 
 if TYPE_CHECKING:
     from codetether_ray.telemetry.otlp import SpanSender
@@ -52,7 +53,7 @@ class Watched:
 
 
 class Watch:
-    """One run's watch; without a collector and a receiver of traces it costs nothing."""
+    """One run's watch; it measures and traces only where somebody collects that."""
 
     def __init__(
         self,
@@ -60,10 +61,12 @@ class Watch:
         *,
         send: Send | None = None,
         traces: "Traces | None" = None,
+        log: RunLog | None = None,
     ) -> None:
         self._clock = clock
         self._send = send
         self._traces = traces
+        self._log = log
         self._metrics = LocalMetrics()
         self._measurer = Measurer(self._metrics) if send is not None else None
         self._tasks: list[asyncio.Task[None]] = []
@@ -75,6 +78,8 @@ class Watch:
             observers.append(self._measurer.take)
         if self._traces is not None:
             observers.append(self._traces.take)
+        if self._log is not None:
+            observers.append(self._log.take)
         if not observers:
             return journal
 
@@ -102,6 +107,8 @@ class Watch:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._traces is not None:
             await self._traces.close()
+        if self._log is not None:
+            self._log.close()
 
     def _took(self, seconds: float, records: int) -> None:
         self._metrics.observe(i.JOURNAL, seconds)

@@ -34,9 +34,10 @@ PASSED_ON = (
     "OTEL_SDK_DISABLED",
     "OTEL_TRACES_EXPORTER",
     "TRACEPARENT",
+    "CODETETHER_LOG",
 )
-"""Variables (none holds a secret) that a run takes along to its supervisor; headers and
-certificates are those of the machine that it lives on."""
+"""Variables of monitoring (none holds a secret) that a run takes along to its supervisor; headers
+and certificates are those of the machine that it lives on."""
 
 
 def is_wanted(environ: Mapping[str, str]) -> bool:
