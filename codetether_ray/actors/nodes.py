@@ -1,13 +1,14 @@
 """What the nodes of a cluster have, and have free."""
 
 import asyncio
+import os
 import threading
 from contextlib import suppress
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from codetether_ray.local.capacity import machine_capacity
+from codetether_ray.local.capacity import machine_capacity, monitor_floor
 from codetether_ray.ports.host import Capacity
 
 
@@ -65,6 +66,7 @@ def cluster_capacity(*, here_alone: bool = False) -> Capacity:
         memory_bytes=sum(totals.values()),
         free_memory_bytes=local.free_memory_bytes + (_free(others) if others else 0),
         largest_memory_bytes=max(totals.values(), default=0),
+        floor_bytes=monitor_floor(local.memory_bytes, os.environ),
     )
 
 

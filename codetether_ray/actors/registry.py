@@ -1,5 +1,5 @@
-"""The small services of a cluster in one process: who is alive, how fast models may be asked, what
-all runs measure.
+"""The small services of a cluster in one process: who is alive, who may start, how fast models may
+be asked, what all runs measure.
 
 It also looks after supervisors: the driver that followed one may be gone.
 
@@ -11,7 +11,9 @@ from typing import Any
 
 from codetether_ray.actors.metrics import Collector, is_collected
 from codetether_ray.actors.pulse import Body, Pulse
+from codetether_ray.actors.scheduler import open_desk
 from codetether_ray.local.clock import SystemClock
+from codetether_ray.local.desk import Answer, Hello, Order, SchedulingDesk
 from codetether_ray.local.directory import LocalDirectory
 from codetether_ray.local.limiter import LocalLimiter
 from codetether_ray.ports.directory import AgentCard, Presence
@@ -30,8 +32,10 @@ class Registry:
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._collector = Collector(INSTRUMENTS) if is_collected() else None
 
+        self._desk: SchedulingDesk | None = None
+
     def __repr__(self) -> str:
-        return "Registry(directory, rate limits, metrics)"
+        return "Registry(directory, scheduler, rate limits, metrics)"
 
     async def announce(self, card: AgentCard, lease_s: float) -> None:
         """See `Directory`."""
@@ -52,6 +56,19 @@ class Registry:
     async def lease(self, provider: str, least: int, most: int) -> Lease:
         """See `LocalLimiter`."""
         return await self._limiter.lease(provider, least, most)
+
+    async def schedule(
+        self, lease: str, hello: Hello | None, orders: tuple[Order, ...], seen: int, wait_s: float
+    ) -> Answer:
+        """See `SchedulingDesk`; only runs of a shared cluster ask."""
+        if self._desk is None:
+            self._desk = open_desk()
+        return await self._desk.exchange(lease, hello, orders, seen, wait_s)
+
+    async def leave_schedule(self, lease: str) -> None:
+        """See `SchedulingDesk`."""
+        if self._desk is not None:
+            await self._desk.leave(lease)
 
     async def watch(self, run_id: str, supervisor: Any, body: Body, lease_s: float) -> None:
         """Watch a run's supervisor from now on; an earlier one of that run no more."""

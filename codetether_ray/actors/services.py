@@ -27,6 +27,8 @@ class Services:
 
     bus_actor: Any
     registry_actor: Any
+    is_shared: bool = False
+    """Whether runs of other drivers meet on them too."""
 
     def bus(self) -> RayBus:
         """This process's way to the bus; make one per process."""
@@ -88,4 +90,4 @@ def start_services(*, is_private: bool) -> Services:
         )
         .remote()
     )
-    return Services(bus.actor, registry)
+    return Services(bus.actor, registry, is_shared=not is_private)

@@ -105,7 +105,6 @@ class Queue:
     def __init__(self) -> None:
         self._lines: dict[str, Line] = {}
         self._order = itertools.count()
-        self._held: dict[str, Line] = {}
         self._urgent_in_a_row = 0
 
     def join(self, party: Party) -> Line:

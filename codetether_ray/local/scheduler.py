@@ -69,11 +69,17 @@ class Scheduler:
         self._queue.leave(run_id)
         self._held.pop(run_id, None)
 
-    def ask(self, run_id: str, ticket: str, need: Need, rank: Rank, priority: int) -> None:
-        """Have one wait for a permit. A ticket that is known is left alone."""
+    def ask(self, run_id: str, ticket: str, need: Need, rank: Rank, priority: int) -> bool:
+        """Have one wait for a permit. A ticket that is known is left alone (False)."""
         line = self._line(run_id)
-        if ticket not in line.asks and ticket not in self._held[run_id]:
+        is_new = ticket not in line.asks and ticket not in self._held[run_id]
+        if is_new:
             self._queue.add(line, ticket, need, rank, priority)
+        return is_new
+
+    def is_waiting(self, run_id: str, ticket: str) -> bool:
+        """Whether it waits for a permit now."""
+        return ticket in self._line(run_id).asks
 
     def hold(self, run_id: str, ticket: str, need: Need, node: str) -> None:
         """Count what a party holds already, or must have at once, whether it fits or not."""
