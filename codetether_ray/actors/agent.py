@@ -1,9 +1,8 @@
-"""An agent as a Ray actor: a `LocalAgent` whose run's services are elsewhere."""
+"""One agent in a process of one or many: a `LocalAgent` whose run's services are elsewhere."""
 
+import asyncio
 import importlib
-import os
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, cast
 
 from codetether_ray.actors.audit import RayAudit
@@ -14,11 +13,11 @@ from codetether_ray.actors.family import RayChildren, RayShares
 from codetether_ray.actors.journal import RayJournal
 from codetether_ray.actors.keeper import RayKeeper
 from codetether_ray.actors.ledger import RayLedger
+from codetether_ray.actors.line import Line
 from codetether_ray.actors.services import Services
 from codetether_ray.agent.parts import AgentLinks, Wiring
-from codetether_ray.core import failpoints
 from codetether_ray.core.messages import Message
-from codetether_ray.core.spec import AgentKind, AgentSpec, TurnResult
+from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.local.agent import LocalAgent
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.publisher import LocalPublisher
@@ -27,7 +26,7 @@ from codetether_ray.ports.runtime import AgentStatus
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Handles that an agent is given: its run's supervisor, and the cluster's services."""
+    """Handles that agents are given: their run's supervisor, and the cluster's services."""
 
     supervisor: Any
     services: Services
@@ -44,43 +43,57 @@ class Links:
         return spec.node not in ("", self.home)
 
 
-class AgentActor:
-    """The class of an agent's actor; its kinds below have names that people read in a dashboard.
+class Post:
+    """What the agents of one run share in a process: ways to the supervisor, bus and limiter."""
+
+    def __init__(self, links: Links, wiring: Wiring, *, is_away: bool) -> None:
+        self.links = links
+        self.wiring = wiring
+        self.is_away = is_away
+        self.line = Line(links.supervisor)
+        self.bus = links.services.bus()
+        self.limiter = links.services.limiter()
+        self.clock = SystemClock()
+
+    async def close(self) -> None:
+        """Send what waits."""
+        await self.line.flush()
+        await self.bus.aclose()
+
+
+class Seat:
+    """One agent's place in a process.
 
     It is made from values and handles alone; keys and clients are gathered here by the wiring.
     """
 
-    def __init__(self, spec: AgentSpec, wiring: str, links: Links, badge: Badge) -> None:
-        is_away = links.is_away(spec)
-        if not is_away:  # the driver's own machine
-            os.environ.update(links.environ)
-        failpoints.arm(os.environ, "agent")
-        self._spec = spec
-        self._bus = links.services.bus()
-        caller = Caller(links.supervisor, badge)
+    def __init__(self, spec: AgentSpec, badge: Badge, post: Post) -> None:
+        caller = Caller(post.links.supervisor, badge, post.line)
+        self._turns: set[asyncio.Task[Any]] = set()
         self._publisher = LocalPublisher(
-            RayJournal(caller), self._bus, spec.correlation, spec.path, SystemClock()
+            RayJournal(caller), post.bus, spec.correlation, spec.path, post.clock
         )
         made = AgentLinks(
             publisher=self._publisher,
             ledger=RayLedger(caller),
-            limiter=links.services.limiter(),
+            limiter=post.limiter,
             children=RayChildren(caller),
             shares=RayShares(caller),
-            audit=RayAudit(caller) if is_away else None,
-            secrets=RaySecrets(caller) if is_away or links.is_far else None,
-            keeper=RayKeeper(caller) if is_away else None,
+            audit=RayAudit(caller) if post.is_away else None,
+            secrets=RaySecrets(caller) if post.is_away or post.links.is_far else None,
+            keeper=RayKeeper(caller) if post.is_away else None,
         )
-        self._agent = LocalAgent(spec, made, resolve(wiring))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._spec.correlation.run_id} · {self._spec.name})"
+        self._agent = LocalAgent(spec, made, post.wiring)
 
     async def turn(self, message: Message) -> TurnResult:
         """Take a turn; when it is over its events are on the bus, its audit chain is closed."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._turns.add(task)
         try:
             return await self._agent.turn(message)
         finally:
+            self._turns.discard(task)
             await self._agent.rest()
             await self._publisher.close()
 
@@ -97,36 +110,11 @@ class AgentActor:
         await self._agent.close()
         await self._publisher.close()
 
-
-class Agent(AgentActor):
-    """The agent of a session."""
-
-
-class Planner(AgentActor):
-    """Makes a swarm's plan."""
-
-
-class SubAgent(AgentActor):
-    """Works on a subtask, or for another agent."""
-
-
-class Resolver(AgentActor):
-    """Resolves a merge conflict."""
-
-
-class Synthesis(AgentActor):
-    """Answers a swarm's task from its results."""
-
-
-KINDS: MappingProxyType[AgentKind, type[AgentActor]] = MappingProxyType(
-    {
-        "main": Agent,
-        "planner": Planner,
-        "subagent": SubAgent,
-        "resolver": Resolver,
-        "synthesis": Synthesis,
-    }
-)
+    async def abandon(self) -> None:
+        """Cut off a turn that ends by no cancel, and end what its tools have left running."""
+        for task in tuple(self._turns):
+            task.cancel()
+        await self._agent.end_leftovers()
 
 
 def resolve(name: str) -> Wiring:

@@ -1,45 +1,46 @@
-"""Starts agents as Ray actors."""
+"""Starts agents in processes of their own, or packed into few: leased actors of Ray."""
 
 import asyncio
-import itertools
-import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
-import ray
 from ray.exceptions import RayActorError, RayError
 
-from codetether_ray.actors.agent import KINDS, Links
+from codetether_ray.actors.agent import Links
 from codetether_ray.actors.calls import reason, translated
-from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.door import Badge, Door
 from codetether_ray.actors.dossier import LEASE_S
-from codetether_ray.actors.nodes import cluster_capacity, on_node, on_this_node
+from codetether_ray.actors.house import House, Tenancy
+from codetether_ray.actors.nodes import cluster_capacity, this_node
+from codetether_ray.actors.pool import Leased, Leases, OwnLeases, PooledProcess, terms_here
 from codetether_ray.actors.processes import Process
-from codetether_ray.actors.pulse import GROUPS, Pulse, asked
-from codetether_ray.core.errors import AgentLostError
+from codetether_ray.actors.pulse import asked
+from codetether_ray.core.errors import (
+    AgentLostError,
+    ClusterError,
+    MemoryExceededError,
+    NodeLostError,
+)
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, TurnResult
-from codetether_ray.ports.host import Capacity
+from codetether_ray.ports.host import Capacity, Place
 
-_CALLS_AT_ONCE = 16
 _CLOSE_PATIENCE_S = 5.0
 """How long an interrupted agent may take to end its tools before its process is killed."""
-_STARTS_PER_CPU = 2
-"""Processes that start at once. A start is a second of CPU: a hundred at once all take a minute,
-and none gives its memory back meanwhile; a few at a time are done by then."""
+_NODE_DIED = ("its node died", "its node was preempted")
+_NO_MEMORY = "its node ran out of memory"
 
 
 class RayHost:
-    """The host port: each agent is an actor, owned by (and ended with) the process of this host.
+    """The host port: each agent has a seat in a process that is leased for this run.
 
-    An agent that can have children reserves nothing in Ray: while it waits its permit is lent,
-    and a reservation of Ray's cannot be. Leaves reserve what they were admitted with.
+    What agents may take is counted by admission; Ray is told of it only where an agent wants CPUs
+    of its own: then it has a process of its own, which nobody else uses before or after.
 
-    Each process is let in at the run's door by a badge of its own. One that gives no sign of life
-    for a lease is lost: its badge is taken back, then it is killed.
+    Each agent is let in at the run's door by a badge of its own. A process that gives no sign of
+    life for a lease is lost with all that live in it: their badges are taken back, then it is
+    killed.
     """
 
     def __init__(
@@ -51,73 +52,97 @@ class RayHost:
         lease_s: float = LEASE_S,
         note: Callable[[Process], None] | None = None,
         stays: bool = False,
+        leases: Leases | None = None,
+        pack: int = 1,
     ) -> None:
         """Wire agents by the function that `wiring` names.
 
-        `note` is told each process that was started here. `stays`: all agents live on this node,
-        as those must whose files are here alone.
+        `note` is told each process that ends with this one. `stays`: agents whose spec names no
+        node live on this one, as those must whose files are here alone. `pack`: how many agents
+        may share a process.
         """
-        self._wiring = wiring
-        self._links = links
+        self._tenancy = Tenancy(secrets.token_hex(6), wiring, links)
         self._entry = door
         self._lease_s = lease_s
         self._note = note
         self._stays = stays
-        self._name = secrets.token_hex(3)
-        self._counter = itertools.count(1)
+        self._leases = leases or OwnLeases(terms_here())
+        self._pack = pack
+        self._houses: dict[tuple[str, str], list[House]] = {}
+        self._noted: set[Process] = set()
         self._started: set[RayProcess] = set()
-        self._door = asyncio.Semaphore(_STARTS_PER_CPU * len(os.sched_getaffinity(0)))
 
     async def start(self, spec: AgentSpec, *, attempt: int = 0) -> "RayProcess":
-        """Make the actor and wait until its process is up; few start at once.
-
-        It rebuilds itself from its journal when its turn begins.
-        """
-        async with self._door:
-            process = self._make(spec, attempt)
-            try:
-                await process.pulse.identify()
-            except RayError as error:
-                await process.end()
-                raise AgentLostError(spec.path, reason(error)) from error
-            except BaseException:
-                await process.end()
-                raise
-        body = process.pulse.body
-        if self._note is not None and body is not None and body.process is not None:
-            self._note(body.process)
-        return process
-
-    def _make(self, spec: AgentSpec, attempt: int) -> "RayProcess":
-        is_leaf = "task" not in spec.tools
-        tries = next(self._counter)
-        badge = self._entry.admit(spec.path)
+        """Give it a seat; it rebuilds itself from its journal when its turn begins."""
+        house = self._house(spec)
         try:
-            actor = (
-                ray.remote(concurrency_groups=dict(GROUPS))(KINDS[spec.kind])
-                .options(
-                    name=f"{spec.correlation.run_id} {spec.path} {attempt}.{self._name}{tries}",
-                    namespace=NAMESPACE,
-                    num_cpus=spec.cpus if is_leaf else 0,
-                    memory=spec.memory_bytes if is_leaf and spec.memory_bytes else None,
-                    max_restarts=0,
-                    max_task_retries=0,
-                    max_concurrency=_CALLS_AT_ONCE,
-                    scheduling_strategy=self._place(spec),
-                )
-                .remote(spec, self._wiring, self._links, badge)
-            )
-        except (RayError, ValueError, RuntimeError) as error:
-            raise AgentLostError(spec.path, reason(error)) from error
-        pulse = Pulse(actor, self._lease_s)
-        process = RayProcess(spec, actor, badge, self._entry, pulse, self._started.discard)
+            leased = await house.opened()
+        except (RayError, ClusterError, ValueError, RuntimeError) as error:
+            self._leave(house, is_dead=True)
+            raise _lost(spec, reason(error)) from error
+        except BaseException:
+            self._leave(house)
+            raise
+        self._note_down(leased)
+        process = RayProcess(spec, house, leased, self._entry, self._left)
         self._started.add(process)
         return process
 
-    def _place(self, spec: AgentSpec) -> Any:
-        if spec.node:
-            return on_node(spec.node)
-        return on_this_node() if self._stays else "SPREAD"
+    def _house(self, spec: AgentSpec) -> House:
+        """A process with a free seat, which is taken; a new one, where there is none."""
+        node = spec.node or (this_node() if self._stays else "")
+        key = (node, spec.principal)
+        is_own = spec.cpus > 0 and "task" not in spec.tools
+        houses = self._houses.setdefault(key, [])
+        house = None if is_own else next((h for h in houses if h.has_room), None)
+        if house is None:
+            lease = self._dedicated(spec, node) if is_own else self._leases.lease(*key)
+            seats = 1 if is_own else self._pack
+            house = House(key, lease, self._tenancy, seats, self._lease_s, is_own=is_own)
+            houses.append(house)
+        house.take()
+        return house
+
+    async def _dedicated(self, spec: AgentSpec, node: str) -> Leased:
+        made = await PooledProcess.start(node, num_cpus=spec.cpus, memory=spec.memory_bytes or None)
+        return Leased(0, made.actor, made.body, made.host)
+
+    def _left(self, process: "RayProcess", *, is_dead: bool) -> None:
+        self._started.discard(process)
+        self._leave(process.house, is_dead=is_dead)
+
+    def _leave(self, house: House, *, is_dead: bool = False) -> None:
+        house.leave(is_dead=is_dead)
+        if house.is_dead or house.is_empty:
+            houses = self._houses.get(house.key, [])
+            if house in houses:
+                houses.remove(house)
+                self._let_go(house)
+
+    def _let_go(self, house: House) -> None:
+        house.close()
+        leased = house.leased
+        if leased is None:  # it is still awaited, or could not be had
+            house.then(self._give_away)
+        else:
+            self._give_away(house, leased)
+
+    def _give_away(self, house: House, leased: Leased) -> None:
+        if leased.id and house.is_reusable:
+            self._leases.give_back(leased, house.served)
+        elif leased.id:
+            self._leases.end(leased)
+        else:
+            PooledProcess(leased.actor, leased.body, leased.host).kill()
+
+    def _note_down(self, leased: Leased) -> None:
+        """Remember a process that ends with this one."""
+        process = leased.body.process
+        if self._note is None or process is None or self._leases.is_shared:
+            return
+        if process not in self._noted:
+            self._noted.add(process)
+            self._note(process)
 
     async def capacity(self) -> Capacity:
         """All nodes together, or this one if agents stay on it."""
@@ -126,27 +151,34 @@ class RayHost:
     async def close(self) -> None:
         """End what was started."""
         await asyncio.gather(*(process.end() for process in tuple(self._started)))
+        await self._leases.close()
 
 
 class RayProcess:
-    """One agent's actor."""
+    """One agent's seat."""
 
     def __init__(
         self,
         spec: AgentSpec,
-        actor: Any,
-        badge: Badge,
+        house: House,
+        leased: Leased,
         door: Door,
-        pulse: Pulse,
-        on_end: Callable[["RayProcess"], None],
+        on_end: Callable[..., None],
     ) -> None:
-        self.actor = actor
-        self.pulse = pulse
+        self.house = house
+        self.actor = leased.actor
+        self.place = Place(
+            node=leased.body.node,
+            host=leased.host,
+            process=leased.name,
+            served=leased.served + house.served,
+        )
         self._spec = spec
-        self._badge = badge
         self._door = door
+        self._badge: Badge = door.admit(spec.path)
         self._on_end = on_end
         self._is_idle = True
+        self._is_dead = False
         self._is_ended = False
 
     async def turn(self, message: Message) -> TurnResult:
@@ -156,22 +188,24 @@ class RayProcess:
             AgentLostError: its process died, could not be started, or hangs.
         """
         self._is_idle = False
-        turn = asked(self.actor.turn.remote(message))
-        silence = asyncio.create_task(self.pulse.silence())
+        turn = asked(
+            self.actor.turn.options(name=f"{self._spec.path} turn").remote(
+                self.house.engagement, self._spec, self._badge, message
+            )
+        )
         try:
-            await asyncio.wait({turn, silence}, return_when=asyncio.FIRST_COMPLETED)
+            with self.house.listening() as silence:
+                await asyncio.wait({turn, silence}, return_when=asyncio.FIRST_COMPLETED)
             if not turn.done():
-                self._is_idle = True  # a process that does not answer cannot be closed politely
-                raise AgentLostError(
-                    self._spec.path, f"it gave no sign of life for {self.pulse.lease_s:g} s"
-                )
+                self._is_dead = True  # a process that does not answer cannot be closed politely
+                lease_s = self.house.lease_s
+                raise _lost(self._spec, f"it gave no sign of life for {lease_s:g} s")
             result = self._answered(turn)
         except asyncio.CancelledError:
             await self.cancel()
             raise
         finally:
             turn.cancel()
-            silence.cancel()
         self._is_idle = True
         return result
 
@@ -179,32 +213,54 @@ class RayProcess:
         try:
             return turn.result()
         except RayActorError as error:
-            self._is_idle = True
-            raise AgentLostError(self._spec.path, reason(error)) from error
+            self._is_dead = True
+            raise _lost(self._spec, reason(error), self.place.node) from error
         except RayError as error:
             raise translated(error, f"agent {self._spec.path}") from error
 
     async def cancel(self) -> None:
         """Cancel the running turn, if any; it ends with outcome `cancelled`."""
         with suppress(RayError):
-            self.actor.cancel.remote()
+            self.actor.cancel.remote(self._badge.token)
 
     async def end(self) -> None:
         """End it and its tool processes. Idempotent.
 
-        When it returns, nothing that the process wrote is still on its way to the journal.
+        When it returns, nothing that the agent wrote is still on its way to the journal.
         """
         if self._is_ended:
             return
         self._is_ended = True
-        self._on_end(self)
+        is_closed = self._is_idle
         try:
-            if not self._is_idle:
-                with suppress(RayError, TimeoutError):
-                    async with asyncio.timeout(_CLOSE_PATIENCE_S):
-                        await self.actor.close.remote()
+            if not self._is_idle and not self._is_dead:
+                is_closed = await self._closed()
         finally:
             try:
                 await self._door.dismiss(self._badge)
             finally:
-                self.pulse.kill()
+                self._leave(is_closed=is_closed)
+
+    async def _closed(self) -> bool:
+        with suppress(RayError, TimeoutError):
+            async with asyncio.timeout(_CLOSE_PATIENCE_S):
+                await self.actor.close.remote(self._badge.token)
+            return True
+        return False
+
+    def _leave(self, *, is_closed: bool) -> None:
+        """Free the seat; the process of one that does not close is used no more."""
+        if not is_closed and not self._is_dead:
+            self.house.retire()
+            self.actor.abandon.remote(self._badge.token)
+        elif is_closed and self.house.seats > 1:
+            self.actor.close.remote(self._badge.token)
+        self._on_end(self, is_dead=self._is_dead)
+
+
+def _lost(spec: AgentSpec, why: str, node: str = "") -> AgentLostError:
+    if why in _NODE_DIED:
+        return NodeLostError(spec.path, why, node or spec.node)
+    if why == _NO_MEMORY:
+        return MemoryExceededError(spec.path, why)
+    return AgentLostError(spec.path, why)

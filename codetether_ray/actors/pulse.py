@@ -6,7 +6,7 @@ The question is answered by a thread of its own in the actor, so one that comput
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -52,7 +52,16 @@ def this_body(_: object = None) -> Body:
 class Pulse:
     """Looks at one actor several times a lease."""
 
-    def __init__(self, actor: Any, lease_s: float, body: Body | None = None) -> None:
+    def __init__(
+        self,
+        actor: Any,
+        lease_s: float,
+        body: Body | None = None,
+        look: Callable[..., Body] = this_body,
+        *terms: Any,
+    ) -> None:
+        """`look` is called there with the actor's instance and `terms`; raising gives no sign."""
+        self._look = look, terms
         self.body = body
         """None until it is known, by `identify` at the latest."""
         self.lease_s = lease_s
@@ -66,6 +75,14 @@ class Pulse:
             RayError: it died, or could not be started.
         """
         self.body = await self._ask()
+
+    async def identified(self) -> Any:
+        """What `look` says, once the actor is up.
+
+        Raises:
+            RayError: it died, or could not be started.
+        """
+        return await self._ask()
 
     async def silence(self) -> None:
         """Return when the actor has given no sign for a lease."""
@@ -87,8 +104,9 @@ class Pulse:
             ray.kill(self._actor, no_restart=not restarts)
 
     async def _ask(self) -> Body:
+        look, terms = self._look
         body: Body = await self._actor.__ray_call__.options(concurrency_group=_GROUP).remote(
-            this_body
+            look, *terms
         )
         return body
 

@@ -37,6 +37,15 @@ def arm(environ: Mapping[str, str], kind: str = "cli") -> None:
     _is_armed = _target is not None or _log is not None
 
 
+def disarm() -> None:
+    """Forget what was asked for, and how often places were passed: another life begins."""
+    global _target, _once, _log, _is_armed
+    if _log is not None:
+        os.close(_log)
+    _target, _once, _log, _is_armed = None, "", None, False
+    _seen.clear()
+
+
 def hit(name: str) -> None:
     """The process comes by the place `name`."""
     if not _is_armed:

@@ -70,6 +70,12 @@ class LocalAgent:
         if self._parts is not None and self._parts.audit is not None:
             await self._parts.audit.rest()
 
+    async def end_leftovers(self) -> None:
+        """End what its tools have left running, whatever its turn does."""
+        if self._parts is not None:
+            run_id = self._spec.correlation.run_id
+            await self._parts.sandbox.end_leftovers(run_id, self._spec.path)
+
     async def close(self) -> None:
         """Cancel the running turn, wait for its end, and let go of the provider. Idempotent."""
         self._is_closed = True

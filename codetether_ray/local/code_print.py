@@ -11,14 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 _PACKAGE = "codetether_ray"
-_OTHERS = tuple(
-    """
-    builtins asyncio asyncio.tasks asyncio.events asyncio.base_events asyncio.locks io os posixpath
-    pathlib shutil tempfile subprocess socket ssl signal threading time json re random secrets
-    hashlib hmac sqlite3 urllib.request http.client logging selectors contextvars dataclasses
-    aiohttp aiohttp.client aiohttp.connector pydantic pydantic.main nacl.public nacl.secret
-    """.split()
-)
+_OTHERS = """
+builtins asyncio asyncio.tasks asyncio.events asyncio.base_events asyncio.locks io os posixpath
+pathlib shutil tempfile subprocess socket ssl signal threading time json re random secrets hashlib
+hmac sqlite3 urllib.request http.client logging selectors contextvars dataclasses
+aiohttp aiohttp.client aiohttp.connector pydantic pydantic.main nacl.public nacl.secret
+"""
 """Modules of others that agents work through: their functions and classes must stay."""
 _ABOUT_TYPES = ("core.codec", "core.jsontext", "tools.toolbox", "tools.catalog")
 """Modules of ours whose caches hold what is derived from code alone."""
@@ -161,4 +159,4 @@ def _foreign(name: str, module: types.ModuleType) -> Iterator[str]:
 
 
 def _loaded_others() -> list[str]:
-    return [name for name in _OTHERS if name in sys.modules]
+    return [name for name in _OTHERS.split() if name in sys.modules]

@@ -65,6 +65,10 @@ class Slate:
         gc.freeze()  # what is there now belongs to nobody: later looks pass it by
         self._code = CodePrint()
 
+    def spare(self, task: "asyncio.Task[object]") -> None:
+        """Leave a task of the process's own alone."""
+        self._tasks.add(task)
+
     def begin(self) -> None:
         """A life begins: it has threads and a folder for temporary files of its own."""
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="agent")

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray.exceptions import RayError
-from ray.util import list_named_actors
 
-from codetether_ray.actors.cluster import NAMESPACE
+from codetether_ray.actors import processes
 from codetether_ray.actors.dossier import Dossier, Job
 from codetether_ray.actors.pulse import Body, this_body
 from codetether_ray.actors.services import Services
-from codetether_ray.actors.supervised import RaySupervisor
+from codetether_ray.actors.supervised import RaySupervisor, find
+from codetether_ray.core.events import AgentPlaced
 from codetether_ray.core.ids import new_run_id
+from codetether_ray.journal.reader import read_records
 
 
 async def _no(_: object) -> bool:
@@ -31,6 +31,7 @@ class Supervised:
 
     run_id: str
     services: Services
+    folder: Path
     dossier: Dossier
     supervisor: RaySupervisor | None = None
     lost: list[str] = field(default_factory=list)
@@ -50,14 +51,31 @@ class Supervised:
     async def body(self, of: str) -> Body:
         """The process of the supervisor, or of the agent at a path, as soon as there is one."""
         while True:
-            for found in list_named_actors(all_namespaces=True):
-                if found["name"].startswith(f"{self.run_id} {of}"):
-                    try:
-                        actor = ray.get_actor(found["name"], namespace=NAMESPACE)
-                        return await actor.__ray_call__.remote(this_body)
-                    except (RayError, ValueError):
-                        continue
+            found = self._placed(of) if of != "supervisor" else await self._supervisor()
+            if found is not None:
+                return found
             await asyncio.sleep(0.05)
+
+    async def _supervisor(self) -> Body | None:
+        actor = find(self.run_id)
+        try:
+            return None if actor is None else await actor.__ray_call__.remote(this_body)
+        except RayError:
+            return None
+
+    def _placed(self, agent: str) -> Body | None:
+        """Where the agent's latest life is, as its journal tells."""
+        kinds = {AgentPlaced.tag}
+        for directory in self.folder.rglob(f"events/{self.run_id}"):
+            lives = [
+                record.event
+                for record in read_records(directory.parents[1], self.run_id, kinds=kinds)
+                if record.agent == agent and isinstance(record.event, AgentPlaced)
+            ]
+            if lives:
+                pid = int(lives[-1].process.rpartition(":")[2])
+                return Body(lives[-1].node, processes.find(pid))
+        return None
 
     async def signal(self, of: str, number: signal.Signals) -> int:
         """Signal the process of the supervisor or of an agent; its pid."""
@@ -69,7 +87,8 @@ class Supervised:
 @contextmanager
 def supervised(services: Services, folder: Path) -> Iterator[Supervised]:
     run_id = new_run_id("swarm")
-    scene = Supervised(run_id=run_id, services=services, dossier=Dossier.of(folder, run_id))
+    dossier = Dossier.of(folder, run_id)
+    scene = Supervised(run_id=run_id, services=services, folder=folder, dossier=dossier)
     try:
         yield scene
     finally:

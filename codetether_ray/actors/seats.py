@@ -1,0 +1,205 @@
+"""A process that agents live in: one, or many of one run side by side; one run after another.
+
+Each agent has a seat: its own journal, voice, budget, tree and cancel, under its own badge. What
+the process has besides (variables, a bus, connections) is its run's. Between runs, and between
+agents where it has one seat, the process is put back as it was, or is used no more.
+"""
+
+import asyncio
+import importlib
+import inspect
+import os
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from codetether_ray.actors.agent import Links, Post, Seat, resolve
+from codetether_ray.actors.door import Badge
+from codetether_ray.actors.pulse import Body, this_body
+from codetether_ray.core import failpoints
+from codetether_ray.core.errors import AgentLostError, ClusterError
+from codetether_ray.core.messages import Message
+from codetether_ray.core.spec import AgentSpec, TurnResult
+from codetether_ray.local.slate import Slate
+from codetether_ray.ports.runtime import AgentStatus
+
+_CLOSE_PATIENCE_S = 2.0
+_BEAT_S = 0.5
+_CLOSE_PROCESS = "close_process"
+"""What a wiring's module calls that closes what its agents share in a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engagement:
+    """A run that a process serves until it is reset."""
+
+    id: str
+    wiring: str
+    links: Links
+    is_away: bool
+    """Whether the process is on another node than the run's supervisor."""
+
+
+class Agents:
+    """The class of the actor. It is made from nothing, so that it can be made before it is needed.
+
+    Keeps true: it has agents of one engagement at a time; `reset` ends them.
+    """
+
+    def __init__(self) -> None:
+        self._slate: Slate | None = None
+        self._posts: dict[str, asyncio.Future[Post]] = {}
+        self._engaged: Engagement | None = None
+        self._seats: dict[str, Seat] = {}
+        self._beat: asyncio.Task[None] | None = None
+        self._beaten_at = 0.0
+
+    def __repr__(self) -> str:
+        return "Agents"
+
+    async def outlive(self) -> None:
+        """Never return: who waits for this learns when the process has died."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._clean_slate().spare(task)
+        await asyncio.Event().wait()
+
+    # -- a run ------------------------------------------------------------------------------------
+
+    async def engage(self, engagement: Engagement) -> None:
+        """Serve a run from now on; turns of it that came first have waited."""
+        slate = self._clean_slate()
+        slate.begin()
+        if not engagement.is_away:  # the driver's own machine
+            slate.dress(dict(engagement.links.environ))
+        failpoints.arm(os.environ, "agent")
+        self._engaged = engagement
+        self._beat = asyncio.create_task(self._keep_beating(), name="beat")
+        post = self._post(engagement.id)
+        try:
+            wiring = resolve(engagement.wiring)
+        except Exception as error:  # noqa: BLE001 - told to every agent that comes
+            post.set_exception(ClusterError(f"{engagement.wiring} cannot be had: {error}"))
+            return
+        post.set_result(Post(engagement.links, wiring, is_away=engagement.is_away))
+
+    async def reset(self) -> tuple[str, ...]:
+        """End the engagement, put the process back as it was; what shows that it is not."""
+        marks = [mark for mark in [await self._closed(token) for token in [*self._seats]] if mark]
+        engaged, self._engaged = self._engaged, None
+        if engaged is not None:
+            with suppress(ClusterError):  # the supervisor may be gone, with all that was asked
+                await (await self._post(engaged.id)).close()
+            await _close_shared(engaged.wiring)
+        self._posts.clear()
+        if self._beat is not None:
+            self._beat.cancel()
+        failpoints.disarm()
+        return (*marks, *await self._clean_slate().wipe())
+
+    # -- its agents -------------------------------------------------------------------------------
+
+    async def turn(
+        self, engagement: str, spec: AgentSpec, badge: Badge, message: Message
+    ) -> TurnResult:
+        """Give an agent a turn; it takes its seat with the first one."""
+        post = await asyncio.shield(self._post(engagement))
+        seat = self._seats.get(badge.token)
+        if seat is None:
+            seat = self._seats[badge.token] = Seat(spec, badge, post)
+        return await seat.turn(message)
+
+    async def cancel(self, token: str) -> None:
+        """Cancel an agent's running turn, if any."""
+        seat = self._seats.get(token)
+        if seat is not None:
+            await seat.cancel()
+
+    async def status(self, token: str) -> AgentStatus:
+        """What an agent is doing.
+
+        Raises:
+            AgentLostError: it is not here.
+        """
+        seat = self._seats.get(token)
+        if seat is None:
+            raise AgentLostError(token, "it has no seat in this process")
+        return await seat.status()
+
+    async def close(self, token: str) -> None:
+        """Cancel an agent's turn, end its tools, publish what waits; its seat is free."""
+        seat = self._seats.get(token)
+        if seat is None:
+            return
+        await seat.close()
+        self._seats.pop(token, None)
+        self._clean_slate().tidy()
+
+    async def abandon(self, token: str) -> None:
+        """End what can be ended of an agent that does not close; its neighbours go on."""
+        seat = self._seats.pop(token, None)
+        if seat is not None:
+            await seat.abandon()
+
+    # -- signs of life ----------------------------------------------------------------------------
+
+    def is_stuck(self, lease_s: float) -> bool:
+        """Whether one of several agents has kept the others waiting for a lease."""
+        return len(self._seats) > 1 and time.monotonic() - self._beaten_at > lease_s
+
+    async def _keep_beating(self) -> None:
+        while True:
+            self._beaten_at = time.monotonic()
+            await asyncio.sleep(_BEAT_S)
+
+    # -- within -----------------------------------------------------------------------------------
+
+    def _post(self, id: str) -> "asyncio.Future[Post]":
+        if id not in self._posts:
+            self._posts[id] = asyncio.get_running_loop().create_future()
+        return self._posts[id]
+
+    def _clean_slate(self) -> Slate:
+        if self._slate is None:
+            session = _session_folder()
+            self._slate = Slate(session, ignored_files=(str(session),))
+        return self._slate
+
+    async def _closed(self, token: str) -> str:
+        """What is wrong with a seat that cannot be closed."""
+        seat = self._seats.pop(token)
+        with suppress(Exception):  # of whatever its turn was about; its caller has been told
+            async with asyncio.timeout(_CLOSE_PATIENCE_S):
+                await seat.close()
+            return ""
+        return "an agent that does not close"
+
+
+def beating(agents: Agents, lease_s: float) -> Body:
+    """This process, asked in a thread of its own.
+
+    Raises:
+        AgentLostError: one of its agents keeps the others from going on.
+    """
+    if agents.is_stuck(lease_s):
+        raise AgentLostError("pack", "one of its agents computes and lets no other go on")
+    return this_body()
+
+
+async def _close_shared(wiring: str) -> None:
+    module = importlib.import_module(wiring.partition(":")[0])
+    close = getattr(module, _CLOSE_PROCESS, None)
+    if inspect.iscoroutinefunction(close):
+        await cast("Callable[[], Awaitable[Any]]", close)()
+
+
+def _session_folder() -> Path:
+    """Where this node's Ray keeps its files: what is left there goes with it."""
+    from ray._private import worker  # noqa: PLC0415 - Ray has no public call that tells it
+
+    folder = Path(worker.global_worker.node.get_session_dir_path()) / "agents"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder.parent

@@ -1,0 +1,306 @@
+"""Processes of agents that are used again: leased, put back as they were, kept warm, ended.
+
+What a process is, and how one is made and reset, others know: this is who gets which, and when.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from codetether_ray.ports.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolTerms:
+    """How many processes wait for the next agent, and how long one serves."""
+
+    warm: int = 0
+    """Are kept ready on the pool's own node, even where nobody asks for them."""
+    idle_s: float = 60.0
+    """After so long without an agent a process ends."""
+    idle_max: int = 16
+    """No more than these wait at once."""
+    agents_max: int = 200
+    """A process serves so many agents, and then ends."""
+    age_max_s: float = 7200.0
+    """And none begins in a process that is older."""
+    starts_at_once: int = 4
+    """A cold start is a second of CPU: a hundred at once all take a minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """For whom a process is wanted."""
+
+    node: str
+    """Where it shall live."""
+    principal: str
+    """It serves nobody else, before or after."""
+    holder: str
+    """Who gives it back: the life of a run's supervisor. What it holds ends with it."""
+
+
+class Reusable(Protocol):
+    """A process of agents."""
+
+    async def reset(self) -> bool:
+        """Put it back as it was; False where it is not, or cannot be shown to be."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+    async def gone(self) -> None:
+        """Return when it is no more."""
+        ...
+
+
+P = TypeVar("P", bound=Reusable)
+
+
+@dataclass(slots=True, eq=False)
+class Member(Generic[P]):
+    """One process of a pool."""
+
+    id: int
+    node: str
+    process: P
+    born: float
+    principal: str | None = None
+    """Whom it served; None: nobody yet."""
+    served: int = 0
+    holder: str = ""
+    idle_since: float = 0.0
+    watch: asyncio.Task[None] | None = None
+
+    def suits(self, wish: Wish) -> bool:
+        """Whether it may serve."""
+        return self.node == wish.node and self.principal in (None, wish.principal)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter(Generic[P]):
+    """Somebody for whom a process is being put back."""
+
+    wish: Wish
+    member: "asyncio.Future[Member[P] | None]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class Pool(Generic[P]):
+    """Leases processes.
+
+    Keeps true: a process has one holder at a time and one principal for life; it is leased again
+    only after it was found as it was before its first agent. Grows with demand, shrinks with time.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[str], Awaitable[P]],
+        clock: Clock,
+        terms: PoolTerms = PoolTerms(),
+        *,
+        home: str = "",
+    ) -> None:
+        """`make` starts a process on a node, and returns when it is up. `home`: the pool's node."""
+        self._make = make
+        self._clock = clock
+        self._terms = terms
+        self._home = home
+        self._ids = itertools.count(1)
+        self._members: dict[int, Member[P]] = {}
+        self._idle: list[Member[P]] = []
+        """Longest idle first."""
+        self._resets: dict[int, asyncio.Task[None]] = {}
+        self._waiting: list[_Waiter[P]] = []
+        self._door = asyncio.Semaphore(terms.starts_at_once)
+        self._tending: asyncio.Task[None] | None = None
+        self._warming: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    @property
+    def idle(self) -> int:
+        """How many wait for an agent."""
+        return len(self._idle)
+
+    async def lease(self, wish: Wish) -> Member[P]:
+        """A process for one holder; at once, where one waits that may be used.
+
+        Raises:
+            Exception: what `make` raised.
+        """
+        member = self._take(wish) or await self._soon(wish) or await self._born(wish.node)
+        member.principal, member.holder = wish.principal, wish.holder
+        return member
+
+    def give_back(self, id: int, *, agents: int = 1) -> None:
+        """It served so many agents, which have ended: it is put back, and waits for the next."""
+        member = self._members.get(id)
+        if member is None or id in self._resets:
+            return
+        member.served += agents
+        member.holder = ""
+        if self._is_closed or self._is_used_up(member):
+            self.end(id)
+            return
+        self._resets[id] = asyncio.create_task(self._put_back(member))
+
+    def end(self, id: int) -> None:
+        """End a process, in whatever state it is; nothing happens for one that is gone."""
+        member = self._members.pop(id, None)
+        if member is None:
+            return
+        if member in self._idle:
+            self._idle.remove(member)
+        if member.watch is not None:
+            member.watch.cancel()
+        member.process.kill()
+
+    def expel(self, holder: str) -> int:
+        """End what a holder that is gone had; how many there were."""
+        found = [m.id for m in self._members.values() if m.holder == holder]
+        for id in found:
+            self.end(id)
+        return len(found)
+
+    def expel_all(self, prefix: str, *, but: str = "") -> int:
+        """End what holders of that beginning have, one of them excepted."""
+        holders = {m.holder for m in self._members.values() if m.holder.startswith(prefix)}
+        return sum(self.expel(holder) for holder in holders if holder != but)
+
+    def warm(self, count: int | None = None) -> None:
+        """Have so many (by default those of the terms) ready on the pool's node, soon."""
+        wanted = self._terms.warm if count is None else count
+        ready = sum(member.node == self._home for member in self._idle) + len(self._warming)
+        for _ in range(wanted - ready):
+            task = asyncio.create_task(self._warm_one())
+            self._warming.add(task)
+            task.add_done_callback(self._warming.discard)
+
+    async def warmed(self) -> None:
+        """Return when those that `warm` began are there."""
+        if self._warming:
+            await asyncio.wait(set(self._warming))
+
+    async def close(self) -> None:
+        """End all of them."""
+        self._is_closed = True
+        for task in (self._tending, *self._warming, *self._resets.values()):
+            if task is not None:
+                task.cancel()
+        for id in tuple(self._members):
+            self.end(id)
+        for waiter in self._waiting:
+            waiter.member.cancel()
+
+    # -- who gets which ---------------------------------------------------------------------------
+
+    def _take(self, wish: Wish) -> Member[P] | None:
+        """The one that was used last, so that the others may age; one of its principal first."""
+        found = [m for m in self._idle if m.suits(wish) and not self._is_used_up(m)]
+        if not found:
+            return None
+        best = max(found, key=lambda m: (m.principal is not None, m.idle_since))
+        self._idle.remove(best)
+        return best
+
+    async def _soon(self, wish: Wish) -> Member[P] | None:
+        """One that is being put back now, unless others wait for it already."""
+        coming = sum(self._members[id].suits(wish) for id in self._resets if id in self._members)
+        waiting = sum(w.wish.node == wish.node for w in self._waiting)
+        if coming <= waiting:
+            return None
+        waiter: _Waiter[P] = _Waiter(wish)
+        self._waiting.append(waiter)
+        try:
+            return await waiter.member
+        except asyncio.CancelledError:
+            if waiter.member.done() and not waiter.member.cancelled():
+                member = waiter.member.result()
+                if member is not None:
+                    self._settle(member)
+            raise
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+
+    async def _born(self, node: str) -> Member[P]:
+        async with self._door:
+            process = await self._make(node)
+        member = Member(next(self._ids), node, process, self._clock.monotonic())
+        self._members[member.id] = member
+        member.watch = asyncio.create_task(self._watch(member))
+        return member
+
+    async def _warm_one(self) -> None:
+        with suppress(Exception):  # who needs one is told when it asks
+            self._settle(await self._born(self._home))
+
+    # -- what becomes of one ----------------------------------------------------------------------
+
+    async def _put_back(self, member: Member[P]) -> None:
+        try:
+            is_clean = await member.process.reset()
+        except Exception:  # noqa: BLE001 - whatever it was: it is not used again
+            is_clean = False
+        finally:
+            self._resets.pop(member.id, None)
+        if is_clean and member.id in self._members:
+            self._settle(member)
+            return
+        self.end(member.id)
+        self._disappoint(member)
+
+    def _settle(self, member: Member[P]) -> None:
+        """It is ready: for who waits for it, else for later."""
+        for waiter in self._waiting:
+            if not waiter.member.done() and member.suits(waiter.wish):
+                waiter.member.set_result(member)
+                return
+        if self._is_closed:
+            self.end(member.id)
+            return
+        member.idle_since = self._clock.monotonic()
+        self._idle.append(member)
+        while len(self._idle) > max(self._terms.idle_max, self._terms.warm):
+            self.end(self._idle[0].id)
+        if self._tending is None or self._tending.done():
+            self._tending = asyncio.create_task(self._tend())
+
+    def _disappoint(self, member: Member[P]) -> None:
+        """Somebody who waited for this one has to have another made."""
+        for waiter in self._waiting:
+            if not waiter.member.done() and member.suits(waiter.wish):
+                waiter.member.set_result(None)
+                return
+
+    def _is_used_up(self, member: Member[P]) -> bool:
+        age_s = self._clock.monotonic() - member.born
+        return member.served >= self._terms.agents_max or age_s >= self._terms.age_max_s
+
+    async def _watch(self, member: Member[P]) -> None:
+        """Forget one that died."""
+        await member.process.gone()
+        self.end(member.id)
+
+    async def _tend(self) -> None:
+        """End those that nobody asked for in time, but for those that are to be kept warm."""
+        while self._idle:
+            due = self._idle[0].idle_since + self._terms.idle_s
+            await self._clock.sleep(max(due - self._clock.monotonic(), 0.0) + 0.01)
+            now = self._clock.monotonic()
+            late = [m for m in self._idle if m.idle_since + self._terms.idle_s <= now]
+            spare = max(len(self._idle) - self._terms.warm, 0)
+            for member in late[:spare]:
+                self.end(member.id)
+            for member in late[spare:]:
+                member.idle_since = now
+            self._idle.sort(key=lambda m: m.idle_since)
