@@ -26,6 +26,7 @@ from codetether_ray.bootstrap.swarm_home import (
     unrecorded,
 )
 from codetether_ray.bootstrap.swarm_request import ASK_ABOVE, SwarmRequest
+from codetether_ray.bootstrap.trees.carry import Carrier
 from codetether_ray.bootstrap.truth import runs
 from codetether_ray.bootstrap.truth.driving import driving_here, has_begun, keys_of, save_tape
 from codetether_ray.bootstrap.truth.place import Truth
@@ -175,7 +176,10 @@ async def _on_ray(
     from codetether_ray.bootstrap.drive import drive
     from codetether_ray.bootstrap.on_ray import SWARM
 
-    data_dir = find_paths(os.environ).data
+    data_dir, head = find_paths(os.environ).data, reach.truth.node
+    carrier = None if head is None else Carrier(head=head, data_dir=data_dir)
+    if carrier is not None and not request.resumed:
+        request = await carrier.carry(request)
     answer: JsonObject = await drive(
         request.swarm_id,
         SWARM,
@@ -189,6 +193,8 @@ async def _on_ray(
         go_on=resume_command("swarm", request.swarm_id),
         joins=request.resumed,
     )
+    if carrier is not None and request.repository:
+        answer = await carrier.fetch(request, answer)
     return answer
 
 

@@ -14,7 +14,12 @@ from codetether_ray.bootstrap.home import HomeTerms, RunHome
 from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.resuming import worked_s
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
-from codetether_ray.bootstrap.trees.opening import SwarmWorkspace, let_go, open_swarm_workspace
+from codetether_ray.bootstrap.trees.opening import (
+    SwarmWorkspace,
+    let_go,
+    looking_at,
+    open_swarm_workspace,
+)
 from codetether_ray.bootstrap.watching import traceparent
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, decode, encode
@@ -72,6 +77,7 @@ def home_terms(request: SwarmRequest) -> HomeTerms:
         budget=request.budget,
         max_live=request.parallel,
         max_memory_bytes=request.total_memory_bytes,
+        principal=request.principal,
         spent=spent,
     )
 
@@ -125,8 +131,9 @@ async def _audited(home: RunHome, request: SwarmRequest, ask: Ask, audit: Audit)
         workspace = audited_workspace(trees, audit, request.correlation)
         worked = await asyncio.to_thread(worked_s, Path(request.data_dir), request.swarm_id)
         asked = audited_ask(ask, audit, request)
-        coordinator = _coordinator(home, request, workspace, asked, worked)
-        result = await coordinator.run()
+        async with looking_at(request, trees) as here:
+            coordinator = _coordinator(home, here, workspace, asked, worked)
+            result = await coordinator.run()
         return await _delivered(request, workspace, result)
     except asyncio.CancelledError:
         task = asyncio.current_task()
@@ -185,7 +192,7 @@ async def _delivered(
     out = _to_json(result)
     if not result.branch and result.diffstat:
         out["patch"] = str(await _patch(request, workspace))
-    if request.deliver and result.is_success:
+    if request.deliver and result.is_success and not request.repository:
         try:
             out["delivered"] = await workspace.deliver()
             failpoints.hit("run.delivered")

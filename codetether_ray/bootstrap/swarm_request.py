@@ -48,6 +48,11 @@ class SwarmRequest:
     resumed: bool = False
     principal: str = ""
     """Who asked; see `AgentSpec.principal`."""
+    repository: str = ""
+    """Id of the clone that was brought to the run's home, where `directory` is on another machine
+    than that; empty where it is there."""
+    prefix: str = ""
+    """Where in that repository the directory is."""
 
     def needs_approval(self, subagents: int) -> bool:
         """Whether somebody must agree to a plan of so many sub-agents."""

@@ -25,11 +25,12 @@ async def open_workspace(
     hooks: bool = False,
     sandbox: Sandbox | None = None,
     date: str = "",
+    keeps_steps: bool = True,
 ) -> GitWorkspace | CopyWorkspace:
     """Choose: the repository that holds `directory`, or a copy of it. The base is made by then.
 
     `setup` (a shell command, which needs `sandbox`), `copy` (globs) and `hooks` come from the
-    project's configuration.
+    project's configuration. `keeps_steps`: with a hub, as where the run's agents live.
 
     Raises:
         WorkspaceError: there is no such directory, git is missing or refuses, it is too large.
@@ -40,6 +41,7 @@ async def open_workspace(
     repository = await find_repository(place)
     root = place if repository is None else repository.root
     worktrees = data_dir / WORKTREES / room_of(root) / run
+    hub = hub_path(data_dir, run_id) if keeps_steps else None
     workspace: GitWorkspace | CopyWorkspace
     if repository is None:
         workspace = CopyWorkspace(
@@ -52,7 +54,7 @@ async def open_workspace(
             sandbox=sandbox,
             date=date,
             ports_dir=data_dir / PORTS,
-            hub=hub_path(data_dir, run_id),
+            hub=hub,
         )
     else:
         workspace = GitWorkspace(
@@ -65,7 +67,7 @@ async def open_workspace(
             sandbox=sandbox,
             date=date,
             ports_dir=data_dir / PORTS,
-            hub=hub_path(data_dir, run_id),
+            hub=hub,
             repository=repository,
         )
     await workspace.open()

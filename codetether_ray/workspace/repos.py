@@ -241,6 +241,8 @@ class Clones:
     def _is_used(self, path: Path) -> bool:
         if any(root.exists() for _, root in admin_directories(path)):
             return True
+        if any((path / ROOM).glob("*.home")):
+            return True
         limit = time.time() - _LIVE_S
         return any(mark.stat().st_mtime > limit for mark in (path / ROOM).glob("*.live"))
 

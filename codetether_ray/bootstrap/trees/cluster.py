@@ -5,9 +5,9 @@ takes nothing with it but what no step had recorded.
 """
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,11 +15,11 @@ from codetether_ray.bootstrap.trees import node as there
 from codetether_ray.bootstrap.trees.order import (
     Neighbour,
     NodeCalls,
-    Offer,
     Order,
     Place,
     Returned,
 )
+from codetether_ray.bootstrap.trees.sending import bring, receive
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import ClusterError, WorkspaceError
 from codetether_ray.ports.workspace import Base, Commit, MergeOutcome, Tree, Workspace
@@ -29,10 +29,9 @@ from codetether_ray.workspace.git_command import shown
 from codetether_ray.workspace.keeping import INCOMING
 from codetether_ray.workspace.outpost import OUTGOING
 from codetether_ray.workspace.repos import LIMIT_BYTES, origin_of
-from codetether_ray.workspace.transport import Boxes, pack, present, send, take_in
+from codetether_ray.workspace.transport import present, take_in
 
 _THERE = there.__name__
-_TRIES = 2
 
 Recorded = Callable[[str], Awaitable[str]]
 """The commit that the last recorded step of a subtask's agents left; empty for none."""
@@ -180,56 +179,20 @@ class ClusterWorkspace:
 
     async def _bring(self, id: str, wanted: tuple[str, ...]) -> None:
         """Have commits on a node: what it lacks of them goes there in one pack."""
-        async with self._node(id).lock:
-            for attempt in range(_TRIES):
-                offer: Offer = await self._call(id, "offer", wanted)
-                if not offer.lacking:
-                    return
-                try:
-                    await self._send(id, offer, wanted)
-                except WorkspaceError:
-                    if attempt == _TRIES - 1:
-                        raise
-                else:
-                    return
-
-    async def _send(self, id: str, offer: Offer, wanted: tuple[str, ...]) -> None:
         ground = await self._inner.ground()
-        git, hub = ground.over, _hub_of(ground)
-        known = await present(git, offer.have)
-        try:
-            parcel = await pack(git, offer.lacking, known, hub / OUTGOING)
-            try:
-                await send(parcel, lambda at, data: self._call(id, "put", offer.box, at, data))
-            finally:
-                await asyncio.to_thread(parcel.drop)
-            await self._call(id, "take", offer.box, parcel.digest, offer.lacking, wanted)
-        except BaseException:
-            await asyncio.shield(self._give_up(id, offer.box))
-            raise
-
-    async def _give_up(self, id: str, box: str) -> None:
-        try:
-            await self._call(id, "give_up", box)
-        except (ClusterError, WorkspaceError):
-            return
+        async with self._node(id).lock:
+            await bring(partial(self._call, id), ground.over, wanted, _hub_of(ground) / OUTGOING)
 
     async def _take(self, tree: Tree, returned: Returned) -> None:
         """Have a result that came back in the hub, and on its branch."""
         ground = await self._inner.ground()
-        boxes, box = Boxes(_hub_of(ground) / INCOMING), secrets.token_hex(8)
-        data, offset = returned.data, 0
-        if returned.box:
-            data = await self._call(tree.node, "piece", returned.box, 0)
-        while data:
-            await asyncio.to_thread(boxes.put, box, offset, data)
-            offset += len(data)
-            data = b""
-            if returned.box:
-                data = await self._call(tree.node, "piece", returned.box, offset)
-        if offset != returned.size:
-            raise WorkspaceError(f"of the result of {tree.id}, {offset} bytes came, not all")
-        path = await asyncio.to_thread(boxes.close, box)
+        path = await receive(
+            partial(self._call, tree.node),
+            returned.data,
+            returned.box,
+            returned.size,
+            _hub_of(ground) / INCOMING,
+        )
         try:
             await self._settle(ground, path, tree, returned.commit.commit)
         finally:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from codetether_ray.bootstrap.trees.order import (
+    Collected,
     Home,
     Neighbour,
     NodeCache,
@@ -30,14 +31,16 @@ from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.hub import Hub, hub_path
 from codetether_ray.workspace.hub_cleanup import remove_hub
 from codetether_ray.workspace.materialize import lay_out
-from codetether_ray.workspace.names import ref_of, run_slug
+from codetether_ray.workspace.names import branch_of, ref_of, run_slug, tree_name
 from codetether_ray.workspace.open import PORTS, WORKTREES
 from codetether_ray.workspace.outpost import OUTGOING, came, mark_outpost, sent
-from codetether_ray.workspace.records import run_record_path, write_record
+from codetether_ray.workspace.records import ROOM, run_record_path, write_record
 from codetether_ray.workspace.repos import REPOS, Clones
 from codetether_ray.workspace.snapshots import GitSnapshots
-from codetether_ray.workspace.transport import PIECE_BYTES, Boxes, pack, read_piece
+from codetether_ray.workspace.transport import PIECE_BYTES, Boxes, pack, present, read_piece
 
+VIEW = "run/base"
+"""The tree in which planner and synthesis look around, where the user's checkout is not there."""
 _COMING, _OPEN = "trees.coming", "trees.open"
 _SILENCE_S = 60.0
 """After which a pack that another run is sending is not waited for any more."""
@@ -186,14 +189,55 @@ async def commit(home: Home, order: Order, tree: Tree, message: str) -> Returned
         return Returned(commit=done, box=parcel.path.name, size=parcel.size)
 
 
+async def plant(home: Home, order: Order) -> None:
+    """Have this node be the run's home: its clone stands for the user's checkout.
+
+    It stays until the run is forgotten: a resume begins here.
+    """
+    async with _told(home):
+        clones = _clones(home, order)
+        path = clones.path(order.origin.id)
+        await _plant(clones, order, path)
+        (path / ROOM / f"{run_slug(order.run_id)}.home").touch()
+
+
+async def collect(home: Home, repository: str, run_id: str, have: tuple[str, ...]) -> Collected:
+    """The branches of a run whose home this node is, with what `have` lacks of them."""
+    async with _told(home):
+        clones = Clones(home.data_dir)
+        git, prefix = clones.git(repository), f"refs/heads/{branch_of(run_slug(run_id), '')}"
+        if not clones.path(repository).exists():
+            raise WorkspaceError(f"the clone {clones.path(repository)} is gone")
+        out = await git.text("for-each-ref", "--format=%(refname) %(objectname)", prefix)
+        refs = dict(line.split(" ") for line in out.splitlines())
+        refs.pop(f"refs/heads/{branch_of(run_slug(run_id), tree_name(VIEW))}", None)
+        folder = hub_path(home.data_dir, run_id) / OUTGOING
+        parcel = await pack(git, tuple(refs.values()), await present(git, have), folder)
+        if parcel.size < PIECE_BYTES:
+            data = await asyncio.to_thread(read_piece, parcel.path, 0)
+            parcel.drop()
+            return Collected(refs=refs, data=data, size=parcel.size)
+        return Collected(refs=refs, box=parcel.path.name, size=parcel.size)
+
+
+async def collected_piece(home: Home, run_id: str, box: str, offset: int) -> bytes:
+    """A piece of what `collect` has waiting; with the one behind the last it is taken away."""
+    async with _told(home):
+        return await asyncio.to_thread(_piece, hub_path(home.data_dir, run_id), box, offset)
+
+
 async def piece(home: Home, order: Order, box: str, offset: int) -> bytes:
     """A piece of a pack that waits here; with the one behind the last it is taken away."""
     async with _told(home):
-        path = _hub(home, order).path / OUTGOING / Path(box).name
-        data = await asyncio.to_thread(read_piece, path, offset)
-        if not data:
-            path.unlink()
-        return data
+        return await asyncio.to_thread(_piece, _hub(home, order).path, box, offset)
+
+
+def _piece(hub: Path, box: str, offset: int) -> bytes:
+    path = hub / OUTGOING / Path(box).name
+    data = read_piece(path, offset)
+    if not data:
+        path.unlink()
+    return data
 
 
 async def release(home: Home, order: Order, tree: Tree) -> str | None:

@@ -1,18 +1,25 @@
 """Opens a swarm's workspace: on its own node alone, or on all nodes of a cluster."""
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
 from codetether_ray.bootstrap.trees.cluster import ClusterWorkspace, Elsewhere
+from codetether_ray.bootstrap.trees.node import VIEW
 from codetether_ray.bootstrap.trees.order import Nodes
 from codetether_ray.bootstrap.trees.recorded import LastTrees
-from codetether_ray.core.errors import CodetetherError
+from codetether_ray.core.errors import CodetetherError, WorkspaceError
 from codetether_ray.ports.journal import Journal
 from codetether_ray.sandbox.local import LocalSandbox
 from codetether_ray.workspace.copy import CopyWorkspace
 from codetether_ray.workspace.git import GitWorkspace
-from codetether_ray.workspace.open import open_workspace, room_of
+from codetether_ray.workspace.hub import hub_path
+from codetether_ray.workspace.names import run_slug
+from codetether_ray.workspace.open import PORTS, WORKTREES, open_workspace, room_of
+from codetether_ray.workspace.records import run_record_path
+from codetether_ray.workspace.repos import Clones
 
 SwarmWorkspace = GitWorkspace | CopyWorkspace | ClusterWorkspace
 
@@ -45,6 +52,8 @@ async def open_swarm_workspace(
 
 
 async def _at_home(request: SwarmRequest) -> GitWorkspace | CopyWorkspace:
+    if request.repository:
+        return await _carried(request)
     return await open_workspace(
         Path(request.directory),
         request.swarm_id,
@@ -54,6 +63,39 @@ async def _at_home(request: SwarmRequest) -> GitWorkspace | CopyWorkspace:
         hooks=request.hooks,
         sandbox=LocalSandbox(),
     )
+
+
+async def _carried(request: SwarmRequest) -> GitWorkspace:
+    """Over the clone that stands for a checkout on another machine."""
+    data_dir, run_id = Path(request.data_dir), request.swarm_id
+    repository = Clones(data_dir).repository(request.repository, request.prefix)
+    if not run_record_path(repository.common_dir, run_slug(run_id)).exists():
+        raise WorkspaceError(f"{repository.root} has nothing of {run_id}: its clone was lost")
+    made = GitWorkspace(
+        repository.root,
+        run_id,
+        worktrees_dir=data_dir / WORKTREES / room_of(Path(request.directory)) / run_slug(run_id),
+        setup=request.setup or None,
+        sandbox=LocalSandbox(),
+        ports_dir=data_dir / PORTS,
+        repository=repository,
+        hub=hub_path(data_dir, run_id),
+    )
+    await made.open()
+    return made
+
+
+@asynccontextmanager
+async def looking_at(request: SwarmRequest, trees: SwarmWorkspace) -> AsyncIterator[SwarmRequest]:
+    """The request with a directory that is here, in which planner and synthesis can look."""
+    if not request.repository:
+        yield request
+        return
+    tree = await trees.start(VIEW)
+    try:
+        yield replace(request, directory=str(tree.path))
+    finally:
+        await trees.release(tree, keep=False)
 
 
 async def let_go(workspace: SwarmWorkspace) -> tuple[str, ...]:

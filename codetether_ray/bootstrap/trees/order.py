@@ -88,6 +88,16 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """A run's branches by their refs, and their pack as in `Returned`."""
+
+    refs: dict[str, str]
+    data: bytes = b""
+    box: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCache:
     """A node's clones: what they take, and what was, or would be, taken away of runs that ended."""
 
