@@ -14,7 +14,10 @@ from codetether_ray.actors.limiter import RayLimiter
 from codetether_ray.actors.metrics import RayMetrics
 from codetether_ray.actors.node import RayNode
 from codetether_ray.actors.nodes import this_node
+from codetether_ray.actors.scheduler import open_admission
 from codetether_ray.actors.services import Services
+from codetether_ray.local.far_admission import FarAdmission
+from codetether_ray.ports.admission import Party
 from codetether_ray.sandbox.environment import tool_environment
 
 
@@ -67,6 +70,10 @@ class World:
         )
         note = self._dossier.note if self._dossier is not None else None
         return RayHost(wiring, links, self.door, lease_s=self._lease_s, note=note, stays=stays)
+
+    def admission(self, party: Party) -> FarAdmission:
+        """This run's way to the scheduler that all runs of a shared cluster meet at."""
+        return open_admission(self._services.registry_actor, party)
 
     @property
     def is_shared(self) -> bool:

@@ -26,6 +26,7 @@ from codetether_ray.local.limiter import LocalLimiter
 from codetether_ray.local.publisher import LocalPublisher
 from codetether_ray.local.runtime import HostedRuntime
 from codetether_ray.local.shares import LocalShares
+from codetether_ray.ports.admission import Party
 from codetether_ray.ports.bus import Bus
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.host import AgentHost
@@ -79,6 +80,10 @@ class HomeTerms:
     """How many agents may live at once, whatever fits."""
     max_memory_bytes: int | None = None
     """What all agents together may take, whatever there is."""
+    principal: str = ""
+    """Who asked for the run."""
+    is_interactive: bool = False
+    """Somebody sits before it: its agents go first."""
     spent: Spend | None = None
     """What earlier tries of this run have spent."""
     notices: Notices = field(default_factory=Notices)
@@ -185,6 +190,17 @@ def open_admission(host: AgentHost, terms: HomeTerms, clock: Clock) -> LocalAdmi
     """Who may start, by what there is and what the terms allow."""
     return LocalAdmission(
         host.capacity, clock, max_live=terms.max_live, max_memory_bytes=terms.max_memory_bytes
+    )
+
+
+def party(terms: HomeTerms) -> Party:
+    """As what a run asks for permits where others do as well."""
+    return Party(
+        run_id=terms.correlation.run_id,
+        principal=terms.principal,
+        is_interactive=terms.is_interactive,
+        max_live=terms.max_live,
+        max_memory_bytes=terms.max_memory_bytes,
     )
 
 

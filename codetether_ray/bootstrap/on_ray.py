@@ -21,6 +21,7 @@ from codetether_ray.bootstrap.home import (
     open_journal,
     open_ledger,
     open_watch,
+    party,
 )
 from codetether_ray.bootstrap.models import is_key_optional
 from codetether_ray.bootstrap.restarted import Known, known_of
@@ -124,14 +125,16 @@ async def open_home(
     journal = watch.journal(await open_journal(terms))
     ledger = open_ledger(terms, clock)
     voices = Voices(journal, world.bus, terms.correlation, clock)
-    host = world.host(WIRING, stays=True)  # its trees are on this node alone
+    host = world.host(WIRING, stays=True)  # agents whose spec names no node live on this one
+    shared = world.admission(party(terms)) if world.is_shared else None
     runtime = HostedRuntime(
         host,
-        open_admission(host, terms, clock),
+        shared or open_admission(host, terms, clock),
         ledger,
         voices.of_agent,
         clock,
         directory=world.directory,
+        home=this_node() if world.is_shared else "",
     )
     shares = LocalShares(world.bus)
     run_id = terms.correlation.run_id

@@ -93,7 +93,12 @@ def session_terms(request: SessionRequest) -> HomeTerms:
         before = spending(data_dir, run, after=began, fetch=archived())
         spent = Spend(tokens=before.usage.total_tokens, usd=before.cost_usd or 0.0)
     return HomeTerms(
-        correlation=request.correlation, data_dir=data_dir, budget=request.budget, spent=spent
+        correlation=request.correlation,
+        data_dir=data_dir,
+        budget=request.budget,
+        principal=request.principal,
+        is_interactive=True,
+        spent=spent,
     )
 
 
