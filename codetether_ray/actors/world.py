@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from typing import Any
 
 from codetether_ray.actors.agent import Links
@@ -14,10 +15,12 @@ from codetether_ray.actors.limiter import RayLimiter
 from codetether_ray.actors.metrics import RayMetrics
 from codetether_ray.actors.node import RayNode
 from codetether_ray.actors.nodes import this_node
+from codetether_ray.actors.pool import OwnLeases, SharedLeases, shared_pool
 from codetether_ray.actors.scheduler import open_admission
 from codetether_ray.actors.services import Services
 from codetether_ray.local.far_admission import FarAdmission
 from codetether_ray.ports.admission import Party
+from codetether_ray.local.pool import PoolTerms
 from codetether_ray.sandbox.environment import tool_environment
 
 
@@ -53,13 +56,22 @@ class World:
         self.questions: asyncio.Queue[tuple[Any, asyncio.Future[Any]]] = asyncio.Queue()
         self._services = services
         self._supervisor = supervisor
+        self._life = secrets.token_hex(4)
         self._dossier = dossier
         self._lease_s = lease_s
 
-    def host(self, wiring: str, *, stays: bool = False) -> RayHost:
+    async def succeed(self) -> None:
+        """See that nothing of an earlier life of this supervisor goes on beside this one."""
+        if self.is_restarted and self.is_shared:
+            await self._shared_leases().succeed()
+
+    def host(
+        self, wiring: str, *, stays: bool = False, pack: int = 1, pool: PoolTerms | None = None
+    ) -> RayHost:
         """A host whose agents are wired by the function that `wiring` (`module:function`) names.
 
-        `stays`: they live on this node, where the run's files are.
+        `stays`: they live on this node, where the run's files are. `pack`: how many share a
+        process. `pool`: terms for this run's own processes, where there are no shared ones.
         """
         links = Links(
             self._supervisor,
@@ -69,7 +81,19 @@ class World:
             is_far=self.is_far,
         )
         note = self._dossier.note if self._dossier is not None else None
-        return RayHost(wiring, links, self.door, lease_s=self._lease_s, note=note, stays=stays)
+        return RayHost(
+            wiring,
+            links,
+            self.door,
+            lease_s=self._lease_s,
+            note=note,
+            stays=stays,
+            leases=self._shared_leases() if self.is_shared else OwnLeases(pool or PoolTerms()),
+            pack=pack,
+        )
+
+    def _shared_leases(self) -> SharedLeases:
+        return SharedLeases(shared_pool(), f"{self.run_id} {self._life}", self._supervisor)
 
     def admission(self, party: Party) -> FarAdmission:
         """This run's way to the scheduler that all runs of a shared cluster meet at."""
