@@ -125,6 +125,10 @@ class Supervisor:
         """Cancel the run, if it is under way; it ends soon."""
         self._is_unwanted.set()
 
+    async def outlive(self) -> None:
+        """Never return: who waits for this learns when this process has died."""
+        await asyncio.Event().wait()
+
     # -- for agents -------------------------------------------------------------------------------
 
     async def call(
@@ -143,6 +147,7 @@ class Supervisor:
         await asyncio.to_thread(self._dossier.end_processes)
         if self._body.process is not None:
             self._dossier.note(self._body.process)
+        await self._world.succeed()
         module, _, name = job.function.partition(":")
         function = cast("RunFunction", getattr(importlib.import_module(module), name))
         return await function(job.options, self._world)
