@@ -23,6 +23,7 @@ from codetether_ray.local.host import LocalHost
 from codetether_ray.local.journal import LocalJournal
 from codetether_ray.local.ledger import LocalLedger
 from codetether_ray.local.limiter import LocalLimiter
+from codetether_ray.local.pool import PoolTerms
 from codetether_ray.local.publisher import LocalPublisher
 from codetether_ray.local.runtime import HostedRuntime
 from codetether_ray.local.shares import LocalShares
@@ -84,6 +85,10 @@ class HomeTerms:
     """Who asked for the run."""
     is_interactive: bool = False
     """Somebody sits before it: its agents go first."""
+    pack: int = 1
+    """How many agents may share a process."""
+    pool: PoolTerms = field(default_factory=PoolTerms)
+    """For processes that the run keeps for its next agents, where it has its own."""
     spent: Spend | None = None
     """What earlier tries of this run have spent."""
     notices: Notices = field(default_factory=Notices)
