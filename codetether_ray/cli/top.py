@@ -70,15 +70,13 @@ class View(Protocol):
 
 async def _shown(address: str | None, view: View, every_s: float | None) -> int:
     from codetether_ray.bootstrap.top_source import open_source
-    from codetether_ray.bootstrap.truth.address import choose_address
-    from codetether_ray.cli.output import say
+    from codetether_ray.cli.style import say
     from codetether_ray.config.paths import data_dir
 
     loop, enough = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, enough.set)
-    where = choose_address(address, os.environ)
-    async with open_source(where, data_dir(os.environ), say) as source:
+    async with open_source(address, data_dir(os.environ), say) as source:
         try:
             while not enough.is_set():
                 view.show(await source.look())
