@@ -13,7 +13,7 @@ from codetether_ray.actors.door import Badge, Door
 from codetether_ray.actors.dossier import LEASE_S
 from codetether_ray.actors.house import House, Tenancy
 from codetether_ray.actors.nodes import cluster_capacity, this_node
-from codetether_ray.actors.pool import Leased, Leases, OwnLeases, PooledProcess, terms_here
+from codetether_ray.actors.pool import Leased, Leases, OwnLeases, PooledProcess
 from codetether_ray.actors.processes import Process
 from codetether_ray.actors.pulse import asked
 from codetether_ray.core.errors import (
@@ -24,6 +24,7 @@ from codetether_ray.core.errors import (
 )
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, TurnResult
+from codetether_ray.local.pool import PoolTerms
 from codetether_ray.ports.host import Capacity, Place
 
 _CLOSE_PATIENCE_S = 5.0
@@ -66,7 +67,7 @@ class RayHost:
         self._lease_s = lease_s
         self._note = note
         self._stays = stays
-        self._leases = leases or OwnLeases(terms_here())
+        self._leases = leases or OwnLeases(PoolTerms())
         self._pack = pack
         self._houses: dict[tuple[str, str], list[House]] = {}
         self._noted: set[Process] = set()

@@ -6,7 +6,6 @@ head's node owns the processes, so that they outlive the runs that they serve.
 
 import asyncio
 import logging
-import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -31,7 +30,6 @@ _CALLS_AT_ONCE = 4_000
 _LEASES_AT_ONCE = 10_000
 _PAUSE_S = 0.2
 _RESET_PATIENCE_S = 10.0
-_STARTS_PER_CPU = 2
 _log = logging.getLogger(__name__)
 
 
@@ -148,12 +146,6 @@ def _introduced(_: object) -> Any:
 def pool_of_processes(terms: PoolTerms) -> "Pool[PooledProcess]":
     """A pool in this process, which owns what it makes."""
     return Pool(PooledProcess.start, SystemClock(), terms, home=this_node())
-
-
-def terms_here(**given: Any) -> PoolTerms:
-    """Terms that fit this machine, but for what is given."""
-    starts = _STARTS_PER_CPU * len(os.sched_getaffinity(0))
-    return PoolTerms(**{"starts_at_once": starts, **given})
 
 
 def _leased(member: Member[PooledProcess]) -> Leased:
@@ -299,5 +291,5 @@ def shared_pool(terms: PoolTerms | None = None) -> Any:
             max_concurrency=_LEASES_AT_ONCE,
             scheduling_strategy=on_node(head_node()),
         )
-        .remote(terms or terms_here())
+        .remote(terms or PoolTerms())
     )

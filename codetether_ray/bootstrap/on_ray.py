@@ -125,7 +125,8 @@ async def open_home(
     journal = watch.journal(await open_journal(terms))
     ledger = open_ledger(terms, clock)
     voices = Voices(journal, world.bus, terms.correlation, clock)
-    host = world.host(WIRING, stays=True, pack=terms.pack, pool=terms.pool)  # agents whose spec names no node live on this one
+    # agents whose spec names no node live on this one
+    host = world.host(WIRING, stays=True, pack=terms.pack, pool=terms.pool)
     shared = world.admission(party(terms)) if world.is_shared else None
     runtime = HostedRuntime(
         host,

@@ -5,6 +5,7 @@ What a process is, and how one is made and reset, others know: this is who gets 
 
 import asyncio
 import itertools
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,8 +28,8 @@ class PoolTerms:
     """A process serves so many agents, and then ends."""
     age_max_s: float = 7200.0
     """And none begins in a process that is older."""
-    starts_at_once: int = 4
-    """A cold start is a second of CPU: a hundred at once all take a minute."""
+    starts_at_once: int = 0
+    """A cold start is a second of CPU: a hundred at once all take a minute. 0: twice the CPUs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,7 @@ class Pool(Generic[P]):
         """Longest idle first."""
         self._resets: dict[int, asyncio.Task[None]] = {}
         self._waiting: list[_Waiter[P]] = []
-        self._door = asyncio.Semaphore(terms.starts_at_once)
+        self._door = asyncio.Semaphore(terms.starts_at_once or 2 * (os.cpu_count() or 1))
         self._tending: asyncio.Task[None] | None = None
         self._warming: set[asyncio.Task[None]] = set()
         self._is_closed = False
