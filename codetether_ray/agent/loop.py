@@ -85,6 +85,8 @@ class AgentLoop:
             )
             history.note(started)
         elif known.spec != self._spec or known.terms != terms:
+            if known.spec is not None:
+                self._trees.came_from(known.spec)
             history.note(AgentContinued(spec=self._spec, terms=terms))
         self._notebook.todos = history.conversation.todos
         self._steps = Steps(

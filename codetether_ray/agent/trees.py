@@ -31,6 +31,10 @@ from codetether_ray.ports.tool import Effect
 WRITING = frozenset({Effect.WRITE, Effect.SHELL, Effect.SPAWN})
 """Effects after which the tree may be another one."""
 
+_MOVED = (
+    "You were interrupted and go on now on another machine. Your files are as your last step left "
+    "them; files that git ignores, and whatever ran in the background, are gone."
+)
 _SHOWN = 20  # paths told to a model
 _MOST_FAILURES = 3  # in a row, until no more is tried in this process
 
@@ -52,6 +56,7 @@ class TreeKeeper:
         self._failures = 0
         self._found: Snapshot | None = None
         self._untold: TreeFound | None = None
+        self._move = ""
 
     @property
     def step(self) -> int:
@@ -133,6 +138,14 @@ class TreeKeeper:
 
     # -- when it was rebuilt ----------------------------------------------------------------------
 
+    def came_from(self, spec: AgentSpec) -> None:
+        """Its life before was on the terms of `spec`: the model is told of another machine."""
+        if spec.node == self._spec.node:
+            return
+        self._move = _MOVED
+        if spec.root != self._spec.root:
+            self._move += f" The workspace is {self._spec.root} now."
+
     async def go_on(self, rehearse: Rehearse) -> None:
         """Once, before a rebuilt agent does anything: have the tree of its last result.
 
@@ -141,6 +154,7 @@ class TreeKeeper:
         """
         if not self._is_begun:
             await self._go_on(rehearse)
+            self._tell_move()
             self._is_begun = True
 
     async def _go_on(self, rehearse: Rehearse) -> None:
@@ -156,10 +170,24 @@ class TreeKeeper:
         else:
             await self._compare(conversation, rehearse)
 
+    def _tell_move(self) -> None:
+        """What is told of the files already (`TreeFound`) is told with it."""
+        conversation = self._history.conversation
+        turn = conversation.turn
+        is_told = turn is not None and turn.is_open and bool(turn.steps)
+        if not (self._move and is_told and conversation.snapshot):
+            return
+        known = self._untold
+        text = f"{self._move} {known.text}" if known is not None else self._move
+        self._untold = TreeFound(
+            snapshot=self._now, text=text, files=known.files if known is not None else ()
+        )
+
     def tell(self) -> None:
         """Note what was found, as soon as the model can be told."""
         if self._untold is not None and not self._history.conversation.pending:
-            self._history.note(replace(self._untold, snapshot=self._now))
+            at = self._now or self._history.conversation.snapshot
+            self._history.note(replace(self._untold, snapshot=at))
             self._untold = None
 
     async def _take_up(self, conversation: Conversation) -> None:

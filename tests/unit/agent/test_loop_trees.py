@@ -12,7 +12,7 @@ from codetether_ray.core.events import Event, ToolFinished, ToolStarted, TreeFou
 from codetether_ray.core.messages import user
 from codetether_ray.ports.tool import Effect, ToolContext
 from codetether_ray.testing.trees import MemorySnapshots, MemoryTree
-from tests.unit.agent.scenes import Scene, by_step, call, says
+from tests.unit.agent.scenes import Scene, by_step, call, make_spec, says
 
 _GO = user("go")
 _SCRIPT = by_step(
@@ -60,9 +60,11 @@ class World:
             "task": (Effect.SPAWN, task),
         }
 
-    def scene(self, recorded: tuple[Event, ...] = (), *, is_own: bool = True) -> Scene:
+    def scene(
+        self, recorded: tuple[Event, ...] = (), *, is_own: bool = True, **terms: Any
+    ) -> Scene:
         snapshots = MemorySnapshots(self.tree, is_own=is_own)
-        scene = Scene(_SCRIPT, recorded=recorded, tools=self.tools(), snapshots=snapshots)
+        scene = Scene(_SCRIPT, recorded=recorded, tools=self.tools(), snapshots=snapshots, **terms)
         record = scene.publisher.record
 
         async def recording(*events: Event) -> None:
@@ -340,3 +342,36 @@ async def _never() -> str:
 
 def _starts(event: Event, id: str) -> bool:
     return isinstance(event, ToolStarted) and event.call.id == id
+
+
+async def test_another_machine_is_told_in_the_next_message_and_the_prefix_stays() -> None:
+    world = World()
+    whole = world.scene()
+    await whole.turn(_GO)
+    cut = whole.tags.index("model.requested", whole.tags.index("tool.finished")) + 1
+    after = Crash(tuple(whole.events[:cut]), *world.moments[cut - 1]).world(world.tree)
+    again = after.scene(tuple(whole.events[:cut]), spec=make_spec(node="another"))
+    assert (await again.turn(_GO)).is_success
+    (found,) = again.of(TreeFound)
+    assert "another machine" in found.text
+    request = again.provider.requests[0]
+    assert request.messages[-1].text == found.text
+    assert request.system == whole.provider.requests[0].system
+    assert request.messages[:-1] == whole.provider.requests[1].messages
+    assert found.snapshot in after.tree.commits
+    assert after.tree.files == world.tree.files
+
+
+async def test_a_command_that_a_lost_machine_cut_off_is_settled_before_the_move_is_told() -> None:
+    world = World()
+    whole = world.scene()
+    await whole.turn(_GO)
+    cut = next(n for n, e in enumerate(whole.events) if _starts(e, "s0")) + 1
+    after = Crash(tuple(whole.events[:cut]), *world.moments[cut - 1]).world(world.tree)
+    again = after.scene(tuple(whole.events[:cut]), spec=make_spec(node="another"))
+    assert (await again.turn(_GO)).is_success
+    (lost,) = [e for e in again.of(ToolFinished) if e.interrupted]
+    assert lost.result.call_id == "s0"
+    tags = again.tags
+    assert tags.index("tool.finished", cut) < tags.index("tree.found")
+    assert after.done.count("s0") == 0
