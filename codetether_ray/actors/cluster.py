@@ -15,7 +15,7 @@ from codetether_ray.actors.chatter import Chatter
 from codetether_ray.actors.forkserver.status import forget, status_of
 from codetether_ray.actors.forkserver.switch import variables as forking
 from codetether_ray.actors.head import announce_head, withdraw_head
-from codetether_ray.actors.joining import admission, to_join, worded
+from codetether_ray.actors.joining import admission, own_raylet, to_join, worded
 from codetether_ray.actors.orphans import Watch
 from codetether_ray.actors.probe import answers
 from codetether_ray.actors.processes import Process
@@ -264,6 +264,7 @@ def _init(arguments: dict[str, Any], log_path: Path, *, lean: bool) -> dict[str,
         "job_config": ray.job_config.JobConfig(default_actor_lifetime="non_detached"),
     }
     address = str(arguments["address"])
+    arguments |= {} if address == "local" else own_raylet(address)
     with (
         nullcontext() if address == "local" else admission(address),
         private.quiet_driver(log_path),
