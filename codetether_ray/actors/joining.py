@@ -77,6 +77,19 @@ def admission(address: str) -> Iterator[None]:
     )
 
 
+def own_raylet(address: str) -> dict[str, str]:
+    """An argument of `ray.init` that tells which of several raylets on this machine is meant.
+
+    Ray takes the head's, or any, where it sees the processes of several: that of another network
+    namespace would be out of reach, and Ray would end this process.
+    """
+    from ray._private import services  # noqa: PLC0415 - imported already
+
+    if len(services.find_node_ids()) < 2:
+        return {}
+    return {"_node_ip_address": services.node_ip_address_from_perspective(address)}
+
+
 def worded(error: Exception, address: str) -> ClusterError:
     """A failed start or join, as one sentence."""
     if isinstance(error, ClusterError):
