@@ -267,6 +267,7 @@ def _init(arguments: dict[str, Any], log_path: Path, *, lean: bool) -> dict[str,
     arguments |= {} if address == "local" else own_raylet(address)
     with (
         nullcontext() if address == "local" else admission(address),
+        private.light_launchers() if address == "local" else nullcontext(),
         private.quiet_driver(log_path),
         private.lean_node() if lean else nullcontext(),
     ):

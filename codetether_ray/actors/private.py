@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from codetether_ray.actors import processes
+from codetether_ray.actors.forkserver.switch import LAUNCHER, is_wanted
 from codetether_ray.core.errors import ClusterError
 
 _ROOTS = ("/tmp", "/var/tmp")
@@ -179,3 +180,23 @@ def lean_node() -> Iterator[None]:
         yield
     finally:
         node.Node = full
+
+
+@contextmanager
+def light_launchers() -> Iterator[None]:
+    """Raylets started inside launch workers by a Python that imports next to nothing.
+
+    It hands them to the fork server. Without this the hook that is installed beside this package
+    does, at twice the cost of a launcher.
+    """
+    from ray._private import services  # noqa: PLC0415 - Ray is imported when it is needed
+
+    plain: Any = getattr(services, "_site_flags", None)
+    if plain is None or plain() or not is_wanted(os.environ):
+        yield
+        return
+    services._site_flags = lambda: ["-I", "-S", LAUNCHER]
+    try:
+        yield
+    finally:
+        services._site_flags = plain

@@ -3,9 +3,12 @@
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from codetether_ray.actors.forkserver import protocol
 
+LAUNCHER = str(Path(__file__).with_name("launch.py"))
+"""The script that stands before Ray's own, where this program starts the Ray."""
 _OFF = ("0", "false", "no", "off")
 
 
