@@ -103,6 +103,36 @@ _TABLE = (
         default=None,
         help="Memory that all agents of a swarm together may take; unset: what there is.",
     ),
+    Key(
+        name="swarm.pack",
+        kind=whole(1),
+        default=1,
+        help="Sub-agents that may share a process; 1: each has its own.",
+    ),
+    Key(
+        name="pool.idle",
+        kind=DURATION,
+        default=60.0,
+        help="How long a process of agents waits for the next agent before it ends.",
+    ),
+    Key(
+        name="pool.max_idle",
+        kind=whole(0),
+        default=16,
+        help="Processes of agents that may wait at once.",
+    ),
+    Key(
+        name="pool.max_agents",
+        kind=whole(1),
+        default=200,
+        help="Agents that one process serves, one after the other, before it ends.",
+    ),
+    Key(
+        name="pool.max_age",
+        kind=DURATION,
+        default=7200.0,
+        help="How old a process may be that an agent begins in.",
+    ),
     Key(name="agent.max_steps", kind=whole(1), default=50, help="Steps of one turn."),
     Key(name="agent.max_tool_calls", kind=whole(1), default=500, help="Tool calls of one turn."),
     Key(
