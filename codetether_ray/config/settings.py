@@ -34,6 +34,8 @@ class SwarmSettings:
     memory_bytes: int = 200_000_000
     total_memory_bytes: int | None = None
     """None: what there is."""
+    pack: int = 1
+    """How many sub-agents may share a process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,8 @@ class Settings:
     """Tokens that a provider's models take, whatever is known of them, by provider."""
     workspace: WorkspaceSettings = field(default_factory=WorkspaceSettings)
     swarm: SwarmSettings = field(default_factory=SwarmSettings)
+    pool: PoolTerms = field(default_factory=PoolTerms)
+    """How long processes of agents are kept for the next ones."""
     agent: AgentSettings = field(default_factory=AgentSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
@@ -127,6 +131,7 @@ def load_settings(cwd: Path, env: Mapping[str, str]) -> Settings:
         ),
         workspace=_workspace(plain),
         swarm=_swarm(plain),
+        pool=_pool(plain),
         agent=_agent(plain),
         journal=JournalSettings(quota_bytes=cast("int | None", plain["journal.quota"])),
         archive=_archive(plain),
@@ -207,6 +212,16 @@ def _swarm(values: Mapping[str, Value]) -> SwarmSettings:
         timeout_s=cast("float", values["swarm.timeout"]),
         memory_bytes=cast("int", values["swarm.memory"]),
         total_memory_bytes=cast("int | None", values["swarm.total_memory"]),
+        pack=cast("int", values["swarm.pack"]),
+    )
+
+
+def _pool(values: Mapping[str, Value]) -> PoolTerms:
+    return PoolTerms(
+        idle_s=cast("float", values["pool.idle"]),
+        idle_max=cast("int", values["pool.max_idle"]),
+        agents_max=cast("int", values["pool.max_agents"]),
+        age_max_s=cast("float", values["pool.max_age"]),
     )
 
 
