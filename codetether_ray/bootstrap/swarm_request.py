@@ -37,6 +37,10 @@ class SwarmRequest:
     """How many agents may live at once, whatever fits."""
     retry_for_s: float = 300.0
     wait_quota_s: float = 0.0
+    pack: int = 1
+    """How many sub-agents may share a process."""
+    pool: PoolTerms = field(default_factory=PoolTerms)
+    """How long its processes are kept for the next agents, where they are its own."""
     budget: Budget = field(default_factory=Budget)
     setup: str = ""
     copy: tuple[str, ...] = ()
