@@ -77,6 +77,8 @@ def home_terms(request: SwarmRequest) -> HomeTerms:
         budget=request.budget,
         max_live=request.parallel,
         max_memory_bytes=request.total_memory_bytes,
+        pack=request.pack,
+        pool=request.pool,
         principal=request.principal,
         spent=spent,
     )
