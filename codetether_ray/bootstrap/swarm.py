@@ -57,6 +57,7 @@ _MAY_CHANGE = (
     "timeout_s",
     "total_memory_bytes",
     "parallel",
+    "pack",
     "retry_for_s",
     "wait_quota_s",
 )
@@ -83,6 +84,7 @@ class SwarmWish:
     memory_bytes: int | None = None
     total_memory_bytes: int | None = None
     parallel: int | None = None
+    pack: int | None = None
     retry_for_s: float | None = None
     wait_quota_s: float | None = None
     budget: Budget = field(default_factory=Budget)
@@ -260,6 +262,8 @@ def _new(wish: SwarmWish, settings: Settings, model: ChosenModel, data_dir: Path
         memory_bytes=wish.memory_bytes or swarm.memory_bytes,
         total_memory_bytes=wish.total_memory_bytes or swarm.total_memory_bytes,
         parallel=wish.parallel,
+        pack=wish.pack or swarm.pack,
+        pool=settings.pool,
         retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
         wait_quota_s=agent.wait_quota_s if wish.wait_quota_s is None else wish.wait_quota_s,
         budget=replace(wish.budget, agents=max_subagents * _AGENTS_PER_SUBTASK),
