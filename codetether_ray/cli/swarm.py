@@ -20,6 +20,7 @@ _COUNT = click.IntRange(min=1)
     epilog=examples(
         'codetether swarm "port the tests to pytest"',
         'codetether swarm --plan --budget 5 "add type hints, module by module"',
+        'codetether swarm --pack 100 --max-subagents 1000 "summarise each file"',
         "codetether swarm --resume",
         "codetether swarm --resume swm_00mws4k4xr_686d8be8 --max-tokens 2000000",
     ),
@@ -71,6 +72,13 @@ _COUNT = click.IntRange(min=1)
     "[default: swarm.total_memory, what there is]",
 )
 @click.option("--parallel", type=_COUNT, metavar="N", help="Agents that may live at once.")
+@click.option(
+    "--pack",
+    type=_COUNT,
+    metavar="N",
+    help="Sub-agents that may share a process: lighter, and lost together if it dies.  "
+    "[default: swarm.pack, 1]",
+)
 @options.limits
 @click.option("--plan", "show_plan", is_flag=True, help="Show the plan and ask before it begins.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask, however large the plan is.")
@@ -150,6 +158,7 @@ def _wish(task: str, given: dict[str, Any]) -> Any:
         memory_bytes=given["memory"],
         total_memory_bytes=given["total_memory"],
         parallel=given["parallel"],
+        pack=given["pack"],
         retry_for_s=given["retry_for"],
         wait_quota_s=given["wait_quota"],
         budget=options.budget(given["budget"], given["max_tokens"]),
