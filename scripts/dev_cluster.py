@@ -34,6 +34,12 @@ _BIN = _ROOT / ".venv" / "bin"
 _HEAD = "head"
 _PROGRAMS = ("sshd", "ssh", "ssh-keygen", "rsync")
 _JOIN_PATIENCE_S = 240.0
+_QUICK = {
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "3000",
+    "RAY_health_check_failure_threshold": "3",
+}
+"""A host that is cut off is missed within some seconds; Ray's own terms are for real networks."""
 _SSHD = """
 Port 22
 ListenAddress {address}
@@ -210,6 +216,9 @@ class DevCluster:
             "ssh_private_key": str(self.folder / "key"),
         }
         config |= {"min_workers": len(workers), "max_workers": len(workers)}
+        quick = " ".join(f"{name}={value}" for name, value in _QUICK.items())
+        for kind in ("head_start_ray_commands", "worker_start_ray_commands"):
+            config[kind] = [w.replace("ulimit", f"export {quick}; ulimit") for w in config[kind]]
         config["setup_commands"] = [
             words.replace("scripts/setup runtime", "test -x .venv/bin/ray")
             for words in config["setup_commands"]
