@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from codetether_ray.core.errors import CodetetherError
+from codetether_ray.local.queue import kind_of
 from codetether_ray.local.scheduler import Scheduler
 from codetether_ray.ports.admission import Need, Party, Rank
 from codetether_ray.ports.clock import Clock
@@ -245,10 +246,9 @@ class SchedulingDesk:
         for order in fresh:
             if not self._scheduler.is_waiting(guest.run_id, order.ticket):
                 continue
-            need = order.need
-            alike = (need.memory_bytes, need.cpus, need.node, need.labels, need.avoid)
+            alike = kind_of(order.need)
             if alike not in reasons:
-                reasons[alike] = self._scheduler.reason(guest.run_id, need)
+                reasons[alike] = self._scheduler.reason(guest.run_id, order.need)
             guest.tell(order.ticket, reason=reasons[alike])
 
     def _decide(self) -> None:

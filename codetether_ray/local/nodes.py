@@ -117,10 +117,11 @@ class Nodes:
 
     def choose(self, need: Need, claimed: Collection[str] = ()) -> str | None:
         """The best node on which it fits now, those that are claimed left out; None: none."""
-        fitting = [n for n in self._eligible(need) if n.seen.node not in claimed]
-        fitting = [n for n in fitting if self.fits(n, need)]
+        left = [n for n in self._eligible(need) if n.seen.node not in claimed]
+        fitting = [n for n in left if self.fits(n, need)]
         if not fitting:
             return None
+        fitting = [n for n in fitting if self._leaves_floor(n, need)] or fitting
         sign = 1.0 if need.placement == "spread" else -1.0
         near = set(need.near)
 

@@ -37,7 +37,12 @@ class Ask:
 
 
 Kind = tuple[object, ...]
-"""Where asks may go: those of one kind wait for the same nodes."""
+"""What asks are alike in: those of one kind fit the same nodes at the same time."""
+
+
+def kind_of(need: Need) -> Kind:
+    """The kind of an ask."""
+    return need.node, need.labels, need.avoid, need.memory_bytes, need.cpus
 
 
 @dataclass(slots=True, eq=False)
@@ -134,8 +139,7 @@ class Queue:
         """Have one more wait."""
         ask = Ask(ticket, need, rank, priority, next(self._order))
         line.asks[ticket] = ask
-        kind = (need.node, need.labels, need.avoid)
-        heapq.heappush(line.heaps.setdefault(kind, _Heap()).asks, ask)
+        heapq.heappush(line.heaps.setdefault(kind_of(need), _Heap()).asks, ask)
 
     def withdraw(self, line: Line, ticket: str) -> bool:
         """Take one out; False if it does not wait."""
@@ -143,7 +147,7 @@ class Queue:
         if ask is None:
             return False
         ask.is_gone = True
-        heap = line.heaps.get((ask.need.node, ask.need.labels, ask.need.avoid))
+        heap = line.heaps.get(kind_of(ask.need))
         if heap is not None:
             heap.lose()
         return True
