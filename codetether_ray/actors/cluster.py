@@ -12,7 +12,7 @@ from typing import Any
 
 from codetether_ray.actors import private, processes
 from codetether_ray.actors.chatter import Chatter
-from codetether_ray.actors.forkserver.status import forget, status_of
+from codetether_ray.actors.forkserver.status import forget
 from codetether_ray.actors.forkserver.switch import variables as forking
 from codetether_ray.actors.head import announce_head, withdraw_head
 from codetether_ray.actors.joining import admission, own_raylet, to_join, worded
@@ -308,12 +308,12 @@ def _servers_of_ray(names: tuple[str, ...] = ("gcs_server", "raylet")) -> tuple[
 
 def _processes_of_ray() -> tuple[Process, ...]:
     """What the processes of the Ray that this process started have started, before they end."""
-    forks = status_of(_node_of_ray())
-    pids = [pid for pids in _started_by_ray().values() for pid in pids]
-    found = [below for pid in pids for below in processes.descendants(pid)]
-    if forks is not None and (server := processes.find(forks.pid)) is not None:
-        found += [server, *processes.descendants(forks.pid)]
-    return tuple(found)
+    return tuple(
+        found
+        for pids in _started_by_ray().values()
+        for pid in pids
+        for found in processes.descendants(pid)
+    )
 
 
 def _node_of_ray() -> str:

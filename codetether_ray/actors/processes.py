@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+_FORK_SERVER = "ray::fork_serve\n"
+"""Of `forkserver.server`, as the kernel cuts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +32,29 @@ def find(pid: int) -> Process | None:
     return None if stat is None else Process(pid, stat[19])
 
 
+def parents() -> dict[int, int]:
+    """The parent of each process there is; a fork server's is the raylet whose workers it makes."""
+    found: dict[int, int] = {}
+    for path in _PROC.glob("[0-9]*"):
+        pid = int(path.name)
+        stat = _stat(pid)
+        if stat is not None:
+            found[pid] = _served_by(pid) or int(stat[1])
+    return found
+
+
 def descendants(pid: int) -> tuple[Process, ...]:
     """All that `pid` started, and what those started."""
-    children: dict[int, list[Process]] = {}
-    for path in _PROC.glob("[0-9]*"):
-        stat = _stat(int(path.name))
-        if stat is not None:
-            children.setdefault(int(stat[1]), []).append(Process(int(path.name), stat[19]))
-    found: list[Process] = []
+    children: dict[int, list[int]] = {}
+    for child, parent in parents().items():
+        children.setdefault(parent, []).append(child)
+    found: list[int] = []
     todo = [pid]
     while todo:
         below = children.get(todo.pop(), [])
         found += below
-        todo += [p.pid for p in below]
-    return tuple(found)
+        todo += below
+    return tuple(process for below in found if (process := find(below)) is not None)
 
 
 def end_all(processes: tuple[Process, ...], *, patience_s: float) -> None:
@@ -55,6 +66,18 @@ def end_all(processes: tuple[Process, ...], *, patience_s: float) -> None:
         if process.is_alive:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(process.pid, signal.SIGKILL)
+
+
+def _served_by(server: int) -> int:
+    """The raylet of a fork server, whose own parent (a launcher) has ended; 0 for others."""
+    try:
+        if (_PROC / str(server) / "comm").read_text() != _FORK_SERVER:
+            return 0
+        environ = (_PROC / str(server) / "environ").read_bytes()
+    except OSError:
+        return 0
+    _, _, rest = environ.partition(b"RAY_RAYLET_PID=")
+    return int(rest.partition(b"\0")[0] or 0)
 
 
 def _stat(pid: int) -> list[str] | None:

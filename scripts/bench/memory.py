@@ -5,18 +5,16 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from codetether_ray.actors.processes import parents
+
 _PERIOD_S = 0.1
 
 
 def descendants(pids: Iterable[int]) -> set[int]:
     """These processes and all that they started and that lives."""
     children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError, IndexError):
-            continue
-        children.setdefault(parent, []).append(int(path.name))
+    for child, parent in parents().items():  # with what a fork server made for a raylet
+        children.setdefault(parent, []).append(child)
     found: set[int] = set()
     todo = list(pids)
     while todo:

@@ -13,6 +13,8 @@ import sys
 
 import psutil
 
+from codetether_ray.actors.processes import descendants
+
 _PERIOD_S = 0.4
 
 
@@ -22,10 +24,11 @@ def main() -> None:
     cpu: dict[tuple[int, float], float] = {}
     while True:
         pss = 0
-        for process in [root, *root.children(recursive=True)]:
-            if process.pid == os.getpid():
+        for pid in [root.pid, *(found.pid for found in descendants(root.pid))]:
+            if pid == os.getpid():
                 continue
             try:
+                process = psutil.Process(pid)
                 times = process.cpu_times()
                 cpu[process.pid, process.create_time()] = times.user + times.system
                 pss += process.memory_full_info().pss
