@@ -24,8 +24,8 @@ from codetether_ray.core.errors import (
 )
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, TurnResult
-from codetether_ray.local.pool import PoolTerms
 from codetether_ray.ports.host import Capacity, Place
+from codetether_ray.ports.pool import PoolTerms
 
 _CLOSE_PATIENCE_S = 5.0
 """How long an interrupted agent may take to end its tools before its process is killed."""

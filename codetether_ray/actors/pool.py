@@ -23,7 +23,8 @@ from codetether_ray.actors.nodes import on_node, this_node
 from codetether_ray.actors.pulse import GROUPS, Body, Pulse, plain, this_body
 from codetether_ray.actors.seats import Agents
 from codetether_ray.local.clock import SystemClock
-from codetether_ray.local.pool import Member, Pool, PoolTerms, Wish
+from codetether_ray.local.pool import Member, Pool, Wish
+from codetether_ray.ports.pool import PoolTerms
 
 _CALLS_AT_ONCE = 4_000
 """Of one process of agents: one turn each, and what is asked beside."""

@@ -19,8 +19,8 @@ from codetether_ray.actors.pool import OwnLeases, SharedLeases, shared_pool
 from codetether_ray.actors.scheduler import open_admission
 from codetether_ray.actors.services import Services
 from codetether_ray.local.far_admission import FarAdmission
-from codetether_ray.local.pool import PoolTerms
 from codetether_ray.ports.admission import Party
+from codetether_ray.ports.pool import PoolTerms
 from codetether_ray.sandbox.environment import tool_environment
 
 

@@ -23,7 +23,6 @@ from codetether_ray.local.host import LocalHost
 from codetether_ray.local.journal import LocalJournal
 from codetether_ray.local.ledger import LocalLedger
 from codetether_ray.local.limiter import LocalLimiter
-from codetether_ray.local.pool import PoolTerms
 from codetether_ray.local.publisher import LocalPublisher
 from codetether_ray.local.runtime import HostedRuntime
 from codetether_ray.local.shares import LocalShares
@@ -32,6 +31,7 @@ from codetether_ray.ports.bus import Bus
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.host import AgentHost
 from codetether_ray.ports.journal import Journal
+from codetether_ray.ports.pool import PoolTerms
 from codetether_ray.telemetry.run_log import open_log
 
 if TYPE_CHECKING:

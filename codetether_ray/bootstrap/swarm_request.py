@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from codetether_ray.core.codec import JsonObject, decode, encode_object
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.core.usage import Budget, Price
+from codetether_ray.ports.pool import PoolTerms
 from codetether_ray.swarm.options import STRATEGIES, Strategy, SwarmOptions
 from codetether_ray.tools.catalog import TOOLS_BY_KIND, tools_for
 

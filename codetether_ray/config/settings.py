@@ -11,6 +11,7 @@ from codetether_ray.config.kinds import Value
 from codetether_ray.config.layers import Layer, read_layers
 from codetether_ray.config.paths import Paths, find_paths
 from codetether_ray.core.errors import ConfigError
+from codetether_ray.ports.pool import PoolTerms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

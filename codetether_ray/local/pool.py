@@ -12,24 +12,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from codetether_ray.ports.clock import Clock
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolTerms:
-    """How many processes wait for the next agent, and how long one serves."""
-
-    warm: int = 0
-    """Are kept ready on the pool's own node, even where nobody asks for them."""
-    idle_s: float = 60.0
-    """After so long without an agent a process ends."""
-    idle_max: int = 16
-    """No more than these wait at once."""
-    agents_max: int = 200
-    """A process serves so many agents, and then ends."""
-    age_max_s: float = 7200.0
-    """And none begins in a process that is older."""
-    starts_at_once: int = 0
-    """A cold start is a second of CPU: a hundred at once all take a minute. 0: twice the CPUs."""
+from codetether_ray.ports.pool import PoolTerms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +87,7 @@ class Pool(Generic[P]):
         self,
         make: Callable[[str], Awaitable[P]],
         clock: Clock,
-        terms: PoolTerms = PoolTerms(),
+        terms: PoolTerms,
         *,
         home: str = "",
     ) -> None:
