@@ -13,7 +13,7 @@ from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.core.usage import Budget, Usage
 from codetether_ray.local.admission import LocalAdmission
 from codetether_ray.local.runtime import HostedRuntime
-from codetether_ray.ports.host import Capacity, Place
+from codetether_ray.ports.host import Capacity, NodeCapacity, Place
 from codetether_ray.testing.clock import FakeClock
 from codetether_ray.testing.fakes import MemoryLedger, MemoryPublisher
 
@@ -58,7 +58,8 @@ class CrowdProcess:
 class CrowdHost:
     """Starts agents; knows who lives, and the most that ever did at once."""
 
-    def __init__(self, *, memory_for: int = 1000) -> None:
+    def __init__(self, *, memory_for: int = 1000, nodes: tuple[NodeCapacity, ...] = ()) -> None:
+        self.nodes = nodes
         self.lives: dict[str, Life] = {}
         self.live: set[CrowdProcess] = set()
         self.peak = 0
@@ -90,6 +91,7 @@ class CrowdHost:
             memory_bytes=self._memory,
             free_memory_bytes=1000 * GB,
             largest_memory_bytes=self._memory,
+            nodes=self.nodes,
         )
 
     async def close(self) -> None:
@@ -106,9 +108,10 @@ class Crowd:
         max_live: int | None = None,
         budget: Budget | None = None,
         clock: FakeClock | None = None,
+        nodes: tuple[NodeCapacity, ...] = (),
         **options: Any,
     ) -> None:
-        self.host = CrowdHost(memory_for=memory_for)
+        self.host = CrowdHost(memory_for=memory_for, nodes=nodes)
         self.clock = clock or FakeClock()
         self.ledger = MemoryLedger(budget)
         self.publishers: dict[str, MemoryPublisher] = {}
