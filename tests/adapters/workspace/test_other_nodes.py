@@ -5,42 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from codetether_ray.bootstrap.trees.cluster import ClusterWorkspace, Elsewhere
+from codetether_ray.bootstrap.trees.cluster import ClusterWorkspace
 from codetether_ray.ports.workspace import Tree, Workspace
 from codetether_ray.workspace.copy import CopyWorkspace
 from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.hub import hub_path
-from tests.adapters.workspace.neighbours import FakeNode
+from tests.adapters.workspace.neighbours import Cluster
 from tests.adapters.workspace.repos import RUN, Repo, write
 from tests.contracts.workspace import FILES, WorkspaceContract
-
-
-class Cluster:
-    """Nodes, made when they are asked for."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self.nodes: dict[str, FakeNode] = {}
-        self.recorded: dict[str, str] = {}
-
-    def node(self, id: str) -> FakeNode:
-        if id not in self.nodes:
-            self.nodes[id] = FakeNode(id, self._root / id / "data")
-        return self.nodes[id]
-
-    async def last(self, subtask: str) -> str:
-        return self.recorded.get(subtask, "")
-
-    def over(self, inner: GitWorkspace | CopyWorkspace, run: str = RUN, **terms: object):
-        made = Elsewhere(
-            run_id=run,
-            home="home",
-            reach=self.node,
-            recorded=self.last,
-            room="project-1",
-            **terms,  # type: ignore[arg-type]
-        )
-        return ClusterWorkspace(inner, made)
 
 
 class OnOneNode:
