@@ -6,15 +6,17 @@ So a node that is lost takes nothing of the log with it.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from codetether_ray.actors.caller import Caller
 from codetether_ray.actors.door import End, Entry
 from codetether_ray.actors.outbox import Outbox
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import AuditError, ClusterError
 from codetether_ray.core.masking import Masker
 from codetether_ray.ports.audit import Action, AuditOutcome
+
+if TYPE_CHECKING:
+    from codetether_ray.actors.caller import Caller
 
 _WORDS_BYTES = 500
 """What an intent or an outcome is taken to weigh."""
@@ -23,7 +25,7 @@ _WORDS_BYTES = 500
 class RayAudit:
     """The audit port on a supervisor: what one process says reaches it in order, each once."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: "Caller") -> None:
         self._caller = caller
         self._mask: Masker | None = None
         self._outbox: Outbox[Entry, tuple[str, ...]] = Outbox(self._send)

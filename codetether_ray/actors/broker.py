@@ -6,12 +6,14 @@ another's place has new keys of its own, so it asks the driver again.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from codetether_ray.actors.caller import Caller
 from codetether_ray.core.errors import KeyAwayError
 from codetether_ray.ports.secrets import ProviderSecret, SecretSource
 from codetether_ray.secrets.sealed import Recipient, seal
+
+if TYPE_CHECKING:
+    from codetether_ray.actors.caller import Caller
 
 _PATIENCE_S = 600.0
 """How long a driver that is away may take to come back."""
@@ -115,7 +117,7 @@ def answering(
 class RaySecrets:
     """An agent's way to its run's broker: a key pair of its process, and its supervisor's door."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: "Caller") -> None:
         self._caller = caller
         self._me: Recipient | None = None
 
