@@ -1,7 +1,6 @@
 """A command on another node than the head: nothing but the cluster connects it with its run."""
 
 import asyncio
-import json
 from pathlib import Path
 
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
@@ -87,12 +86,15 @@ async def test_a_sessions_agent_works_where_the_user_is_with_the_users_key(nodes
     worker = a_worker(nodes)
     program = nodes.program("session", on=worker)
 
+    keys = set()
+
     def script(asked: ModelCall) -> Reply:
+        keys.add({name.lower(): value for name, value in asked.headers.items()}["x-api-key"])
         if asked.step == 0:
             return call("write_file", path="here.txt", content="made")
         return say("done")
 
-    async with ModelServer(script, host=nodes.gateway, key=KEY) as server:
+    async with ModelServer(script, host=nodes.gateway) as server:
         stored = await program.run("auth", "set", "anthropic", stdin=KEY)
         assert stored.code == 0, stored.err
         await program.run(
@@ -103,6 +105,7 @@ async def test_a_sessions_agent_works_where_the_user_is_with_the_users_key(nodes
             timeout_s=120,
         )
     assert ended.code == 0, ended.err + ended.out
+    assert keys == {KEY}
     assert (program.project / "here.txt").read_text() == "made"
     assert (nodes.head.data / "events" / ended.json["session_id"]).is_dir()
     for node in nodes.nodes.values():
@@ -117,6 +120,3 @@ def holders(folder: Path, text: str) -> list[str]:
         if path.is_file() and not path.is_symlink() and text.encode() in path.read_bytes():
             found.append(str(path))
     return found
-
-
-__all__ = ["json"]
