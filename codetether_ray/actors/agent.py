@@ -68,6 +68,7 @@ class Seat:
     """
 
     def __init__(self, spec: AgentSpec, badge: Badge, post: Post) -> None:
+        self.spec = spec
         caller = Caller(post.links.supervisor, badge, post.line)
         self._turns: set[asyncio.Task[Any]] = set()
         self._publisher = LocalPublisher(
@@ -100,6 +101,10 @@ class Seat:
     async def cancel(self) -> None:
         """Cancel the running turn, if any."""
         await self._agent.cancel()
+
+    async def leave(self) -> None:
+        """Stop the running turn, if any, after its present step."""
+        await self._agent.leave()
 
     async def status(self) -> AgentStatus:
         """What it is doing."""

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from codetether_ray.actors.agent import Links, Post, Seat, resolve
@@ -30,6 +31,17 @@ _CLOSE_PATIENCE_S = 2.0
 _BEAT_S = 0.5
 _CLOSE_PROCESS = "close_process"
 """What a wiring's module calls that closes what its agents share in a process."""
+
+_KINDS = MappingProxyType(
+    {
+        "main": "Agent",
+        "planner": "Planner",
+        "subagent": "SubAgent",
+        "resolver": "Resolver",
+        "synthesis": "Synthesis",
+    }
+)
+"""What people call an agent of a kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,7 @@ class Agents:
         if self._beat is not None:
             self._beat.cancel()
         failpoints.disarm()
+        self._entitle()
         return (*marks, *await self._clean_slate().wipe())
 
     # -- its agents -------------------------------------------------------------------------------
@@ -110,6 +123,7 @@ class Agents:
         seat = self._seats.get(badge.token)
         if seat is None:
             seat = self._seats[badge.token] = Seat(spec, badge, post)
+            self._entitle()
         return await seat.turn(message)
 
     async def cancel(self, token: str) -> None:
@@ -117,6 +131,12 @@ class Agents:
         seat = self._seats.get(token)
         if seat is not None:
             await seat.cancel()
+
+    async def leave(self, token: str) -> None:
+        """Stop an agent's running turn, if any, after its present step."""
+        seat = self._seats.get(token)
+        if seat is not None:
+            await seat.leave()
 
     async def status(self, token: str) -> AgentStatus:
         """What an agent is doing.
@@ -136,6 +156,7 @@ class Agents:
             return
         await seat.close()
         self._seats.pop(token, None)
+        self._entitle()
         self._clean_slate().tidy()
 
     async def abandon(self, token: str) -> None:
@@ -156,6 +177,16 @@ class Agents:
             await asyncio.sleep(_BEAT_S)
 
     # -- within -----------------------------------------------------------------------------------
+
+    def _entitle(self) -> None:
+        """Show in the list of processes who lives here."""
+        seats = [*self._seats.values()]
+        if len(seats) == 1:
+            spec = seats[0].spec
+            title = f"{_KINDS[spec.kind]}({spec.correlation.run_id} · {spec.name})"
+        else:
+            title = f"Agents({len(seats)})" if seats else "Agents"
+        entitle(title)
 
     def _post(self, id: str) -> "asyncio.Future[Post]":
         if id not in self._posts:
@@ -194,6 +225,15 @@ async def _close_shared(wiring: str) -> None:
     close = getattr(module, _CLOSE_PROCESS, None)
     if inspect.iscoroutinefunction(close):
         await cast("Callable[[], Awaitable[Any]]", close)()
+
+
+def entitle(title: str) -> None:
+    """Give this process a name in the list of processes, as Ray gives its own."""
+    from ray._raylet import (  # type: ignore[attr-defined]  # noqa: PLC0415 - not public
+        setproctitle,
+    )
+
+    setproctitle(f"ray::{title}")
 
 
 def _session_folder() -> Path:
