@@ -10,7 +10,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,11 +153,17 @@ class Nodes:
         ids: dict[str, str] = json.loads(found)
         return {names.get(address, address): id for address, id in ids.items()}
 
-    def add(self) -> Node:
-        """One more worker, under a name that none had before."""
+    def add(self, prepare: Callable[[Node], None] | None = None, **env: str) -> Node:
+        """One more worker, under a name that none had before.
+
+        `env` is for it alone; `prepare` is called with its host before its Ray is started.
+        """
         name = f"n{len(self.network.hosts)}"
         self._furnish(name)
         self._hide_from_each_other()
+        self.nodes[name].env.update(env)
+        if prepare is not None:
+            prepare(self.nodes[name])
         self._start_worker(name)
         return self.nodes[name]
 
