@@ -200,6 +200,18 @@ async def _on_ray(
     return answer
 
 
+async def _fetched(
+    truth: Truth, data_dir: Path, command: JsonObject | None, result: JsonObject
+) -> JsonObject:
+    """A result whose branches are on the head, brought to the checkout that is here."""
+    request = None if command is None else SwarmRequest.from_json(command)
+    if truth.node is None or request is None or not request.repository:
+        return result
+    if not Path(request.directory).is_dir():
+        return result
+    return await Carrier(head=truth.node, data_dir=data_dir).fetch(request, result)
+
+
 # -- the request ----------------------------------------------------------------------------------
 
 
@@ -219,7 +231,7 @@ async def _request(
         is_done = run.state == "finished" and is_over("swarm", run.outcome)
         if is_done and result is not None and (not wish.deliver or "delivered" in result):
             notice(f"{run.id} had finished ({run.outcome}); this is its result")
-            return result
+            return await _fetched(truth, settings.paths.data, found.command, result)
         if truth.is_here:  # elsewhere what it works on is in its hub
             must_have_its_directory(run)
         for sentence in found.choice.sentences():
