@@ -224,6 +224,11 @@ class RayProcess:
         with suppress(RayError):
             self.actor.cancel.remote(self._badge.token)
 
+    async def leave(self) -> None:
+        """Have it stop after its present step; see `AgentProcess`."""
+        with suppress(RayError):
+            self.actor.leave.remote(self._badge.token)
+
     async def end(self) -> None:
         """End it and its tool processes. Idempotent.
 

@@ -104,6 +104,11 @@ def is_draining(node: str) -> bool:
     return node in _draining()
 
 
+def draining_nodes() -> frozenset[str]:
+    """Nodes that are about to go. Blocks for a call of the cluster's control service."""
+    return frozenset(_draining())
+
+
 def _listed() -> tuple[list[dict[str, Any]], dict[str, int], tuple[NodeCapacity, ...]]:
     return [node for node in ray.nodes() if node["Alive"]], _draining(), _growth()
 

@@ -3,7 +3,11 @@
 import asyncio
 import os
 import secrets
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from typing import Any
+
+from ray.exceptions import RayError
 
 from codetether_ray.actors.agent import Links
 from codetether_ray.actors.bus import RayBus
@@ -18,10 +22,14 @@ from codetether_ray.actors.nodes import this_node
 from codetether_ray.actors.pool import OwnLeases, SharedLeases, shared_pool
 from codetether_ray.actors.scheduler import open_admission
 from codetether_ray.actors.services import Services
+from codetether_ray.actors.sight import draining_nodes
 from codetether_ray.local.far_admission import FarAdmission
 from codetether_ray.ports.admission import Party
 from codetether_ray.ports.pool import PoolTerms
 from codetether_ray.sandbox.environment import tool_environment
+
+_LOOK_S = 2.0
+"""How often it is seen whether a node is about to go."""
 
 
 class World:
@@ -107,6 +115,15 @@ class World:
     def node(self, id: str) -> RayNode:
         """The daemon of another node of the cluster."""
         return RayNode.on(id, lasts=True)
+
+    async def watch_departures(self, leave: Callable[[Collection[str]], Awaitable[None]]) -> None:
+        """Tell `leave` which nodes are about to go, again and again, until cancelled."""
+        while self.is_shared:
+            await asyncio.sleep(_LOOK_S)
+            with suppress(RayError, RuntimeError, ValueError, OSError):  # the next look may answer
+                going = await asyncio.to_thread(draining_nodes)
+                if going:
+                    await leave(going)
 
     def serve(self, served: Served) -> None:
         """Let agents reach the run's state; before the first agent starts."""

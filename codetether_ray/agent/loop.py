@@ -21,6 +21,7 @@ from codetether_ray.core.errors import (
     BudgetSpentError,
     CodetetherError,
     JournalError,
+    NodeLostError,
     QuotaSpentError,
 )
 from codetether_ray.core.events import AgentContinued, AgentStarted, TurnFinished, TurnStarted
@@ -103,6 +104,7 @@ class AgentLoop:
 
         Raises:
             JournalError: the run can keep nothing any more; the turn's end is not recorded.
+            NodeLostError: it was told to leave; the turn stays open.
         """
         await self.start()
         assert self._steps is not None
@@ -127,6 +129,11 @@ class AgentLoop:
         if self._work is not None and self._steps is not None and self._steps.stop is None:
             self._steps.stop = finish
             self._work.cancel()
+
+    def leave(self) -> None:
+        """Stop the running turn, if any, after its present step; it stays open."""
+        if self._work is not None and self._steps is not None:
+            self._steps.leaves = True
 
     def _open(self, message: Message) -> TurnResult | None:
         """Note the start of the turn that is asked for, or give the result that it has."""
@@ -208,7 +215,7 @@ class AgentLoop:
         error = work.exception()
         if error is None:
             return work.result()
-        if isinstance(error, JournalError) or not isinstance(error, Exception):
+        if isinstance(error, JournalError | NodeLostError) or not isinstance(error, Exception):
             raise error
         return self._failure(error)
 

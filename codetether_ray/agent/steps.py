@@ -33,6 +33,7 @@ from codetether_ray.core.errors import (
     CodetetherError,
     ContextOverflowError,
     JournalError,
+    NodeLostError,
 )
 from codetether_ray.core.events import (
     Compacted,
@@ -65,6 +66,8 @@ class Steps:
         auditor: Auditor,
     ) -> None:
         self.stop: Finish | None = None
+        self.leaves = False
+        """Whether no other step begins here: the turn stays open, and goes on elsewhere."""
         self._spec = spec
         self._parts = parts
         self._history = history
@@ -90,6 +93,7 @@ class Steps:
         """Go on with the open turn until its end.
 
         Raises:
+            NodeLostError: it was told to leave.
             CodetetherError: a model call failed, the budget is spent, the journal or the audit log
                 is broken, the tree of a rebuilt agent cannot be had again.
         """
@@ -99,6 +103,9 @@ class Steps:
             decision = self.decide()
             if isinstance(decision, Finish):
                 return decision
+            if self.leaves and isinstance(decision, CallModel | Summarise):
+                await self._history.keep()
+                raise NodeLostError(self._spec.path, "its node is about to go", self._spec.node)
             await self._do(decision)
 
     def decide(self) -> Decision:

@@ -1,5 +1,6 @@
 """The supervisor's half of a run on a Ray cluster: what it does, and where it goes on."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -104,9 +105,11 @@ async def _home(world: World, terms: HomeTerms, verb: str) -> AsyncIterator[RunH
     )
     try:
         home = await open_home(world, terms, audit, broker)
+        moving = asyncio.create_task(world.watch_departures(home.runtime.leave))
         try:
             yield home
         finally:
+            moving.cancel()
             await home.close()
     finally:
         await audit.close()

@@ -50,6 +50,11 @@ class LocalAgent:
         elif self._asked:
             self._was_cancelled = True
 
+    async def leave(self) -> None:
+        """Stop the running turn, if any, after its present step; see `AgentLoop.leave`."""
+        if self._loop is not None:
+            self._loop.leave()
+
     async def status(self) -> AgentStatus:
         """What it is doing: `starting`, `running`, `waiting` for a message, or `ended`."""
         if self._is_closed:

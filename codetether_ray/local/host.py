@@ -69,6 +69,10 @@ class LocalProcess:
         """Cancel the running turn."""
         await self._agent.cancel()
 
+    async def leave(self) -> None:
+        """Stop after the present step."""
+        await self._agent.leave()
+
     async def end(self) -> None:
         """Let go of it."""
         self._on_end(self)

@@ -4,7 +4,7 @@ The same class serves one process (over `LocalHost`) and a cluster (over the Ray
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from codetether_ray.core.errors import (
@@ -135,6 +135,18 @@ class HostedRuntime:
         for each in found:
             await self._cancel(each)
         return bool(found)
+
+    async def leave(self, nodes: Collection[str]) -> None:
+        """Have agents leave nodes that are about to go, each after its present step.
+
+        Those that can live nowhere else (children, and who needs the run's files) stay.
+        """
+        for agent in tuple(self._agents.values()):
+            permit, process = agent.permit, agent.process
+            if permit is None or process is None or agent.only_node is not None:
+                continue
+            if permit.node in nodes:
+                await process.leave()
 
     async def list(self) -> tuple[AgentStatus, ...]:
         """Agents that wait or run, by path."""

@@ -81,6 +81,13 @@ class AgentProcess(Protocol):
         """Cancel the running turn, if any; it ends with outcome `cancelled`."""
         ...
 
+    async def leave(self) -> None:
+        """Have it stop after its present step, its turn open: `turn` then raises `NodeLostError`.
+
+        So an agent moves whose node is about to go; a turn that ends first ends as it does.
+        """
+        ...
+
     async def end(self) -> None:
         """End it and its tool processes. Idempotent; never raises for a dead one."""
         ...

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from codetether_ray.core.errors import AgentLostError
+from codetether_ray.core.errors import AgentLostError, NodeLostError
 from codetether_ray.core.events import Event
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, TurnResult
@@ -34,6 +34,7 @@ class CrowdProcess:
         self.place = Place(node=spec.node, host="here", process="here:1")
         self.cancels = 0
         self.is_deaf = False
+        self.left = False
         self._turn: asyncio.Task[TurnResult] | None = None
 
     async def turn(self, message: Message) -> TurnResult:
@@ -42,6 +43,8 @@ class CrowdProcess:
         try:
             return await self._turn
         except asyncio.CancelledError:
+            if self.left:
+                raise NodeLostError(self.spec.path, "it is about to go", self.spec.node) from None
             if self.cancels:
                 return TurnResult(outcome="cancelled")
             raise
@@ -49,6 +52,11 @@ class CrowdProcess:
     async def cancel(self) -> None:
         self.cancels += 1
         if self._turn is not None and not self.is_deaf:
+            self._turn.cancel()
+
+    async def leave(self) -> None:
+        if self._turn is not None:
+            self.left = True
             self._turn.cancel()
 
     async def end(self) -> None:

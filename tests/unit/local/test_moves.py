@@ -215,3 +215,54 @@ async def test_an_agent_that_is_cancelled_when_its_node_is_lost_is_not_begun_aga
     await crowd.runtime.cancel("sub/a")
     assert (await running).outcome == "cancelled"
     assert crowd.host.starts["sub/a"] == 1
+
+
+async def test_an_agent_whose_node_is_about_to_go_leaves_it_and_goes_on_elsewhere() -> None:
+    crowd, made = _crowd(max_restarts=0), list[str]()
+    begun = asyncio.Event()
+
+    async def life(process: CrowdProcess, text: str) -> TurnResult:
+        begun.set()
+        if process.host.starts[process.spec.path] == 1:
+            await asyncio.Event().wait()
+        return done(process.spec.root)
+
+    for path in ("sub/a", "sub/b", "sub/c"):
+        crowd.host.lives[path] = life
+    works = []
+    for path in ("sub/a", "sub/b", "sub/c"):
+        begun.clear()
+        run = crowd.runtime.run(_spec(path), user(""), prepare=_trees(made))
+        works.append(asyncio.create_task(run))
+        await begun.wait()
+    assert made == ["", "b", "c"]
+    await crowd.runtime.leave({"b"})
+    assert (await works[1]).text in ("/tree/on/home", "/tree/on/c")
+    assert [work.done() for work in works] == [False, True, False]  # the others live elsewhere
+    (told,) = [e for e in crowd.recorded("sub/b") if isinstance(e, AgentRestarted)]
+    assert told.reason == "it is about to go"
+    await crowd.runtime.close()
+    await asyncio.gather(*works, return_exceptions=True)
+    assert crowd.admission.live == 0
+
+
+async def test_children_stay_with_their_parent_on_a_node_that_is_about_to_go() -> None:
+    crowd = _crowd()
+    go_on = asyncio.Event()
+
+    async def child(process: CrowdProcess, text: str) -> TurnResult:
+        await go_on.wait()
+        return done("looked")
+
+    async def parent(process: CrowdProcess, text: str) -> TurnResult:
+        crowd.host.life = child  # type: ignore[method-assign]
+        return await crowd.runtime.run_child(process.spec, "call-1", "look", "look")
+
+    crowd.host.lives["sub/a"] = parent
+    work = asyncio.create_task(crowd.runtime.run(_spec(node="b", max_depth=3), user("")))
+    while len(crowd.host.live) < 2:
+        await asyncio.sleep(0)
+    await crowd.runtime.leave({"b"})
+    assert len(crowd.host.live) == 2
+    go_on.set()
+    assert (await work).text == "looked"
