@@ -19,6 +19,8 @@ from codetether_ray.ports.metrics import Instrument, Sample
 SILENT_S = 30.0
 """A run that sends nothing for so long is gone; its gauges count no more."""
 _EVERY_S = 2.0
+_AGAIN_S = 5.0
+"""Ray reports what was told since its last report, ten seconds ago, and no more."""
 _LAST_WORD_S = 2.0
 
 
@@ -46,29 +48,38 @@ class Collector:
         for silent in [s for s, at in self._heard.items() if self._clock() - at > SILENT_S]:
             self._forget(silent)
 
+    async def keep_gauges(self) -> None:
+        """Tell Ray each gauge again and again, which it forgets otherwise; until cancelled."""
+        while True:
+            for (name, labels), of_runs in self._gauges.items():
+                self._set(name, labels, of_runs)
+            await asyncio.sleep(_AGAIN_S)
+
     def _tell(self, source: str, sample: Sample) -> None:
         instrument = self._instruments.get(sample.instrument)
         if instrument is None:  # of another version
             return
         tags = dict(zip(instrument.labels, sample.labels, strict=True))
-        made = self._metric(instrument)
         if instrument.kind == "counter":
-            made.inc(sum(sample.values), tags)
+            self._metric(instrument).inc(sum(sample.values), tags)
         elif instrument.kind == "histogram":
             for value in sample.values:
-                made.observe(value, tags)
+                self._metric(instrument).observe(value, tags)
         else:
             of_runs = self._gauges.setdefault((sample.instrument, sample.labels), {})
             of_runs[source] = sample.values[-1]
-            made.set(sum(of_runs.values()), tags)
+            self._set(sample.instrument, sample.labels, of_runs)
 
     def _forget(self, source: str) -> None:
         self._heard.pop(source, None)
         for (name, labels), of_runs in self._gauges.items():
             if of_runs.pop(source, None) is not None:
-                instrument = self._instruments[name]
-                tags = dict(zip(instrument.labels, labels, strict=True))
-                self._metric(instrument).set(sum(of_runs.values()), tags)
+                self._set(name, labels, of_runs)
+
+    def _set(self, name: str, labels: tuple[str, ...], of_runs: Mapping[str, float]) -> None:
+        instrument = self._instruments[name]
+        tags = dict(zip(instrument.labels, labels, strict=True))
+        self._metric(instrument).set(sum(of_runs.values()), tags)
 
     def _metric(self, instrument: Instrument) -> Any:
         if instrument.name not in self._made:

@@ -31,6 +31,7 @@ class Registry:
         self._limiter = LocalLimiter(clock)
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._collector = Collector(INSTRUMENTS) if is_collected() else None
+        self._gauges: asyncio.Task[None] | None = None
 
         self._desk: SchedulingDesk | None = None
 
@@ -93,8 +94,11 @@ class Registry:
 
     async def measured(self, source: str, samples: tuple[Sample, ...], is_last: bool) -> None:
         """See `Collector.take`."""
-        if self._collector is not None:
-            self._collector.take(source, samples, is_last=is_last)
+        if self._collector is None:
+            return
+        if self._gauges is None:
+            self._gauges = asyncio.create_task(self._collector.keep_gauges())
+        self._collector.take(source, samples, is_last=is_last)
 
 
 async def _watched(pulse: Pulse) -> None:
