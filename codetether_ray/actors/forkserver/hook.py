@@ -10,7 +10,7 @@ import time
 
 from codetether_ray.actors.forkserver import protocol
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 45.0
 """For a server that imports (a second of CPU, on a busy machine), or has many to fork."""
 _LISTEN_PATIENCE_S = 10.0
 """For a server that starts: it listens before it imports."""

@@ -18,7 +18,7 @@ NO = b"no: "
 STALE = b"stale"
 """The server's code has changed on disk; it ends, and the next request starts another."""
 STATUS = b"status"
-"""Asked instead of a request: how many were forked, at which CPU time of their launchers."""
+"""Asked instead of a request: its pid, how many it forked, CPU (ns) of their launchers, its own."""
 MOST_BYTES = 1 << 20
 """Of one message; a larger request is not sent."""
 _NODE_CHARS = 28

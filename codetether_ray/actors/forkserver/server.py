@@ -29,6 +29,8 @@ _FRESH_S = 1.0
 """How long its code is believed to be as it was."""
 _OWN_OF_A_WORKER = frozenset({b"RAY_JOB_ID"})
 """Variables that Ray gives workers of one raylet in different ways."""
+_FAREWELL_S = 3.0
+_LOOK_S = 0.1
 _TITLE = "ray::fork_server"
 """As `ray stop` looks for."""
 
@@ -70,22 +72,25 @@ class Server:
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._raylet, selectors.EVENT_READ)
-            self._loop(selector)
+            is_raylet_gone = self._loop(selector)
         self.close()
+        if is_raylet_gone:
+            _end_children()
 
     def close(self) -> None:
         """Take the socket away; who waits in its queue is told that nobody is there."""
         self._path.unlink(missing_ok=True)
         self._listener.close()
 
-    def _loop(self, selector: selectors.BaseSelector) -> None:
+    def _loop(self, selector: selectors.BaseSelector) -> bool:
+        """Fork for who asks. Returns whether it is over because the raylet has ended."""
         while True:
             ready = {key.fd for key, _ in selector.select(self._idle_s)}
             if not ready or self._raylet in ready:
-                return
+                return bool(ready)
             with suppress(OSError), self._listener.accept()[0] as connection:
                 if not self._answer(connection):
-                    return
+                    return False
 
     def _answer(self, connection: socket.socket) -> bool:
         """Serve one launcher. False where this server is to end."""
@@ -139,7 +144,8 @@ class Server:
 
     def _status(self) -> bytes:
         tally = self._tally
-        return f"{os.getpid()} {tally.forked} {tally.launchers_cpu_ns}".encode()
+        used = (os.getpid(), tally.forked, tally.launchers_cpu_ns, time.process_time_ns())
+        return " ".join(map(str, used)).encode()
 
     def _listen(self) -> socket.socket:
         """Who asks while this process imports waits in the queue."""
@@ -176,6 +182,23 @@ def main() -> None:
             server.serve()
     finally:
         server.close()
+
+
+def _end_children() -> None:
+    """End workers that have not noticed: their raylet may be a zombie, which to Ray is alive."""
+    deadline = time.monotonic() + _FAREWELL_S
+    while (children := _children()) and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+    for pid in children:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _children() -> list[int]:
+    try:
+        return [int(pid) for pid in Path("/proc/thread-self/children").read_text().split()]
+    except OSError:  # a kernel without it
+        return []
 
 
 def _without_own(environ: dict[bytes, bytes]) -> dict[bytes, bytes]:

@@ -18,6 +18,8 @@ class Status:
     """Workers, since it started."""
     launchers_cpu_s: float
     """What the processes took that asked for those workers, until they asked."""
+    cpu_s: float
+    """Its own, imports included."""
 
 
 def status_of(node: str) -> Status | None:
@@ -33,7 +35,8 @@ def status_of(node: str) -> Status | None:
             return None
     if len(answer) != len(Status.__slots__):
         return None
-    return Status(int(answer[0]), int(answer[1]), int(answer[2]) / 1e9)
+    pid, forked, launchers_ns, own_ns = map(int, answer)
+    return Status(pid, forked, launchers_ns / 1e9, own_ns / 1e9)
 
 
 def why_off(node: str) -> str:
