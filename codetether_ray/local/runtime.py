@@ -27,6 +27,7 @@ from codetether_ray.local.family import Family, child_spec, ordinal
 from codetether_ray.local.moves import Moves
 from codetether_ray.local.overdue import Loan, guarded_turn
 from codetether_ray.local.presence import Presence
+from codetether_ray.local.unfit import UnfitNodes
 from codetether_ray.ports.admission import Admission, Permit, Rank
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.directory import Directory
@@ -36,6 +37,7 @@ from codetether_ray.ports.publisher import Publisher
 from codetether_ray.ports.runtime import AgentStatus, Prepare
 
 _LONGEST_PAUSE_S = 30.0  # between restarts of one agent
+_MOST_UNFIT = 3  # nodes that may fail to make one agent's tree: a fourth would, too
 _UNKNOWN_RESET_S = 300.0  # until a quota is tried again whose reset nobody told
 
 
@@ -111,6 +113,7 @@ class HostedRuntime:
         self._presence = Presence(directory, clock)
         self._max_restarts = max_restarts
         self._home = home
+        self._unfit = UnfitNodes(clock)
         self._used: dict[str, None] = {}
         self._agents: dict[str, _Agent] = {}
         self._works: dict[str, asyncio.Task[TurnResult]] = {}
@@ -316,6 +319,8 @@ class HostedRuntime:
         memory_bytes = agent.moves.memory_bytes or agent.spec.memory_bytes
         agent.spec = replace(agent.spec, node=node, memory_bytes=memory_bytes)
         if agent.prepare is not None and agent.moves.tree_on != permit.node:
+            if self._unfit.has(permit.node) and self._may_leave(agent, permit.node):
+                raise NodeLostError(agent.spec.path, "its trees cannot be made", permit.node)
             agent.spec = await self._prepared(agent, agent.prepare, permit.node)
             agent.moves.tree_on = permit.node
             self._used[permit.node] = None
@@ -333,10 +338,16 @@ class HostedRuntime:
         except ParentsConflictError:
             raise
         except (ClusterError, WorkspaceError) as error:
-            if not agent.spec.node or agent.only_node is not None or agent.moves.avoid:
+            if not agent.spec.node or not self._may_leave(agent, node):
                 raise
-            agent.publisher.emit(Warned(text=f"{error}; {agent.spec.path} goes to another node"))
+            if self._unfit.note(node, str(error)):
+                agent.publisher.emit(Warned(text=f"{error}; agents of this run go to other nodes"))
             raise NodeLostError(agent.spec.path, str(error), node) from error
+
+    def _may_leave(self, agent: _Agent, node: str) -> bool:
+        """Whether an agent can live elsewhere, and should be tried there: not for ever."""
+        left = agent.moves.avoid
+        return agent.only_node is None and node not in left and len(left) < _MOST_UNFIT
 
     async def _refuse_spent(self, spec: AgentSpec) -> None:
         limits, spent = await self._ledger.limits(), await self._ledger.spent()
