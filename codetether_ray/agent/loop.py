@@ -21,6 +21,7 @@ from codetether_ray.core.errors import (
     BudgetSpentError,
     CodetetherError,
     JournalError,
+    MemoryExceededError,
     NodeLostError,
     QuotaSpentError,
 )
@@ -215,7 +216,8 @@ class AgentLoop:
         error = work.exception()
         if error is None:
             return work.result()
-        if isinstance(error, JournalError | NodeLostError) or not isinstance(error, Exception):
+        ours = JournalError | NodeLostError | MemoryExceededError
+        if isinstance(error, ours) or not isinstance(error, Exception):
             raise error
         return self._failure(error)
 

@@ -17,6 +17,7 @@ from codetether_ray.core.errors import (
     AuditError,
     CodetetherError,
     JournalError,
+    MemoryExceededError,
     PathEscapesError,
     TreeLimitError,
 )
@@ -52,6 +53,7 @@ class ToolRunner:
 
         Raises:
             JournalError, AuditError: the run can keep nothing any more.
+            MemoryExceededError: it is to be run again where there is more memory.
         """
         started = self._parts.clock.monotonic()
         try:
@@ -132,7 +134,7 @@ class ToolRunner:
     async def _answer(self, call: ToolCall, context: ToolContext) -> tuple[str, AuditOutcome]:
         try:
             return await self._parts.toolbox.call(call.name, call.arguments, context), "success"
-        except (JournalError, AuditError):
+        except (JournalError, AuditError, MemoryExceededError):
             raise
         except (PathEscapesError, TreeLimitError) as error:
             return str(error), "denied"

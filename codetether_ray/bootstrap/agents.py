@@ -21,6 +21,7 @@ from codetether_ray.providers.http import HttpClient
 from codetether_ray.providers.registry import open_provider, parse_model
 from codetether_ray.sandbox.leftovers import marks
 from codetether_ray.sandbox.local import LocalSandbox
+from codetether_ray.sandbox.shares import MemoryShare
 from codetether_ray.tools.catalog import load
 from codetether_ray.tools.toolbox import toolbox
 from codetether_ray.workspace.hub import hub_path
@@ -64,7 +65,9 @@ async def build_parts(spec: AgentSpec, links: AgentLinks) -> AgentParts:
         links=links,
         provider=provider,
         toolbox=toolbox(spec.tools),
-        sandbox=LocalSandbox(marks=marks(spec.correlation.run_id, spec.path)),
+        sandbox=LocalSandbox(
+            marks=marks(spec.correlation.run_id, spec.path), share=_memory_share(spec)
+        ),
         clock=clock,
         mask=Masker(known),
         instructions=find_instructions(Path(spec.root)),
@@ -73,6 +76,14 @@ async def build_parts(spec: AgentSpec, links: AgentLinks) -> AgentParts:
         snapshots=_snapshots(spec, links, data_dir),
         tails=data_dir / TAILS,
     )
+
+
+def _memory_share(spec: AgentSpec) -> MemoryShare | None:
+    """A sub-agent's commands stay within what was set aside; a session's are its user's own."""
+    if spec.kind == "main" or not spec.memory_bytes:
+        return None
+    name = f"{spec.correlation.run_id} {spec.path}"
+    return MemoryShare(spec.path, name, spec.memory_bytes, may_grow=spec.may_grow)
 
 
 async def close_process() -> None:

@@ -63,7 +63,11 @@ class AgentSpec:
     cpus: float = 0.0
     """CPUs that Ray reserves for its actor; 0 because agents mostly wait."""
     memory_bytes: int = 200_000_000
-    """What admission reserves for the agent with its tool processes."""
+    """What admission reserves for the agent with its tool processes. A sub-agent's commands may
+    take no more than that together."""
+    may_grow: bool = False
+    """Whether it goes on elsewhere with more memory where its commands took too much; otherwise
+    the model is told that they were ended."""
     env: tuple[tuple[str, str], ...] = ()
     """Extra variables of its tool processes (never secrets)."""
     output_schema: str | None = None

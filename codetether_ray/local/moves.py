@@ -10,6 +10,8 @@ _MOST = 20
 """Nodes that may be lost below one turn of an agent: spot nodes go, but not for ever."""
 _AVOIDED = 4  # how many of the nodes that failed it are remembered
 _GROWTH = 2
+_MOST_GROWTH = 16
+"""Times what it asked for: who needs still more should say so, and a runaway ends."""
 
 
 @dataclass(slots=True, eq=False)
@@ -20,6 +22,7 @@ class Moves:
     """The node (as a permit names it) that has the agent's tree; None: not made yet."""
     memory_bytes: int | None = None
     """What it is to have, where that is not what it asked for."""
+    asked_bytes: int = 0
     avoid: tuple[str, ...] = ()
     count: int = 0
 
@@ -50,11 +53,17 @@ class Moves:
         if self.count > _MOST:
             raise lost
         if isinstance(lost, MemoryExceededError):
-            grown = min(had_bytes * _GROWTH, permit.largest_bytes)
+            grown = self.grown(had_bytes, permit)
             if grown <= had_bytes:
                 raise lost
             self.memory_bytes = grown
         self.shun(permit.node)
+
+    def grown(self, had_bytes: int, permit: Permit) -> int:
+        """What comes after what it had; no more than that, where there is no more to give."""
+        self.asked_bytes = self.asked_bytes or had_bytes
+        most = min(permit.largest_bytes, self.asked_bytes * _MOST_GROWTH)
+        return min(had_bytes * _GROWTH, most)
 
     def shun(self, node: str) -> None:
         """Go elsewhere from now on, where there is an elsewhere."""

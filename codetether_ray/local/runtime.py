@@ -317,7 +317,8 @@ class HostedRuntime:
         agent.started_at = self._clock.now()
         node = "" if permit.node == self._home else permit.node
         memory_bytes = agent.moves.memory_bytes or agent.spec.memory_bytes
-        agent.spec = replace(agent.spec, node=node, memory_bytes=memory_bytes)
+        may_grow = agent.moves.grown(memory_bytes, permit) > memory_bytes
+        agent.spec = replace(agent.spec, node=node, memory_bytes=memory_bytes, may_grow=may_grow)
         if agent.prepare is not None and agent.moves.tree_on != permit.node:
             if self._unfit.has(permit.node) and self._may_leave(agent, permit.node):
                 raise NodeLostError(agent.spec.path, "its trees cannot be made", permit.node)

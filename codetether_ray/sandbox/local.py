@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +23,7 @@ from codetether_ray.ports.sandbox import Completed
 from codetether_ray.sandbox.capture import Capture
 from codetether_ray.sandbox.environment import tool_environment
 from codetether_ray.sandbox.leftovers import end_leftovers
+from codetether_ray.sandbox.shares import Bound, MemoryShare
 
 _LAUNCH = "import sys; sys.path[:0] = [sys.argv[1]]; import reaper; reaper.main(sys.argv[2:])"
 _CHUNK = 65536  # bytes read at once
@@ -39,13 +41,15 @@ class LocalSandbox:
         environ: Mapping[str, str] | None = None,
         memory_bytes: int | None = None,
         marks: Mapping[str, str] | None = None,
+        share: MemoryShare | None = None,
     ) -> None:
-        """Take the variables to choose from, by default this process's, and a limit of data.
+        """Take the variables to choose from, by default this process's, and limits.
 
-        `memory_bytes` holds for each process of a command (RLIMIT_DATA). `marks` (see
-        `leftovers.marks`) are variables of every command.
+        `memory_bytes` holds for each process of a command (RLIMIT_DATA), `share` for all commands
+        that run at once together. `marks` (see `leftovers.marks`) are variables of every command.
         """
         self._environ = environ
+        self._share = share
         self._marks = dict(marks or {})
         self._memory_bytes = memory_bytes or 0
 
@@ -66,21 +70,27 @@ class LocalSandbox:
 
         Raises:
             ToolError: it could not be started.
+            MemoryExceededError: it was ended for want of memory, and there may be more elsewhere.
         """
         program = [_shell(), "-c", command] if isinstance(command, str) else list(command)
         environ = os.environ if self._environ is None else self._environ
         variables = tool_environment(environ, {**(env or {}), **self._marks})
         capture = Capture(max_output_bytes, on_output)
-        process = _Process(program, cwd, variables, stdin, self._memory_bytes, capture)
+        bounds = nullcontext() if self._share is None else self._share.entered()
         timed_out = False
-        try:
-            async with asyncio.timeout(timeout_s):
-                await process.ended.wait()
-        except TimeoutError:
-            timed_out = True
-        finally:
-            await process.end()
-        return process.completed(timed_out=timed_out)
+        with bounds as bound:
+            scope = bound.scope if bound is not None else ""
+            process = _Process(program, cwd, variables, stdin, self._memory_bytes, capture, scope)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await _ended(process, bound)
+            except TimeoutError:
+                timed_out = True
+            finally:
+                await process.end()
+            note = bound.verdict() if bound is not None else ""
+        completed = process.completed(timed_out=timed_out)
+        return replace(completed, output=completed.output + note) if note else completed
 
     async def end_leftovers(self, run_id: str, agent: str) -> int:
         """End what a dead process of that agent left running on this host; how many there were."""
@@ -98,6 +108,7 @@ class _Process:
         stdin: bytes | None,
         memory_bytes: int,
         capture: Capture,
+        scope: str = "",
     ) -> None:
         self.ended = asyncio.Event()
         self._drained = asyncio.Event()
@@ -107,7 +118,7 @@ class _Process:
         self._control, theirs = socket.socketpair()
         self._output, output = os.pipe()
         directory = str(Path(__file__).parent)
-        arguments = [directory, str(theirs.fileno()), str(memory_bytes), *program]
+        arguments = [directory, str(theirs.fileno()), str(memory_bytes), scope, *program]
         try:
             with _input(stdin) as source:
                 # A spawn (vfork) of 1 ms; it needs no child watcher and no thread.
@@ -132,6 +143,11 @@ class _Process:
         self._control.setblocking(False)
         self._loop.add_reader(self._output, self._read_output)
         self._loop.add_reader(self._control, self._read_control)
+
+    @property
+    def pid(self) -> int:
+        """Of the reaper."""
+        return self._reaper.pid
 
     def _read_output(self) -> None:
         data = self._read(lambda: os.read(self._output, _CHUNK))
@@ -225,6 +241,20 @@ class _Process:
             is_truncated=self._capture.is_truncated,
             timed_out=timed_out,
         )
+
+
+async def _ended(process: _Process, bound: Bound | None) -> None:
+    """Wait for the end; what takes too much memory meanwhile is ended."""
+    if bound is None:
+        await process.ended.wait()
+        return
+    watch = asyncio.ensure_future(bound.watch(process.pid))
+    ended = asyncio.ensure_future(process.ended.wait())
+    try:
+        await asyncio.wait({watch, ended}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        watch.cancel()
+        ended.cancel()
 
 
 def _input(data: bytes | None) -> IO[bytes]:

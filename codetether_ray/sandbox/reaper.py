@@ -4,8 +4,9 @@ It is the child subreaper of everything below it, so a process that called `sets
 parents are gone, is still its descendant. It ends them all when the command ends, when its agent
 asks (by closing the control socket) and when its agent dies (the kernel closes it then).
 
-Called as `main([FD, MEMORY, PROGRAM, ARG …])` in a bare interpreter: FD is a socket to the agent,
-MEMORY the limit of each process' data in bytes, 0 for none. It writes `started PID` and
+Called as `main([FD, MEMORY, SCOPE, PROGRAM, ARG …])` in a bare interpreter: FD is a socket to the
+agent, MEMORY the limit of each process' data in bytes, 0 for none, SCOPE the directory of a control
+group that the command enters, empty for none. It writes `started PID` and
 `exit CODE LEFT` to FD: a negative code is a signal, LEFT counts processes that the command left
 running. It imports nothing that takes long, because it starts with every command.
 """
@@ -35,9 +36,11 @@ def _prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _become(program: list[str], memory_bytes: int) -> None:
+def _become(program: list[str], memory_bytes: int, scope: str) -> None:
     """Turn this fresh child into the program."""
     os.setsid()
+    if scope:
+        _write_file(f"{scope}/cgroup.procs", b"0")
     _prctl(_SET_PDEATHSIG, signals.SIGKILL)
     for number in (signals.SIGPIPE, signals.SIGINT, signals.SIGTERM, signals.SIGHUP):
         signals.signal(number, signals.SIG_DFL)
@@ -172,7 +175,8 @@ def _watch(control: int, child: int, parent: int) -> int | None:
 
 def main(arguments: list[str]) -> None:
     """Run one command and end all that it started."""
-    control, memory_bytes, program = int(arguments[0]), int(arguments[1]), arguments[2:]
+    control, memory_bytes = int(arguments[0]), int(arguments[1])
+    scope, program = arguments[2], arguments[3:]
     parent = os.getppid()
     os.set_inheritable(control, False)
     for number in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP):
@@ -180,7 +184,7 @@ def main(arguments: list[str]) -> None:
     _prctl(_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:
-        _become(program, memory_bytes)
+        _become(program, memory_bytes, scope)
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
