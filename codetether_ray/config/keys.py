@@ -75,6 +75,13 @@ _TABLE = (
         help="Whether the repository's git hooks run on agents' commits.",
     ),
     Key(
+        name="workspace.cache",
+        kind=SIZE,
+        default=20_000_000_000,
+        help="Disk that clones of repositories may take on this machine while nobody uses them.",
+        is_user_only=True,
+    ),
+    Key(
         name="swarm.strategy",
         kind=choice("auto", "domain", "data", "stage", "none"),
         default="auto",

@@ -21,6 +21,8 @@ class WorkspaceSettings:
     setup: str = ""
     copy: tuple[str, ...] = ()
     hooks: bool = False
+    cache_bytes: int = 20_000_000_000
+    """What clones of repositories may take on this machine while nobody uses them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +203,7 @@ def _workspace(values: Mapping[str, Value]) -> WorkspaceSettings:
         setup=cast("str", values["workspace.setup"]),
         copy=cast("tuple[str, ...]", values["workspace.copy"]),
         hooks=cast("bool", values["workspace.hooks"]),
+        cache_bytes=cast("int", values["workspace.cache"]),
     )
 
 

@@ -52,11 +52,13 @@ class Cleanup:
     branches: tuple[str, ...] = ()
     hubs: tuple[OldHub, ...] = ()
     kept: tuple[Kept, ...] = ()
+    clones: tuple[tuple[str, int], ...] = ()
+    """Paths and bytes of clones that nobody uses and that are beyond the limit."""
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was, or would be, removed."""
-        return not (self.worktrees or self.branches or self.hubs)
+        return not (self.worktrees or self.branches or self.hubs or self.clones)
 
     def __add__(self, other: "Cleanup") -> "Cleanup":
         return Cleanup(
@@ -64,6 +66,7 @@ class Cleanup:
             branches=self.branches + other.branches,
             hubs=self.hubs + other.hubs,
             kept=self.kept + other.kept,
+            clones=self.clones + other.clones,
         )
 
 

@@ -28,7 +28,7 @@ from codetether_ray.workspace.git import Ground, Start
 from codetether_ray.workspace.git_command import shown
 from codetether_ray.workspace.keeping import INCOMING
 from codetether_ray.workspace.outpost import OUTGOING
-from codetether_ray.workspace.repos import LIMIT_BYTES, origin_of
+from codetether_ray.workspace.repos import origin_of
 from codetether_ray.workspace.transport import present, take_in
 
 _THERE = there.__name__
@@ -68,7 +68,6 @@ class Elsewhere:
     setup: str = ""
     copy: tuple[str, ...] = ()
     hooks: bool = False
-    limit_bytes: int = LIMIT_BYTES
 
 
 @dataclass(slots=True)
@@ -263,7 +262,6 @@ class ClusterWorkspace:
                     room=terms.room,
                     prefix=ground.repository.prefix,
                     setup=terms.setup,
-                    limit_bytes=terms.limit_bytes,
                 )
         return self._order
 

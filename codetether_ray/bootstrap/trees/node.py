@@ -17,13 +17,13 @@ from codetether_ray.bootstrap.trees.order import (
     Collected,
     Home,
     Neighbour,
-    NodeCache,
     Offer,
     Order,
     Place,
     Returned,
 )
-from codetether_ray.core.errors import WorkspaceError
+from codetether_ray.config.settings import load_settings
+from codetether_ray.core.errors import ConfigError, WorkspaceError
 from codetether_ray.ports.workspace import Tree
 from codetether_ray.sandbox.local import LocalSandbox
 from codetether_ray.workspace.commits import is_ancestor, move_ref, resolve
@@ -35,13 +35,13 @@ from codetether_ray.workspace.names import branch_of, ref_of, run_slug, tree_nam
 from codetether_ray.workspace.open import PORTS, WORKTREES
 from codetether_ray.workspace.outpost import OUTGOING, came, mark_outpost, sent
 from codetether_ray.workspace.records import ROOM, run_record_path, write_record
-from codetether_ray.workspace.repos import REPOS, Clones
+from codetether_ray.workspace.repos import LIMIT_BYTES, REPOS, Clones
 from codetether_ray.workspace.snapshots import GitSnapshots
 from codetether_ray.workspace.transport import PIECE_BYTES, Boxes, pack, present, read_piece
 
 VIEW = "run/base"
 """The tree in which planner and synthesis look around, where the user's checkout is not there."""
-_COMING, _OPEN = "trees.coming", "trees.open"
+_COMING, _OPEN, _LIMIT = "trees.coming", "trees.open", "trees.limit"
 _SILENCE_S = 60.0
 """After which a pack that another run is sending is not waited for any more."""
 _PAUSE_S = 0.1
@@ -278,20 +278,6 @@ async def _drop_run(data_dir: Path, clones: Clones, id: str, run_id: str) -> Non
     await clones.forget_run(id, run_id)
 
 
-async def caches(home: Home, *, limit_bytes: int, dry_run: bool) -> NodeCache:
-    """The clones of this node; but for a dry run, what is beyond the limit is taken away."""
-    async with _told(home):
-        clones = Clones(home.data_dir, limit_bytes=limit_bytes)
-        gone = () if dry_run else await clones.tidy()
-        found = await asyncio.to_thread(clones.all)
-        return NodeCache(
-            host=home.host,
-            size=sum(clone.size for clone in found),
-            repositories=tuple((c.id, c.size, c.is_used) for c in found),
-            removed=tuple(str(c.path) for c in gone),
-        )
-
-
 # -- what is here ---------------------------------------------------------------------------------
 
 
@@ -313,7 +299,19 @@ def _data(home: Home, order: Order) -> Path:
 
 
 def _clones(home: Home, order: Order) -> Clones:
-    return Clones(_data(home, order), limit_bytes=order.limit_bytes)
+    return Clones(_data(home, order), limit_bytes=_limit(home))
+
+
+def _limit(home: Home) -> int:
+    """What clones may take here, by the settings of this node's own user."""
+    known: int | None = home.state.get(_LIMIT)
+    if known is None:
+        try:
+            known = load_settings(home.data_dir, os.environ).workspace.cache_bytes
+        except ConfigError:
+            known = LIMIT_BYTES
+        home.state[_LIMIT] = known
+    return known
 
 
 def _boxes(home: Home, order: Order) -> Boxes:

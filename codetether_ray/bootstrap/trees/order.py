@@ -1,13 +1,13 @@
 """What a run's supervisor and the nodes on which its trees lie say to each other: plain values."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from codetether_ray.ports.workspace import Commit
 from codetether_ray.workspace.records import RunRecord
-from codetether_ray.workspace.repos import LIMIT_BYTES, Origin
+from codetether_ray.workspace.repos import Origin
 
 Neighbour = Literal["same", "apart", "own"]
 """What a node has of the run's home: its very files and processes; its files, on another machine;
@@ -48,7 +48,6 @@ class Order:
     setup: str = ""
     apart: bool = False
     """The node sees the home's data directory: it keeps its own things beside."""
-    limit_bytes: int = LIMIT_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,19 +94,6 @@ class Collected:
     data: bytes = b""
     box: str = ""
     size: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeCache:
-    """A node's clones: what they take, and what was, or would be, taken away of runs that ended."""
-
-    host: str
-    size: int = 0
-    repositories: tuple[tuple[str, int, bool], ...] = field(default=())
-    """Id, bytes, and whether somebody works in it."""
-    removed: tuple[str, ...] = ()
-    kept: tuple[tuple[str, str], ...] = ()
-    """What stays, and why."""
 
 
 class Home(Protocol):
