@@ -101,6 +101,7 @@ class AuditLog:
         self._lock = threading.Lock()
         self._gathered: _Gathered | None = None
         self._timer_loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._last = 0.0
         self._pid = os.getpid()
         self._is_closed = False
@@ -177,6 +178,9 @@ class AuditLog:
         """Write what waits, and close the chain with a signed checkpoint. Idempotent. It blocks."""
         if self._is_closed or self._pid != os.getpid():
             return
+        loop, timer = self._timer_loop, self._timer
+        if loop is not None and timer is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(timer.cancel)
         with self._lock:
             self._is_closed = True
             if not self._committers:
@@ -250,7 +254,7 @@ class AuditLog:
         except RuntimeError:
             self._send()
         else:
-            self._timer_loop.call_later(_LINGER_S, self._send)
+            self._timer = self._timer_loop.call_later(_LINGER_S, self._send)
 
     def _send(self) -> None:
         self._timer_loop = None
