@@ -55,12 +55,8 @@ async def drive(
         RunLostError: its supervisor is gone.
         CodetetherError: no cluster, or what the run raised.
     """
-    wanted = ClusterOptions(
-        data_dir=data_dir,
-        address=reach.address.value,
-        log_path=data_dir / "logs" / f"{run_id}.ray.log",
-        dashboard=dashboard,
-        memory_bytes=memory_bytes,
+    wanted = cluster_options(
+        run_id, reach, data_dir, dashboard=dashboard, memory_bytes=memory_bytes
     )
     async with _joined(reach, wanted, audience.notice) as cluster:
         if dashboard and cluster.dashboard_url:
@@ -87,6 +83,19 @@ async def drive(
             if cluster.is_private:  # what Ray lost sight of would hold the run when it is resumed
                 await asyncio.to_thread(Dossier.of(data_dir, run_id).end_processes)
             raise RunLostError(lost.run_id, lost.reason, go_on) from lost
+
+
+def cluster_options(
+    run_id: str, reach: Reach, data_dir: Path, *, dashboard: bool, memory_bytes: int | None
+) -> ClusterOptions:
+    """How a run gets its cluster."""
+    return ClusterOptions(
+        data_dir=data_dir,
+        address=reach.address.value,
+        log_path=data_dir / "logs" / f"{run_id}.ray.log",
+        dashboard=dashboard,
+        memory_bytes=memory_bytes,
+    )
 
 
 @asynccontextmanager

@@ -60,7 +60,7 @@ async def swarm_in_supervisor(options: JsonObject, world: World) -> JsonObject:
     if known.finished is not None:
         return known.swarm_result(known.finished)
     if known.has_begun:
-        request = replace(request, resumed=True)
+        request = replace(request, resumed=True, is_planned=False)
     async with (
         audited_swarm(request) as done,
         _home(world, home_terms(request), "swarm") as home,

@@ -22,7 +22,7 @@ from codetether_ray.bootstrap.session_home import (
 from codetether_ray.bootstrap.session_wish import SessionWish, request_of
 from codetether_ray.bootstrap.truth import runs
 from codetether_ray.bootstrap.truth.driving import driving_here, has_begun, keys_of, save_tape
-from codetether_ray.bootstrap.truth.reach import Reach, reached
+from codetether_ray.bootstrap.truth.reach import Reach, has_own_head, reached
 from codetether_ray.config.paths import find_paths
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.core.errors import (
@@ -166,8 +166,4 @@ def _is_cluster_there(reach: Reach) -> bool:
     """Whether there is a cluster to join: one that the user names, or a head of this user."""
     if reach.address.value:
         return not reach.address.is_local
-    if not (reach.truth.data_dir / "ray" / "head.json").exists():  # the common case, no import
-        return False
-    from codetether_ray.actors.head import find_head
-
-    return find_head(reach.truth.data_dir) is not None
+    return has_own_head(reach.truth.data_dir)

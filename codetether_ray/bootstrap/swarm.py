@@ -12,6 +12,7 @@ from codetether_ray.bootstrap.follow import Audience, Follower, Show
 from codetether_ray.bootstrap.home import open_local_home
 from codetether_ray.bootstrap.known_secrets import stored_values, unsaid
 from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
+from codetether_ray.bootstrap.planning import planned_meanwhile
 from codetether_ray.bootstrap.principal import this_principal
 from codetether_ray.bootstrap.resuming import (
     is_over,
@@ -30,7 +31,7 @@ from codetether_ray.bootstrap.trees.carry import Carrier
 from codetether_ray.bootstrap.truth import runs
 from codetether_ray.bootstrap.truth.driving import driving_here, has_begun, keys_of, save_tape
 from codetether_ray.bootstrap.truth.place import Truth
-from codetether_ray.bootstrap.truth.reach import Reach, reached
+from codetether_ray.bootstrap.truth.reach import Reach, is_private, reached
 from codetether_ray.bootstrap.truth.runs import Resumable
 from codetether_ray.config.paths import find_paths
 from codetether_ray.config.settings import Settings, load_settings
@@ -179,6 +180,13 @@ async def _on_ray(
     from codetether_ray.bootstrap.on_ray import SWARM
 
     data_dir, head = find_paths(os.environ).data, reach.truth.node
+    if is_private(reach) and not request.resumed and request.strategy != "none":
+        planning = planned_meanwhile(request, reach, audience, data_dir, dashboard=dashboard)
+        async with planning as planned:
+            if planned.result is not None:
+                return planned.result
+            goes_on = replace(request, resumed=True, is_planned=True)
+            return await _on_ray(goes_on, planned.reach, audience, dashboard=dashboard)
     carrier = None if head is None else Carrier(head=head, data_dir=data_dir)
     if carrier is not None and not request.resumed:
         request = await carrier.carry(request)

@@ -92,40 +92,68 @@ async def swarm_in_home(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonO
     Raises:
         CodetetherError: there is nothing to work on (no such directory, git refuses, …).
     """
+    result = await _recorded(home, request, ask, only_plan=False)
+    assert result is not None
+    return result
+
+
+async def plan_in_home(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonObject | None:
+    """Begin the swarm, up to a plan that is agreed to; who resumes it carries that out.
+
+    A result is the swarm's own: there is no plan, it was not agreed to, or it was cancelled.
+
+    Raises:
+        CodetetherError: there is nothing to work on.
+    """
+    return await _recorded(home, request, ask, only_plan=True)
+
+
+async def _recorded(
+    home: RunHome, request: SwarmRequest, ask: Ask, *, only_plan: bool
+) -> JsonObject | None:
     voice = home.voices.of_run()
-    await voice.record(
-        RunStarted(
-            kind="swarm",
-            title=" ".join(request.task.split())[:_TITLE],
-            directory=request.directory,
-            model=request.model,
-            command=request.to_json(),
-            resumed=request.resumed,
-            version=__version__,
-            traceparent=traceparent(),
-        )
-    )
+    if not request.is_planned:
+        await voice.record(_started(request))
     home.begun()
     failpoints.hit("run.begun")
     try:
-        result = await _done(home, request, ask)
+        result = await _done(home, request, ask, only_plan=only_plan)
     except CodetetherError as error:
         await voice.record(RunFinished(outcome="failed", summary={"error": str(error)}))
         raise
+    if result is None:
+        return None
     failpoints.hit("run.done")
     await voice.record(RunFinished(outcome=str(result["outcome"]), summary=result))
     return result
 
 
-async def _done(home: RunHome, request: SwarmRequest, ask: Ask) -> JsonObject:
+def _started(request: SwarmRequest) -> RunStarted:
+    return RunStarted(
+        kind="swarm",
+        title=" ".join(request.task.split())[:_TITLE],
+        directory=request.directory,
+        model=request.model,
+        command=request.to_json(),
+        resumed=request.resumed,
+        version=__version__,
+        traceparent=traceparent(),
+    )
+
+
+async def _done(
+    home: RunHome, request: SwarmRequest, ask: Ask, *, only_plan: bool
+) -> JsonObject | None:
     audit = open_audit(Path(request.data_dir))
     try:
-        return await _audited(home, request, ask, audit)
+        return await _audited(home, request, ask, audit, only_plan=only_plan)
     finally:
         await audit.close()
 
 
-async def _audited(home: RunHome, request: SwarmRequest, ask: Ask, audit: Audit) -> JsonObject:
+async def _audited(
+    home: RunHome, request: SwarmRequest, ask: Ask, audit: Audit, *, only_plan: bool
+) -> JsonObject | None:
     coordinator: SwarmCoordinator | None = None
     trees: SwarmWorkspace | None = None
     try:
@@ -135,7 +163,9 @@ async def _audited(home: RunHome, request: SwarmRequest, ask: Ask, audit: Audit)
         asked = audited_ask(ask, audit, request)
         async with looking_at(request, trees) as here:
             coordinator = _coordinator(home, here, workspace, asked, worked)
-            result = await coordinator.run()
+            result = await (coordinator.prepare() if only_plan else coordinator.run())
+        if result is None:
+            return None
         return await _delivered(request, workspace, result)
     except asyncio.CancelledError:
         task = asyncio.current_task()

@@ -51,6 +51,8 @@ class SwarmRequest:
     ask_above: int | None = ASK_ABOVE
     """Ask before a plan of more sub-agents is begun; None: never."""
     resumed: bool = False
+    is_planned: bool = False
+    """This try has begun, and made its plan, in the process of its driver."""
     principal: str = ""
     """Who asked; see `AgentSpec.principal`."""
     repository: str = ""

@@ -5,10 +5,11 @@ order, then an answer. Who runs the agents and where the trees live is not known
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject
@@ -91,7 +92,8 @@ class SwarmCoordinator:
         self._base = Base(commit="")
         self._warnings: tuple[str, ...] = ()
         self._execution: Execution | None = None
-        self._work: asyncio.Task[SwarmResult] | None = None
+        self._work: asyncio.Task[SwarmResult | None] | None = None
+        self._agreed: tuple[Memory, Plan] | None = None
         self.result: SwarmResult | None = None
         """What `run` returned, or would have if it had not been cancelled from outside."""
 
@@ -100,19 +102,31 @@ class SwarmCoordinator:
 
         Cancelling the caller does what `cancel` does, then raises; `result` is set by then.
         """
-        self._work = asyncio.create_task(self._swarm())
-        result = await self._guarded(self._work)
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError
+        result = await self._led(self._swarm())
+        assert result is not None
         return result
+
+    async def prepare(self) -> SwarmResult | None:
+        """Make the plan and have it agreed to; None: it is on record, for `run` over its journal.
+
+        A result is the swarm's own: there is no plan, or it was not agreed to.
+        """
+        return await self._led(self._prepared())
 
     def cancel(self) -> None:
         """End the swarm: `run` returns soon, with outcome `cancelled`."""
         if self._work is not None:
             self._work.cancel()
 
-    async def _guarded(self, work: asyncio.Task[SwarmResult]) -> SwarmResult:
+    async def _led(self, swarm: Coroutine[Any, Any, SwarmResult | None]) -> SwarmResult | None:
+        self._work = asyncio.create_task(swarm)
+        result = await self._guarded(self._work)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        return result
+
+    async def _guarded(self, work: asyncio.Task[SwarmResult | None]) -> SwarmResult | None:
         try:
             return await work
         except asyncio.CancelledError:
@@ -124,7 +138,8 @@ class SwarmCoordinator:
             outcome = "budget" if isinstance(error, BudgetSpentError) else "failed"
             return await self._finish(outcome, error=str(error), error_kind=type(error).__name__)
 
-    async def _swarm(self) -> SwarmResult:
+    async def _prepared(self) -> SwarmResult | None:
+        """Open the workspace, and have a plan that is agreed to."""
         self._base = await self._workspace.open()
         memory = Memory.of(await self._publisher.history())
         await self._begin(memory)
@@ -134,6 +149,15 @@ class SwarmCoordinator:
             return await self._finish(
                 "cancelled", error="the plan was not approved", error_kind="DecisionNeededError"
             )
+        self._agreed = memory, plan
+        return None
+
+    async def _swarm(self) -> SwarmResult:
+        ended = await self._prepared()
+        if ended is not None:
+            return ended
+        assert self._agreed is not None
+        memory, plan = self._agreed
         for done in memory.settled:
             if done.turn is not None:
                 self._tally.add(done.turn)

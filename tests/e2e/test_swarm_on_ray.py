@@ -66,7 +66,11 @@ async def test_a_swarm_on_ray_survives_a_killed_agent_and_leaks_and_leaves_nothi
     hunter = LeakHunter(program, model)
     killed: list[int] = []
 
+    early: list[str] = []
+
     async def script(request: ModelCall) -> Reply:
+        if model.who(request) == "planner":  # it does not wait for Ray
+            early.extend(t for t in processes_of(program).values() if "raylet" in t)
         if model.who(request) == "beta" and request.step == 2 and not killed:
             killed.extend(kill(program, "SubAgent"))
             await asyncio.sleep(1)
@@ -95,6 +99,7 @@ async def test_a_swarm_on_ray_survives_a_killed_agent_and_leaks_and_leaves_nothi
     assert result["cost_usd"] > 0
 
     # the death: what had been answered was not asked again
+    assert early == []
     assert killed
     found = records(program, result["swarm_id"])
     assert any(r.event.tag == "agent.restarted" for r in found)

@@ -60,6 +60,22 @@ async def reached(
         await cluster.close()
 
 
+def is_private(reach: Reach) -> bool:
+    """Whether a private Ray is started for a run, if it is to be on Ray."""
+    if reach.cluster is not None or reach.address.is_named:
+        return False
+    return reach.address.is_local or not has_own_head(reach.truth.data_dir)
+
+
+def has_own_head(data_dir: Path) -> bool:
+    """Whether a head of this user runs, announced in `data_dir`."""
+    if not (data_dir / "ray" / "head.json").exists():  # the common case, without an import
+        return False
+    from codetether_ray.actors.head import find_head
+
+    return find_head(data_dir) is not None
+
+
 def is_own_head(address: str, data_dir: Path) -> bool:
     """Whether a head that is announced in `data_dir` is at that address."""
     if not (data_dir / "ray" / "head.json").exists():  # the common case, without an import
