@@ -2,9 +2,11 @@
 
 import asyncio
 import math
+from dataclasses import replace
 
 import pytest
 
+from codetether_ray.core.usage import Usage
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, fail, say
 from tests.e2e.program import Ended, Program
 from tests.e2e.prometheus import DEPLOY, PROGRAM, Prometheus, expressions, scraping
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.skipif(not PROGRAM, reason="there is no Prometheus on t
 
 
 class EventfulModel:
-    """Refuses one call by a 429, has one agent's process killed, and fails one command."""
+    """Refuses one call by a 429, has one agent's process killed, and serves one from its cache."""
 
     def __init__(self, program: Program) -> None:
         steps = {"beta": [call("read_file", path="nothing-there.txt"), say("it failed")]}
@@ -36,7 +38,11 @@ class EventfulModel:
         if who == "delta" and not self.killed:
             self.killed = await asyncio.to_thread(kill, self._program, "SubAgent")
             await asyncio.sleep(5)
-        return self._model(request)
+        reply = self._model(request)
+        if who != "gamma":
+            return reply
+        cached = Usage(prompt_tokens=2000, completion_tokens=20, cache_read_tokens=1500)
+        return replace(reply, usage=cached)
 
 
 async def test_every_expression_of_the_dashboard_has_data_after_a_swarm(
@@ -100,6 +106,7 @@ async def _says_what_happened(prometheus: Prometheus, swarm: Ended) -> None:
     assert await total('subtasks_total{status="completed"}') == 4
     cost = await total('model_cost_usd_total{provider="anthropic"}')
     assert cost == pytest.approx(swarm.json["cost_usd"], rel=1e-6)
+    assert await total('model_tokens_total{type="cache_read"}') == 3000
     assert await total("model_unpriced_total") > 0
     spawned = await total("agent_spawn_seconds_count")
     assert spawned >= 8  # planner, four and one again, synthesis, the session's
