@@ -15,7 +15,7 @@ def _nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     reason = why_not()
     if reason:
         pytest.skip(reason)
-    nodes = Nodes.up(tmp_path_factory.mktemp("nodes"), CODETETHER_LEASE_S="3")
+    nodes = Nodes.up(tmp_path_factory.mktemp("nodes"), CODETETHER_LEASE_S="10")
     yield nodes
     nodes.close()
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import random
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,10 @@ class Scene:
         async with ModelServer(self._script(), host=self.nodes.gateway) as server:
             self.requests = server.requests
             ended = await self.program.run(
-                *("swarm", _TASK, "--json", "--model", "local/m"),
+                *("swarm", _TASK, "--yes", "--json", "--model", "local/m"),
                 *("--max-subagents", str(self.agents), *options),
                 CODETETHER_LOCAL_BASE_URL=server.url,
-                timeout_s=300,
+                timeout_s=900,
             )
             assert not server.refused
         assert ended.code == 0, f"{self.told}: {ended.err}\n{_why(ended)}"
@@ -120,11 +120,15 @@ class Scene:
         return git(self.program.project, "rev-parse", f"{result['branch']}^{{tree}}")
 
 
+@cache
+def _commit() -> str:
+    return git(_ROOT, "rev-parse", "HEAD")
+
+
 def repository(folder: Path) -> None:
-    """This project's own commit, as a user's clone of it."""
-    subprocess.run(
-        ["git", "clone", "--quiet", "--no-hardlinks", str(_ROOT), "."], cwd=folder, check=True
-    )
+    """This project's own commit, as a user's clone of it; the same one for all."""
+    git(folder, "clone", "--quiet", "--no-hardlinks", "--no-checkout", str(_ROOT), ".")
+    git(folder, "checkout", "--quiet", "-B", "main", _commit())
 
 
 def undisturbed(folder: Path, agents: int = AGENTS) -> str:

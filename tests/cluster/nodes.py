@@ -8,14 +8,18 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from codetether_ray.core.errors import ClusterError
 from codetether_ray.testing.hosts import Host, Network
 from tests.e2e.program import Program
 
@@ -37,7 +41,6 @@ _QUIET = {
     "RAY_USE_UVLOOP": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SCHEDULER_EVENTS": "0",
-    "RAY_raylet_start_wait_time_s": "120",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
@@ -83,6 +86,21 @@ class Node:
                 continue
             found[pid] = words.replace(b"\0", b" ").decode(errors="replace")
         return found
+
+    def stop(self) -> None:
+        """End what runs there, the host itself but."""
+        while pids := [pid for pid in self.host.processes() if not self._keeps(pid)]:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+
+    def _keeps(self, pid: int) -> bool:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return True
+        return self.host.keeper in (pid, int(stat.rpartition(")")[2].split()[1]))
 
     def ray(self, *words: str) -> str:
         """Run a `ray` command there."""
@@ -220,6 +238,15 @@ class Nodes:
         self._start(name, f"--address={self.address}", f"--node-ip-address={host}")
 
     def _start(self, name: str, *words: str) -> None:
+        try:
+            self._started(name, *words)
+        except (
+            ClusterError
+        ):  # Ray itself gives up after half a minute: on a busy machine that is soon
+            self.nodes[name].stop()
+            self._started(name, *words)
+
+    def _started(self, name: str, *words: str) -> None:
         node = self.nodes[name]
         node.ray(
             *("start", *words, f"--temp-dir={node.temp}", "--include-log-monitor=false"),
