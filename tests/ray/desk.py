@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from codetether_ray.actors.door import Badge, Call, Door, Served
+from codetether_ray.actors.nodes import this_node
 from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.agents import WIRING
+from codetether_ray.core.events import AgentPlaced
 from codetether_ray.core.messages import user
 from codetether_ray.core.spec import AgentSpec, Correlation, TurnResult
 from codetether_ray.core.usage import Budget
@@ -22,6 +24,7 @@ from codetether_ray.local.publisher import LocalPublisher
 from codetether_ray.local.runtime import HostedRuntime
 from codetether_ray.local.shares import LocalShares
 from codetether_ray.ports.journal import Journal
+from tests.ray import nasty
 
 
 class Desk:
@@ -69,6 +72,8 @@ class Job:
     correlation: Correlation
     specs: tuple[AgentSpec, ...]
     text: str = "do it"
+    wiring: str = WIRING
+    pack: int = 1
     max_live: int | None = None
     budget: Budget = field(default_factory=Budget)
 
@@ -78,7 +83,7 @@ async def run_agents(job: Job, world: World) -> dict[str, Any]:
     clock = SystemClock()
     journal = await LocalJournal.open(Path(job.data_dir), world.run_id, job.correlation)
     ledger = LocalLedger(job.budget, clock)
-    host = world.host(WIRING)
+    host = world.host(job.wiring, pack=job.pack)
     live = _Counted(host)
     admission = LocalAdmission(host.capacity, clock, max_live=job.max_live)
     runtime = HostedRuntime(
@@ -96,6 +101,7 @@ async def run_agents(job: Job, world: World) -> dict[str, Any]:
         return {
             "results": {s.path: r for s, r in zip(job.specs, results, strict=True)},
             "kinds": [(r.agent, r.event.tag) for r in records],
+            "placed": [(r.agent, r.event) for r in records if isinstance(r.event, AgentPlaced)],
             "most_running": live.most,
         }
     finally:
@@ -168,3 +174,35 @@ async def tell_where_it_stands(options: dict[str, Any], world: World) -> str:
     except asyncio.CancelledError:
         return "cancelled"
     return "done"
+
+
+async def do_deeds(job: Job, world: World) -> list[dict[str, Any]]:
+    """Run the agents one after the other; what the next one would find in its process."""
+    journal = await LocalJournal.open(Path(job.data_dir), world.run_id, job.correlation)
+    world.serve(Served(journal=journal, ledger=LocalLedger(job.budget, SystemClock())))
+    world.begun.set()
+    host = world.host(job.wiring, stays=True)
+    found, node = [], this_node()
+    next_ = await host._leases.lease(node, "")
+    for spec in job.specs:
+        body, before = next_.body, await next_.actor.__ray_call__.remote(nasty.look)
+        host._leases.give_back(next_, 0)
+        process = await host.start(spec)
+        result = await process.turn(user(job.text))
+        pid = int(process.place.process.rpartition(":")[2])
+        await process.end()
+        next_ = await host._leases.lease(node, "")
+        found.append(
+            {
+                "deed": spec.name,
+                "outcome": result.outcome,
+                "was_used": body.process.pid == pid,
+                "is_used_again": next_.body == body,
+                "is_alive": body.process.is_alive,
+                "before": before,
+                "after": await next_.actor.__ray_call__.remote(nasty.look),
+            }
+        )
+    await host.close()
+    await journal.close()
+    return found
