@@ -127,8 +127,9 @@ def _commit() -> str:
 
 def repository(folder: Path) -> None:
     """This project's own commit, as a user's clone of it; the same one for all."""
+    commit = _commit()
     git(folder, "clone", "--quiet", "--no-hardlinks", "--no-checkout", str(_ROOT), ".")
-    git(folder, "checkout", "--quiet", "-B", "main", _commit())
+    git(folder, "checkout", "--quiet", "-B", "main", commit)
 
 
 def undisturbed(folder: Path, agents: int = AGENTS) -> str:
