@@ -5,23 +5,19 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError
 
 from codetether_ray.actors.agent import Links
-from codetether_ray.actors.calls import reason, translated
+from codetether_ray.actors.calls import translated
 from codetether_ray.actors.door import Badge, Door
 from codetether_ray.actors.dossier import LEASE_S
 from codetether_ray.actors.house import House, Tenancy
+from codetether_ray.actors.losses import is_death, lost
 from codetether_ray.actors.nodes import cluster_capacity, this_node
 from codetether_ray.actors.pool import Leased, Leases, OwnLeases, PooledProcess
 from codetether_ray.actors.processes import Process
 from codetether_ray.actors.pulse import asked
-from codetether_ray.core.errors import (
-    AgentLostError,
-    ClusterError,
-    MemoryExceededError,
-    NodeLostError,
-)
+from codetether_ray.core.errors import AgentLostError, ClusterError
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.ports.host import Capacity, Place
@@ -29,8 +25,6 @@ from codetether_ray.ports.pool import PoolTerms
 
 _CLOSE_PATIENCE_S = 5.0
 """How long an interrupted agent may take to end its tools before its process is killed."""
-_NODE_DIED = ("its node died", "its node was preempted")
-_NO_MEMORY = "its node ran out of memory"
 
 
 class RayHost:
@@ -80,7 +74,7 @@ class RayHost:
             leased = await house.opened()
         except (RayError, ClusterError, ValueError, RuntimeError) as error:
             self._leave(house, is_dead=True)
-            raise _lost(spec, reason(error)) from error
+            raise lost(spec.path, error, spec.node) from error
         except BaseException:
             self._leave(house)
             raise
@@ -200,7 +194,7 @@ class RayProcess:
             if not turn.done():
                 self._is_dead = True  # a process that does not answer cannot be closed politely
                 lease_s = self.house.lease_s
-                raise _lost(self._spec, f"it gave no sign of life for {lease_s:g} s")
+                raise AgentLostError(self._spec.path, f"it gave no sign of life for {lease_s:g} s")
             result = self._answered(turn)
         except asyncio.CancelledError:
             await self.cancel()
@@ -213,11 +207,21 @@ class RayProcess:
     def _answered(self, turn: "asyncio.Future[TurnResult]") -> TurnResult:
         try:
             return turn.result()
-        except RayActorError as error:
-            self._is_dead = True
-            raise _lost(self._spec, reason(error), self.place.node) from error
         except RayError as error:
-            raise translated(error, f"agent {self._spec.path}") from error
+            if not is_death(error):
+                raise translated(error, f"agent {self._spec.path}") from error
+            self._is_dead = True
+            raise self._lost(error) from error
+
+    def _lost(self, error: RayError) -> AgentLostError:
+        pid = self.place.process.rpartition(":")[2]
+        return lost(
+            self._spec.path,
+            error,
+            self.place.node,
+            pid=int(pid) if pid.isdigit() else 0,
+            limit_bytes=self._spec.memory_bytes,
+        )
 
     async def cancel(self) -> None:
         """Cancel the running turn, if any; it ends with outcome `cancelled`."""
@@ -262,11 +266,3 @@ class RayProcess:
         elif is_closed and self.house.seats > 1:
             self.actor.close.remote(self._badge.token)
         self._on_end(self, is_dead=self._is_dead)
-
-
-def _lost(spec: AgentSpec, why: str, node: str = "") -> AgentLostError:
-    if why in _NODE_DIED:
-        return NodeLostError(spec.path, why, node or spec.node)
-    if why == _NO_MEMORY:
-        return MemoryExceededError(spec.path, why)
-    return AgentLostError(spec.path, why)

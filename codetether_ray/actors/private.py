@@ -27,9 +27,14 @@ QUIET = MappingProxyType(
         "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
         "RAY_AUTH_MODE": "token",
         "RAY_USE_UVLOOP": "0",
+        "RAY_memory_monitor_refresh_ms": "0",
     }
 )
 """Variables for Ray's processes: no usage reports, no tips; tokens between its processes.
+
+No memory monitor: of all processes it ends those first that Ray can start again, so supervisors
+and the registry before the agent that took the memory. Admission keeps memory free, and commands
+have limits of their own.
 
 No uvloop: the child that it forks for a command takes Python's locks before it becomes that
 command. Where a thread held one it hangs for ever, its parent with it, and keeps the run's lock.

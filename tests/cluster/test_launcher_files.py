@@ -130,7 +130,7 @@ def test_every_way_of_starting_ray_has_the_same_variables() -> None:
     kept = {name: value for name, value in QUIET.items() if name in env}
     assert kept | {"CODETETHER_FORK_SERVER": "1"} == env
     text = (_DEPLOY / "Dockerfile").read_text()
-    assert env.items() <= dict(re.findall(r"\b([A-Z_]+)=(\w+)", text)).items()
+    assert env.items() <= dict(re.findall(r"\b([A-Za-z_]+)=(\w+)", text)).items()
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.cuda"])
