@@ -52,6 +52,7 @@ _REASONS = (
     ("ray.kill", "it was ended"),
     ("node it was running on is dead", "its node died"),
     ("The actor's node", "its node died"),
+    ("NodeAffinitySchedulingStrategy doesn't exist", "its node died"),
     ("owner has died", "its owner died"),
     ("The actor is dead because its owner", "its owner died"),
     ("out of disk", "its node is out of disk"),
