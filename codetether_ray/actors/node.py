@@ -128,6 +128,11 @@ def head_node() -> str:
     raise ClusterError("this cluster has no head node that is alive")
 
 
+def living_nodes() -> tuple[str, ...]:
+    """The ids of the cluster's nodes that are alive."""
+    return tuple(str(node["NodeID"]) for node in ray.nodes() if node["Alive"])
+
+
 def _named(function: str) -> NodeFunction:
     module, _, name = function.partition(":")
     return cast("NodeFunction", getattr(importlib.import_module(module), name))

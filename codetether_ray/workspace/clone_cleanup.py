@@ -17,7 +17,7 @@ from codetether_ray.workspace.hub import hub_path
 from codetether_ray.workspace.hub_cleanup import remove_hub
 from codetether_ray.workspace.locks import RepositoryLock
 from codetether_ray.workspace.names import run_slug, split_branch
-from codetether_ray.workspace.outpost import came, is_outpost, sent
+from codetether_ray.workspace.outpost import HOME_MARK, came, is_outpost, sent
 from codetether_ray.workspace.records import ROOM, RunRecord, TreeRecord, read_record
 from codetether_ray.workspace.release import drop_environment, reason_to_keep
 from codetether_ray.workspace.repos import LIMIT_BYTES, Clone, Clones
@@ -94,6 +94,9 @@ class _Cleaner:
     async def _run(self, run_id: str) -> Cleanup:
         gone: list[Leftover] = []
         kept: list[Kept] = []
+        if self._clone.path.joinpath(HOME_MARK.format(run_slug(run_id))).exists():
+            why = f"the result of {run_id} was not brought to the checkout that it is for yet"
+            return Cleanup(kept=(Kept(what=str(self._clone.path), reason=why),))
         for tree in self._trees(run_slug(run_id)):
             reason = await self._reason(tree, run_id)
             if reason is None and not self._is_dry:

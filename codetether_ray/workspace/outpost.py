@@ -10,6 +10,8 @@ from pathlib import Path
 from codetether_ray.workspace.names import ref_of, run_slug, unique
 from codetether_ray.workspace.repository import Repository
 
+HOME_MARK = "codetether/{}.home"
+"""File in a clone that stands for a checkout on another machine, until the result is there."""
 OUTGOING = "outgoing"
 """Directory in a hub for packs that are on their way."""
 _CAME = "came"

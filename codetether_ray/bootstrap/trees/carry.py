@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from codetether_ray.bootstrap.resuming import is_over
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
 from codetether_ray.bootstrap.trees import node as there
 from codetether_ray.bootstrap.trees.order import Collected, NodeCalls, Order
@@ -79,6 +80,8 @@ class Carrier:
             except WorkspaceError as error:
                 words = f"not delivered: {error}"
                 out.update(success=False, outcome="partial", error=words, exit_code=error.exit_code)
+        if is_over("swarm", str(result["outcome"])):
+            await self.head.call(f"{_THERE}:settled", request.repository, request.swarm_id)
         return out
 
     async def _here(self, request: SwarmRequest) -> GitWorkspace | CopyWorkspace:

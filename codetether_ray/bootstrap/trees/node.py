@@ -33,8 +33,8 @@ from codetether_ray.workspace.hub_cleanup import remove_hub
 from codetether_ray.workspace.materialize import lay_out
 from codetether_ray.workspace.names import branch_of, ref_of, run_slug, tree_name
 from codetether_ray.workspace.open import PORTS, WORKTREES
-from codetether_ray.workspace.outpost import OUTGOING, came, mark_outpost, sent
-from codetether_ray.workspace.records import ROOM, run_record_path, write_record
+from codetether_ray.workspace.outpost import HOME_MARK, OUTGOING, came, mark_outpost, sent
+from codetether_ray.workspace.records import run_record_path, write_record
 from codetether_ray.workspace.repos import LIMIT_BYTES, REPOS, Clones
 from codetether_ray.workspace.snapshots import GitSnapshots
 from codetether_ray.workspace.transport import PIECE_BYTES, Boxes, pack, present, read_piece
@@ -198,7 +198,7 @@ async def plant(home: Home, order: Order) -> None:
         clones = _clones(home, order)
         path = clones.path(order.origin.id)
         await _plant(clones, order, path)
-        (path / ROOM / f"{run_slug(order.run_id)}.home").touch()
+        (path / HOME_MARK.format(run_slug(order.run_id))).touch()
 
 
 async def collect(home: Home, repository: str, run_id: str, have: tuple[str, ...]) -> Collected:
@@ -218,6 +218,12 @@ async def collect(home: Home, repository: str, run_id: str, have: tuple[str, ...
             parcel.drop()
             return Collected(refs=refs, data=data, size=parcel.size)
         return Collected(refs=refs, box=parcel.path.name, size=parcel.size)
+
+
+async def settled(home: Home, repository: str, run_id: str) -> None:
+    """The run is over and its result is in the user's checkout: its clone may be cleaned."""
+    path = Clones(home.data_dir).path(repository)
+    (path / HOME_MARK.format(run_slug(run_id))).unlink(missing_ok=True)
 
 
 async def collected_piece(home: Home, run_id: str, box: str, offset: int) -> bytes:
@@ -303,15 +309,18 @@ def _clones(home: Home, order: Order) -> Clones:
 
 
 def _limit(home: Home) -> int:
-    """What clones may take here, by the settings of this node's own user."""
     known: int | None = home.state.get(_LIMIT)
     if known is None:
-        try:
-            known = load_settings(home.data_dir, os.environ).workspace.cache_bytes
-        except ConfigError:
-            known = LIMIT_BYTES
-        home.state[_LIMIT] = known
+        known = home.state[_LIMIT] = limit_of(home.data_dir)
     return known
+
+
+def limit_of(data_dir: Path) -> int:
+    """What clones may take on this machine, by the settings of its own user."""
+    try:
+        return load_settings(data_dir, os.environ).workspace.cache_bytes
+    except ConfigError:
+        return LIMIT_BYTES
 
 
 def _boxes(home: Home, order: Order) -> Boxes:
