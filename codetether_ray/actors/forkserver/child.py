@@ -1,5 +1,6 @@
 """What a fork of the server becomes: the worker that Ray launched, as if it had been started."""
 
+import ast
 import atexit
 import os
 import random
@@ -9,6 +10,7 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import NoReturn
 
@@ -25,7 +27,32 @@ class Worker:
     cwd: str
 
 
-def become(worker: Worker, script: CodeType, connection: socket.socket, fds: list[int]) -> NoReturn:
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Ray's worker script: what it defines is there already, what it does is still to be done."""
+
+    main: ModuleType
+    rest: CodeType
+
+    @classmethod
+    def prepare(cls, path: str) -> "Script":
+        """Run its definitions (a parser of thirty options), but for its last block."""
+        tree = ast.parse(Path(path).read_bytes(), path)
+        *before, last = tree.body
+        main = ModuleType("__main__")
+        main.__dict__.update(__file__=path, __builtins__=__builtins__)
+        if isinstance(last, ast.If) and ast.unparse(last.test) == "__name__ == '__main__'":
+            exec(compile(ast.Module(before, []), path, "exec"), main.__dict__)
+            tree = ast.Module([last], [])
+        return cls(main, compile(tree, path, "exec"))
+
+    def run(self) -> None:
+        """Be that script; returns when it ends."""
+        sys.modules["__main__"] = self.main
+        exec(self.rest, self.main.__dict__)
+
+
+def become(worker: Worker, script: Script, connection: socket.socket, fds: list[int]) -> NoReturn:
     """Be that worker, which runs `script`, once its launcher says so; ends the process."""
     code = 1
     try:
@@ -34,7 +61,7 @@ def become(worker: Worker, script: CodeType, connection: socket.socket, fds: lis
         if connection.recv(16) == protocol.GO:
             connection.close()
             _take_over(worker, fds)
-            _run(worker.arguments[0], script)
+            script.run()
             code = 0
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
@@ -68,13 +95,6 @@ def _reread_settings() -> None:
     from ray._raylet import Config  # type: ignore[attr-defined]  # noqa: PLC0415 - imported
 
     Config.initialize("")
-
-
-def _run(path: str, script: CodeType) -> None:
-    main = ModuleType("__main__")
-    main.__dict__.update(__file__=path, __builtins__=__builtins__)
-    sys.modules["__main__"] = main
-    exec(script, main.__dict__)
 
 
 def _leave(code: int) -> NoReturn:

@@ -4,7 +4,6 @@ It has one thread and no event loop, so that a fork is whole. It ends with its r
 asked for long, and when its code has changed on disk.
 """
 
-import gc
 import marshal
 import os
 import selectors
@@ -17,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from struct import unpack
 
-from codetether_ray.actors.forkserver import preload, protocol
-from codetether_ray.actors.forkserver.child import Worker, become
+from codetether_ray.actors.forkserver import heap, preload, protocol
+from codetether_ray.actors.forkserver.child import Script, Worker, become
 
 _IDLE_S = 900.0
 """It holds some 100 MB, and the next worker waits a second for its successor."""
@@ -58,7 +57,7 @@ class Server:
         self._environ = _without_own(dict(os.environb))
         self._tally = _Tally()
         self._code = preload.Code({})
-        self._script = compile(Path(arguments[0]).read_bytes(), arguments[0], "exec")
+        self._script: Script | None = None
         self._idle_s = float(os.environ.get(_IDLE_VARIABLE) or _IDLE_S)
         self._listener = self._listen()
 
@@ -66,9 +65,9 @@ class Server:
         """Import everything, then fork, until there is a reason to end."""
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
         self._code = preload.load()
+        self._script = Script.prepare(self._arguments[0])
         _set_title()
-        gc.collect()
-        gc.freeze()
+        heap.settle()
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._raylet, selectors.EVENT_READ)
@@ -133,14 +132,15 @@ class Server:
         return Worker(arguments, environ, cwd)
 
     def _fork(self, connection: socket.socket, worker: Worker, fds: list[int]) -> None:
-        if len(fds) != 3:
+        script = self._script
+        if script is None or len(fds) != 3:
             raise _RefusedError("it did not send its three descriptors")
         self._tally.forked += 1
         if os.fork() == 0:
             self._listener.close()
             os.close(self._raylet)
             os.close(self._lock)  # it would keep a successor of the server from starting
-            become(worker, self._script, connection, fds)
+            become(worker, script, connection, fds)
 
     def _status(self) -> bytes:
         tally = self._tally
