@@ -81,6 +81,10 @@ class _Agent:
         )
 
 
+class _UnfitError(NodeLostError):
+    """An agent leaves a node before it has lived there."""
+
+
 class HostedRuntime:
     """Implements `AgentRuntime` and `ChildRuntime` over an `AgentHost`.
 
@@ -298,7 +302,8 @@ class HostedRuntime:
             if agent.is_cancelled:
                 return _cancelled()
             agent.moves.note(lost, permit, agent.spec.memory_bytes)
-            await self._note_restart(agent, lost)
+            if not isinstance(lost, _UnfitError):
+                await self._note_restart(agent, lost)
             await agent.family.leave()
             return None
         finally:
@@ -321,7 +326,7 @@ class HostedRuntime:
         agent.spec = replace(agent.spec, node=node, memory_bytes=memory_bytes, may_grow=may_grow)
         if agent.prepare is not None and agent.moves.tree_on != permit.node:
             if self._unfit.has(permit.node) and self._may_leave(agent, permit.node):
-                raise NodeLostError(agent.spec.path, "its trees cannot be made", permit.node)
+                raise _UnfitError(agent.spec.path, "its trees cannot be made", permit.node)
             agent.spec = await self._prepared(agent, agent.prepare, permit.node)
             agent.moves.tree_on = permit.node
             self._used[permit.node] = None
@@ -341,9 +346,9 @@ class HostedRuntime:
         except (ClusterError, WorkspaceError) as error:
             if not agent.spec.node or not self._may_leave(agent, node):
                 raise
-            if self._unfit.note(node, str(error)):
+            if self._unfit.note(node):
                 agent.publisher.emit(Warned(text=f"{error}; agents of this run go to other nodes"))
-            raise NodeLostError(agent.spec.path, str(error), node) from error
+            raise _UnfitError(agent.spec.path, str(error), node) from error
 
     def _may_leave(self, agent: _Agent, node: str) -> bool:
         """Whether an agent can live elsewhere, and should be tried there: not for ever."""

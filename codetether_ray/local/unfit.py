@@ -12,15 +12,13 @@ class UnfitNodes:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._until: dict[str, float] = {}
-        self._told: set[tuple[str, str]] = set()
 
     def has(self, node: str) -> bool:
         """Whether agents that can go elsewhere should."""
         return self._clock.monotonic() < self._until.get(node, 0.0)
 
-    def note(self, node: str, reason: str) -> bool:
-        """A tree could not be made there; whether that is news."""
+    def note(self, node: str) -> bool:
+        """A tree could not be made there; whether nobody has said so yet."""
+        is_news = node not in self._until
         self._until[node] = self._clock.monotonic() + _SHUNNED_S
-        is_news = (node, reason) not in self._told
-        self._told.add((node, reason))
         return is_news
