@@ -17,11 +17,21 @@ _OVER = ("completed", "failed", "blocked", "cancelled", "interrupted", "timed_ou
 
 def lines(picture: "JsonObject", width: int, height: int | None = None) -> list[str]:
     """The whole picture in `width` columns; with a `height`, what is most worth its lines."""
-    out = [words.column(line, width).rstrip() for line in _all(picture, width)]
+    out = [_cut(line, width) for line in _all(picture, width)]
     if height is None or len(out) <= height:
         return out
     left_out = len(out) - height + 1
-    return [*out[: height - 1], words.column(f"… {left_out} more lines (--json has all)", width)]
+    return [*out[: height - 1], _cut(f"… {left_out} more lines (--json has all)", width)]
+
+
+def _cut(line: str, width: int) -> str:
+    """The line in at most `width` cells; what does not fit is marked with an ellipsis."""
+    shown = "".join(c if c.isprintable() else " " for c in line).rstrip()
+    if words.cells(shown) <= width:
+        return shown
+    while words.cells(shown) > width - 1:
+        shown = shown[:-1]
+    return shown + "…"
 
 
 def _all(picture: Any, width: int) -> "Iterator[str]":
