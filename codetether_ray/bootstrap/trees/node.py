@@ -5,6 +5,7 @@ run's. Both can be lost: what counts is sent home before it is told. Each error 
 """
 
 import asyncio
+import math
 import os
 import secrets
 import time
@@ -86,8 +87,9 @@ async def offer(home: Home, order: Order, wanted: tuple[str, ...]) -> Offer:
             have = await clones.have(id)
             if id not in coming:  # nobody was faster while we looked
                 break
-        box = await asyncio.to_thread(_boxes(home, order).new)
-        coming[id] = (box, time.monotonic())
+        box = secrets.token_hex(8)
+        coming[id] = (box, time.monotonic())  # at once: others look meanwhile
+        await asyncio.to_thread(_boxes(home, order).put, box, 0, b"")
         return Offer(lacking=lacking, have=have, box=box)
 
 
@@ -103,6 +105,7 @@ async def take(
 ) -> None:
     """The pack is whole: it is taken in, and the run holds all that it wanted."""
     clones, id = _clones(home, order), order.origin.id
+    home.state.setdefault(_COMING, {})[id] = (box, math.inf)  # however long it takes
     try:
         async with _told(home):
             path = await asyncio.to_thread(_boxes(home, order).close, box, digest)
