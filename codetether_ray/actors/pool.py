@@ -114,6 +114,10 @@ class PooledProcess:
             raise
         return cls(actor, body, host)
 
+    async def prepare(self) -> None:
+        """Have it load what agents need."""
+        await plain(self.actor.prepare.remote())
+
     async def reset(self) -> bool:
         """Put it back as it was; False where something shows that it is not."""
         async with asyncio.timeout(_RESET_PATIENCE_S):
@@ -161,6 +165,7 @@ class OwnLeases:
 
     def __init__(self, terms: PoolTerms) -> None:
         self.pool = pool_of_processes(terms)
+        self.pool.warm()
 
     async def lease(self, node: str, principal: str) -> Leased:
         """See `Leases`."""

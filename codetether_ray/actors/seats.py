@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from codetether_ray.actors.agent import Links, Post, Seat, resolve
 from codetether_ray.actors.door import Badge
+from codetether_ray.actors.forkserver import preload
 from codetether_ray.actors.pulse import Body, this_body
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import AgentLostError, ClusterError
@@ -68,6 +69,7 @@ class Agents:
         self._seats: dict[str, Seat] = {}
         self._beat: asyncio.Task[None] | None = None
         self._beaten_at = 0.0
+        self._watched_by: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return "Agents"
@@ -75,9 +77,14 @@ class Agents:
     async def outlive(self) -> None:
         """Never return: who waits for this learns when the process has died."""
         task = asyncio.current_task()
-        if task is not None:
-            self._clean_slate().spare(task)
+        assert task is not None
+        self._watched_by.add(task)
         await asyncio.Event().wait()
+
+    async def prepare(self) -> None:
+        """Load what agents need, before the first one comes."""
+        await asyncio.to_thread(preload.load_ours)
+        self._clean_slate()
 
     # -- a run ------------------------------------------------------------------------------------
 
@@ -111,7 +118,7 @@ class Agents:
             self._beat.cancel()
         failpoints.disarm()
         self._entitle()
-        return (*marks, *await self._clean_slate().wipe())
+        return (*marks, *await self._clean_slate().wipe(self._watched_by))
 
     # -- its agents -------------------------------------------------------------------------------
 

@@ -1,14 +1,17 @@
 """Whether the code of this process is what it was, and its modules' data as they were.
 
-Looked at by identity: a function, class or method that was replaced is another object. Data of this
-project's modules are put back; that code is another than it was can only be told.
+A function, class or method that was replaced is another object. Data of this project's modules are
+put back; that code is another than it was can only be told.
 """
 
 import functools
 import sys
-import types
 from collections.abc import Iterator
+from itertools import islice
+from types import FunctionType, ModuleType
 from typing import Any
+
+from codetether_ray.local.raw_marks import Marks
 
 _PACKAGE = "codetether_ray"
 _OTHERS = """
@@ -20,8 +23,9 @@ aiohttp aiohttp.client aiohttp.connector pydantic pydantic.main nacl.public nacl
 """Modules of others that agents work through: their functions and classes must stay."""
 _ABOUT_TYPES = ("core.codec", "core.jsontext", "tools.toolbox", "tools.catalog")
 """Modules of ours whose caches hold what is derived from code alone."""
-_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, type)
-_CODE = (types.ModuleType, functools._lru_cache_wrapper, *_FUNCTIONS)
+_SPARE = 32
+"""So many more of the latest modules are looked at than there are new ones: others went."""
+_CODE = (ModuleType, FunctionType, type(len), type, functools._lru_cache_wrapper)
 
 
 class CodePrint:
@@ -29,134 +33,163 @@ class CodePrint:
 
     def __init__(self) -> None:
         self._ours: dict[str, _Module] = {}
-        self._learn()
-        self._others = {name: _callables(vars(sys.modules[name])) for name in _loaded_others()}
-        self._classes = {
-            name: _classes(vars(sys.modules[name]))
-            for name in self._others
-            if name.startswith(("aiohttp", "pydantic", "asyncio"))
-        }
+        self._others: dict[str, _Foreign] = {}
+        self._marks = Marks((sys.modules,))
+        self._wanted = frozenset(_OTHERS.split())
+        self._count = 0
+        self.learn()
 
     def restore(self) -> list[str]:
         """Put data back, forget what was cached; the names of code that was replaced."""
-        marks = [mark for name, known in self._ours.items() for mark in known.restore(name)]
-        marks += self._replaced_by_others()
-        marks += self._learn()
+        marks: list[str] = []
+        if not self._marks.are_as_they_were:
+            marks += [mark for known in self._ours.values() for mark in known.restore()]
+            marks += [mark for known in self._others.values() for mark in known.restore()]
+        for module in self._ours.values():
+            module.forget()
+        marks += self.learn()
+        self._marks.renew()
         return marks
 
-    def _learn(self) -> list[str]:
+    def learn(self) -> list[str]:
         """Look at modules that were loaded since; what in them is not their own."""
         marks: list[str] = []
-        for name, module in tuple(sys.modules.items()):
-            if name.partition(".")[0] == _PACKAGE and name not in self._ours and module is not None:
+        count = len(sys.modules)
+        for name in [*islice(reversed(sys.modules), max(count - self._count, 0) + _SPARE)]:
+            module = sys.modules[name]
+            if not isinstance(module, ModuleType) or name in self._ours or name in self._others:
+                continue
+            if name.partition(".")[0] == _PACKAGE:
                 marks += _foreign(name, module)
-                self._ours[name] = _Module(module)
+                self._ours[name] = _Module(name, module)
+                self._marks.add(self._ours[name].marks)
+            elif name in self._wanted:
+                self._others[name] = _Foreign(name, module)
+                self._marks.add(self._others[name].marks)
+        self._count = count
+        self._marks.renew()
         return marks
-
-    def _replaced_by_others(self) -> Iterator[str]:
-        for name, known in self._others.items():
-            now = vars(sys.modules[name]) if name in sys.modules else {}
-            yield from (
-                f"{name}.{key}" for key, value in known.items() if now.get(key) is not value
-            )
-        for name, classes in self._classes.items():
-            changed = [found for found, members in classes.items() if _members(found) != members]
-            yield from (f"{name}.{found.__name__}" for found in changed)
 
 
 class _Module:
     """One module of this project."""
 
-    def __init__(self, module: types.ModuleType) -> None:
+    def __init__(self, name: str, module: ModuleType) -> None:
+        self._name = name
         self._module = module
         self._names = dict(vars(module))
-        self._data = {
-            key: _copied(value)
+        self._lists = {k: v.copy() for k, v in self._names.items() if isinstance(v, list | set)}
+        self._dicts = {
+            key: value.copy()
             for key, value in self._names.items()
-            if isinstance(value, (dict, list, set)) and not key.startswith("__")
+            if isinstance(value, dict) and not key.startswith("__")
         }
-        own = [v for v in self._names.values() if getattr(v, "__module__", "") == module.__name__]
-        self._functions = {v: _inside(v) for v in own if isinstance(v, types.FunctionType)}
+        own = [v for v in self._names.values() if getattr(v, "__module__", "") == name]
+        self._functions = {v: _inside(v) for v in own if isinstance(v, FunctionType)}
         self._classes = {v: _members(v) for v in own if isinstance(v, type)}
-        is_about_types = module.__name__.endswith(_ABOUT_TYPES)
         caches = [v for v in own if isinstance(v, functools._lru_cache_wrapper)]
-        self._caches = [] if is_about_types else caches
+        self._caches = [] if name.endswith(_ABOUT_TYPES) else caches
+        held = (self._names[key] for key in self._dicts)
+        self.marks = Marks((vars(module), *held), self._functions, self._classes)
 
-    def restore(self, name: str) -> Iterator[str]:
-        """Put its data back; the names of what is another than it was."""
-        if sys.modules.get(name) is not self._module:
-            yield name
+    def restore(self) -> Iterator[str]:
+        """Put its names and dicts back; the names of code that is another than it was."""
+        if sys.modules.get(self._name) is not self._module:
+            yield self._name
             return
+        if self.marks.are_as_they_were:
+            return
+        yield from self._names_put_back()
+        yield from self._changed()
+        for key, entries in self._dicts.items():
+            value = self._names[key]
+            if value != entries:
+                value.clear()
+                value.update(entries)
+        self.marks.renew()
+
+    def forget(self) -> None:
+        """Empty its caches, put its lists and sets back."""
         for cache in self._caches:
             cache.cache_clear()
-        yield from self._names_put_back(name)
-        self._put_data_back()
-        changed = [f.__name__ for f, inside in self._functions.items() if _inside(f) != inside]
-        changed += [c.__name__ for c, members in self._classes.items() if _members(c) != members]
-        yield from (f"{name}.{found}" for found in changed)
+        for key, known in self._lists.items():
+            value: Any = self._names[key]
+            if value != known:
+                value.clear()
+                (value.extend if isinstance(value, list) else value.update)(known)
 
-    def _names_put_back(self, name: str) -> Iterator[str]:
+    def _names_put_back(self) -> Iterator[str]:
         now = vars(self._module)
         for key, value in self._names.items():
             if now.get(key, self) is not value:
                 if isinstance(value, _CODE):
-                    yield f"{name}.{key}"
+                    yield f"{self._name}.{key}"
                 now[key] = value
-        if len(now) == len(self._names):
-            return
         for key in [k for k in now if k not in self._names]:
-            if isinstance(now[key], types.ModuleType):  # imported since: a part of its package
+            if isinstance(now[key], ModuleType):  # imported since: a part of its package
                 self._names[key] = now[key]
             else:
-                yield f"{name}.{key}"
+                yield f"{self._name}.{key}"
 
-    def _put_data_back(self) -> None:
-        for key, known in self._data.items():
-            value: Any = self._names[key]
-            if value == known:
-                continue
-            if isinstance(value, list):
-                value[:] = known
-            else:
-                value.clear()
-                value.update(known)
+    def _changed(self) -> Iterator[str]:
+        changed = [f.__name__ for f, inside in self._functions.items() if _inside(f) != inside]
+        changed += [c.__name__ for c, members in self._classes.items() if _members(c) != members]
+        yield from (f"{self._name}.{found}" for found in changed)
 
 
-def _copied(value: Any) -> Any:
-    return type(value)(value) if type(value) in (dict, list, set) else value.copy()
+class _Foreign:
+    """One module of others."""
+
+    def __init__(self, name: str, module: ModuleType) -> None:
+        self._name = name
+        self._module = module
+        self._names = {k: v for k, v in vars(module).items() if isinstance(v, _CODE)}
+        own = [v for v in self._names.values() if getattr(v, "__module__", "") == name]
+        self._functions = {v: _inside(v) for v in own if isinstance(v, FunctionType)}
+        self._classes = {v: _members(v) for v in own if isinstance(v, type)}
+        self.marks = Marks((vars(module),), self._functions, self._classes)
+
+    def restore(self) -> Iterator[str]:
+        """The names of what is another than it was."""
+        if sys.modules.get(self._name) is not self._module:
+            yield self._name
+            return
+        if self.marks.are_as_they_were:
+            return
+        now = vars(self._module)
+        changed = [key for key, value in self._names.items() if now.get(key) is not value]
+        changed += [f.__name__ for f, inside in self._functions.items() if _inside(f) != inside]
+        changed += [c.__name__ for c, members in self._classes.items() if _members(c) != members]
+        yield from (f"{self._name}.{found}" for found in changed)
+        self.marks.renew()
 
 
-def _callables(names: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in names.items() if isinstance(value, _FUNCTIONS)}
+_learned: CodePrint | None = None
 
 
-def _classes(names: dict[str, Any]) -> dict[type, int]:
-    return {value: _members(value) for value in names.values() if isinstance(value, type)}
+def learn() -> CodePrint:
+    """What this process, or the one that it was forked from, has looked at first."""
+    global _learned
+    if _learned is None:
+        _learned = CodePrint()
+    _learned.learn()
+    return _learned
 
 
 def _members(found: type) -> int:
     """The functions and other members of a class, by identity."""
-    return hash(
-        tuple(
-            (key, id(value))
-            for key, value in vars(found).items()
-            if isinstance(value, (types.FunctionType, property, classmethod, staticmethod))
-        )
-    )
+    kinds = (FunctionType, property, classmethod, staticmethod)
+    return hash(tuple((k, id(v)) for k, v in vars(found).items() if isinstance(v, kinds)))
 
 
-def _inside(function: types.FunctionType) -> tuple[int, int, int]:
+def _inside(function: FunctionType) -> tuple[int, int, int]:
     return id(function.__code__), id(function.__defaults__), id(function.__kwdefaults__)
 
 
-def _foreign(name: str, module: types.ModuleType) -> Iterator[str]:
+def _foreign(name: str, module: ModuleType) -> Iterator[str]:
     """Functions that stand in a module as its own, and were written elsewhere."""
     file = getattr(module, "__file__", None)
     for key, value in vars(module).items():
-        is_own = isinstance(value, types.FunctionType) and value.__module__ == name
+        is_own = isinstance(value, FunctionType) and value.__module__ == name
         if is_own and value.__code__.co_filename not in (file, "<string>"):
             yield f"{name}.{key}"
-
-
-def _loaded_others() -> list[str]:
-    return [name for name in _OTHERS.split() if name in sys.modules]

@@ -30,6 +30,10 @@ class Wish:
 class Reusable(Protocol):
     """A process of agents."""
 
+    async def prepare(self) -> None:
+        """Load what its first agent will need."""
+        ...
+
     async def reset(self) -> bool:
         """Put it back as it was; False where it is not, or cannot be shown to be."""
         ...
@@ -226,7 +230,9 @@ class Pool(Generic[P]):
 
     async def _warm_one(self) -> None:
         with suppress(Exception):  # who needs one is told when it asks
-            self._settle(await self._born(self._home))
+            member = await self._born(self._home)
+            await member.process.prepare()
+            self._settle(member)
 
     # -- what becomes of one ----------------------------------------------------------------------
 

@@ -15,13 +15,13 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from codetether_ray.local.code_print import CodePrint
+from codetether_ray.local import code_print
 
 _PATIENCE_S = 1.0
 """How long tasks and threads that were told to end may take."""
@@ -63,11 +63,7 @@ class Slate:
         self._executor: ThreadPoolExecutor | None = None
         gc.collect()
         gc.freeze()  # what is there now belongs to nobody: later looks pass it by
-        self._code = CodePrint()
-
-    def spare(self, task: "asyncio.Task[object]") -> None:
-        """Leave a task of the process's own alone."""
-        self._tasks.add(task)
+        self._code = code_print.learn()
 
     def begin(self) -> None:
         """A life begins: it has threads and a folder for temporary files of its own."""
@@ -89,9 +85,9 @@ class Slate:
             _restore(os.environ, self._dress)
         return tuple(found)
 
-    async def wipe(self) -> tuple[str, ...]:
-        """Put back what can be; the marks of what cannot."""
-        marks = await self._end_tasks()
+    async def wipe(self, spared: Collection["asyncio.Task[None]"] = ()) -> tuple[str, ...]:
+        """Put back what can be; the marks of what cannot. `spared` tasks are the process's own."""
+        marks = await self._end_tasks(spared)
         marks += await asyncio.to_thread(_children)
         marks += await self._end_threads()
         _restore(os.environ, self._environ)
@@ -99,7 +95,9 @@ class Slate:
         self._remove_folder()
         marks += self._code.restore()
         gc.collect()
-        return (*marks, *self._left())
+        found = (*marks, *self._left())
+        gc.freeze()
+        return found
 
     # -- what is put back -------------------------------------------------------------------------
 
@@ -122,9 +120,8 @@ class Slate:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
-    async def _end_tasks(self) -> list[str]:
-        me = asyncio.current_task()
-        tasks = {task for task in asyncio.all_tasks() if task is not me} - self._tasks
+    async def _end_tasks(self, spared: Collection["asyncio.Task[None]"]) -> list[str]:
+        tasks = asyncio.all_tasks() - self._tasks - {asyncio.current_task(), *spared}
         for task in tasks:
             task.cancel()
         if tasks:

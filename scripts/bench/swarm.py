@@ -4,8 +4,9 @@
 
 Each agent takes 3 model turns of 200 ms against an HTTP model in another process, with a real tool
 call after the first two; the journal is on. On Ray: wall time over the ideal 0.6 s, CPU per model
-turn and peak memory (PSS) of all processes, Ray's own included, with and without worktrees, each
-against the same cluster idle. A line per case.
+turn and peak memory (PSS) of all processes, Ray's own included, each against the same cluster idle:
+packed into one process, a process each from a warm pool, a process each freshly started, and that
+with worktrees. A line per case.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,13 @@ from codetether_ray.core.ids import new_run_id
 
 _HERE = Path(__file__).parent
 _SETTLE_S = 3.0
+_WAYS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "packed": lambda agents: {"pack": agents, "warm": 1},
+    "a warm process each": lambda agents: {"warm": agents},
+    "a fresh process each": lambda _: {},
+    "a fresh process each, worktrees": lambda _: {"worktrees": True},
+}
+"""Terms of the fan-out, by how its agents live; `warm`: processes that wait when it begins."""
 
 
 class Meter:
@@ -46,18 +55,15 @@ class Meter:
         return [json.loads(line) for line in out.splitlines()]
 
 
-async def _nobody(_: object) -> None:
-    """Answers questions that this run does not ask."""
-
-
-async def fan_out(agents: int, url: str, work: Path, *, worktrees: bool) -> dict[str, float]:
+async def fan_out(agents: int, url: str, work: Path, way: str) -> dict[str, float]:
     """One fan-out on a private Ray of its own."""
     options = {
         "agents": agents,
         "url": url,
-        "worktrees": worktrees,
+        "worktrees": False,
         "directory": str(work / "repository"),
-        "data_dir": str(work / f"data-{agents}-{worktrees}"),
+        "data_dir": tempfile.mkdtemp(dir=work),
+        **_WAYS[way](agents),
     }
     cluster = await join_or_start(
         ClusterOptions(data_dir=Path(str(options["data_dir"])), address="local")
@@ -65,23 +71,29 @@ async def fan_out(agents: int, url: str, work: Path, *, worktrees: bool) -> dict
     try:
         services = start_services(is_private=True)
         run_id = new_run_id("swarm")
-        job = Job(function="swarm_fanout:run", options={**options, "settle_s": _SETTLE_S + 1.5})
+        job = Job(function="swarm_fanout:run", options=options)
+        seen: dict[str, dict[str, float]] = {}
+
+        async def measure(moment: str) -> None:
+            await asyncio.sleep(_SETTLE_S)
+            meter = Meter()
+            await asyncio.sleep(1.0)
+            seen[moment] = meter.stop()[-1]
+            if moment == "ready":
+                meters.append(Meter())
+
+        meters: list[Meter] = []
         dossier = Dossier.of(Path(str(options["data_dir"])), run_id)
         supervisor = RaySupervisor.start(run_id, services, job, dossier)
-        await asyncio.sleep(_SETTLE_S)
-        idle = Meter()
-        await asyncio.sleep(1.0)
-        before = idle.stop()[-1]
-        meter = Meter()
-        result: dict[str, Any] = await supervisor.result(_nobody)
-        samples = meter.stop()
+        result: dict[str, Any] = await supervisor.result(measure)
+        samples = meters[0].stop()
         supervisor.end()
     finally:
         await cluster.close()
     return {
         "wall_s": result["wall_s"],
-        "cpu_ms": (samples[-1]["cpu_s"] - before["cpu_s"]) * 1000 / (agents * TURNS),
-        "idle_mb": before["pss"] / 1e6,
+        "cpu_ms": (samples[-1]["cpu_s"] - seen["ready"]["cpu_s"]) * 1000 / (agents * TURNS),
+        "idle_mb": seen["idle"]["pss"] / 1e6,
         "peak_mb": max(sample["pss"] for sample in samples) / 1e6,
     }
 
@@ -92,20 +104,20 @@ def ray_cases(sizes: list[int], url: str) -> None:
         work = Path(name)
         subprocess.run([_HERE.parent / "demo_workspace", work / "repository"], check=True)
         for agents in sizes:
-            for worktrees in (False, True):
-                found = _apart(agents, url, work, worktrees=worktrees)
-                on = "on" if worktrees else "off"
-                case = f"{agents} agents x {TURNS} turns x 200 ms on Ray, worktrees {on}"
+            for way in _WAYS:
+                found = _apart(agents, url, work, way)
+                case = f"{agents} agents x {TURNS} turns x 200 ms on Ray, {way}"
                 beyond = found["peak_mb"] - found["idle_mb"]
                 line(f"{case}: wall", "s", found["wall_s"], "ideal", IDEAL_S)
                 line(f"{case}: CPU per model turn", "ms", found["cpu_ms"], None, None)
                 line(f"{case}: peak PSS", "MB", found["peak_mb"], "idle cluster", found["idle_mb"])
+                line(f"{case}: peak PSS beyond idle", "MB", beyond, None, None)
                 line(f"{case}: PSS per agent beyond idle", "MB", beyond / agents, None, None)
 
 
-def _apart(agents: int, url: str, work: Path, *, worktrees: bool) -> dict[str, float]:
+def _apart(agents: int, url: str, work: Path, way: str) -> dict[str, float]:
     """`fan_out` in a process of its own, so that one case leaves nothing to the next."""
-    command = [sys.executable, __file__, "--one", str(agents), url, str(work), str(int(worktrees))]
+    command = [sys.executable, __file__, "--one", str(agents), url, str(work), way]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found
@@ -127,8 +139,8 @@ def line(case: str, unit: str, ours: float, name: str | None, value: float | Non
 def main() -> None:
     """Print all cases."""
     if sys.argv[1:2] == ["--one"]:
-        agents, url, work, worktrees = sys.argv[2:]
-        one = fan_out(int(agents), url, Path(work), worktrees=worktrees == "1")
+        agents, url, work, way = sys.argv[2:]
+        one = fan_out(int(agents), url, Path(work), way)
         print(json.dumps(asyncio.run(one)))
         return
     sizes = [int(a) for a in sys.argv[1:]] or [10, 50, 100]

@@ -12,6 +12,7 @@ from codetether_ray.bootstrap.on_ray import open_home
 from codetether_ray.core.messages import user
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.core.usage import Budget
+from codetether_ray.ports.pool import PoolTerms
 from codetether_ray.tools.catalog import tools_for
 from codetether_ray.workspace.open import open_workspace
 
@@ -21,15 +22,23 @@ TURNS = 3
 async def run(options: dict[str, Any], world: World) -> dict[str, float]:
     """Run the agents; wall seconds from the first that is asked for to the last that has ended.
 
-    Nothing is done for `settle_s` seconds, so that what an idle supervisor takes can be measured.
+    The driver is asked to measure before processes are made that wait, and before the fan-out.
     """
-    await asyncio.sleep(options["settle_s"])
+    await world.ask_driver("idle")
     correlation = Correlation(run_id=world.run_id, swarm_id=world.run_id)
     data_dir, directory = Path(options["data_dir"]), Path(options["directory"])
-    home = await open_home(
-        world, HomeTerms(correlation=correlation, data_dir=data_dir, budget=Budget())
+    warm = options.get("warm", 0)
+    terms = HomeTerms(
+        correlation=correlation,
+        data_dir=data_dir,
+        budget=Budget(),
+        pack=options.get("pack", 1),
+        pool=PoolTerms(warm=warm, idle_max=1 if options.get("pack", 1) > 1 else 16),
     )
+    home = await open_home(world, terms)
     home.begun()
+    if warm:
+        await home.runtime._host._leases.pool.warmed()
     workspace = await open_workspace(directory, world.run_id, data_dir=data_dir)
     await workspace.open()
 
@@ -50,6 +59,7 @@ async def run(options: dict[str, Any], world: World) -> dict[str, float]:
             data_dir=str(data_dir),
         )
 
+    await world.ask_driver("ready")
     world_ready = time.perf_counter()
     prepare = in_worktree if options["worktrees"] else None
     results = await asyncio.gather(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from codetether_ray.local import code_print
 from codetether_ray.tools.catalog import ALL_TOOLS
 
 TRIED = frozenset({"2.60.0"})
@@ -41,6 +42,7 @@ OURS = (
     "codetether_ray.actors.bus",
     "codetether_ray.actors.node",
     "codetether_ray.actors.registry",
+    "codetether_ray.actors.seats",
     "codetether_ray.actors.supervisor",
     "codetether_ray.bootstrap.agents",
     "codetether_ray.bootstrap.on_ray",
@@ -94,6 +96,13 @@ def unfit() -> str:
     return ""
 
 
+def load_ours() -> None:
+    """Import what agents need. What cannot be imported is left to who needs it."""
+    for name in OURS:
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
 def load() -> Code:
     """Import everything. What cannot be imported is left to who needs it.
 
@@ -103,6 +112,7 @@ def load() -> Code:
     for name in (*RAY, *OURS):
         with suppress(ImportError):
             importlib.import_module(name)
+    code_print.learn()  # here, where looking at everything costs its pages but once
     if threading.active_count() != 1:
         names = ", ".join(thread.name for thread in threading.enumerate())
         raise RuntimeError(f"a fork server has one thread; its imports started {names}")

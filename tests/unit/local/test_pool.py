@@ -14,11 +14,14 @@ class Process:
     def __init__(self, node: str) -> None:
         self.node = node
         self.is_clean: bool | Exception = True
-        self.is_killed = False
+        self.is_killed = self.is_prepared = False
         self.resets = 0
         self.may_reset = asyncio.Event()
         self.may_reset.set()
         self.death = asyncio.Event()
+
+    async def prepare(self) -> None:
+        self.is_prepared = True
 
     async def reset(self) -> bool:
         self.resets += 1
@@ -207,7 +210,9 @@ async def test_a_warm_process_serves_whoever_comes_first() -> None:
     scene.pool.warm()
     await scene.pool.warmed()
     assert scene.pool.idle == 2
-    assert (await scene.lease("bob")).process in scene.made[:2]
+    leased = await scene.lease("bob")
+    assert leased.process in scene.made[:2]
+    assert leased.process.is_prepared
     await scene.pool.close()
 
 
