@@ -46,6 +46,9 @@ class LocalBus:
         self._by_reader: dict[str, _Waiter] = {}
         self._interest = lru_cache(maxsize=256)(Interest)
 
+    def __repr__(self) -> str:
+        return "Bus"
+
     async def publish(self, envelopes: Sequence[Envelope]) -> int:
         """Append a batch in order; return the offset of its last message."""
         return self.append([(e.topic, e.sender, e.payload) for e in envelopes])
