@@ -178,7 +178,7 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
         voices=voices,
         clock=clock,
         notices=terms.notices,
-        pusher=open_pusher(terms.data_dir, terms.correlation.run_id),
+        pusher=open_pusher(terms.data_dir, terms.correlation.run_id, terms.notices),
         watch=watch,
     )
 

@@ -13,6 +13,7 @@ from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.agents import WIRING
 from codetether_ray.bootstrap.auditing.opening import open_audit
 from codetether_ray.bootstrap.auditing.runs import audited_session, audited_swarm, ended
+from codetether_ray.bootstrap.clocks import ClockedNodes
 from codetether_ray.bootstrap.drive import drive
 from codetether_ray.bootstrap.home import (
     HomeTerms,
@@ -162,8 +163,13 @@ async def open_home(
         voices=voices,
         clock=clock,
         notices=terms.notices,
-        pusher=open_pusher(terms.data_dir, run_id),
+        pusher=open_pusher(terms.data_dir, run_id, terms.notices),
         on_begun=world.begun.set,
         watch=watch,
-        nodes=Nodes(home=this_node(), reach=world.node) if world.is_shared else None,
+        nodes=_nodes(world, terms) if world.is_shared else None,
     )
+
+
+def _nodes(world: World, terms: HomeTerms) -> Nodes:
+    """The cluster's nodes; one whose clock is wrong is told of."""
+    return Nodes(home=this_node(), reach=ClockedNodes(world.node, terms.notices.tell))

@@ -83,14 +83,18 @@ async def open_run_journal(
     )
 
 
-def open_pusher(data_dir: Path, run_id: str) -> "Pusher | None":
-    """What sends runs, `run_id` first, in the background; None where there is no archive."""
+def open_pusher(data_dir: Path, run_id: str, notices: Notices) -> "Pusher | None":
+    """What sends runs, `run_id` first, in the background; None where there is no archive.
+
+    From an event loop, in which `notices` are told where it begins to fail.
+    """
     settings = load_settings(data_dir, os.environ)
     if settings.archive.bucket is None:
         return None
     from codetether_ray.bootstrap.archiving.pusher import start_pusher
 
-    return start_pusher(data_dir, settings, run_id=run_id)
+    tell = partial(_tell_in, asyncio.get_running_loop(), notices)
+    return start_pusher(data_dir, settings, run_id=run_id, tell=tell)
 
 
 def _tell_in(loop: asyncio.AbstractEventLoop, notices: Notices, sentence: str) -> None:

@@ -53,10 +53,12 @@ class Pusher:
         round_s: float = ROUND_S,
         backoff: Backoff | None = None,
         wait: Callable[[float], bool] | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`run_id` goes first: it is the run of this process.
 
-        `wait` waits some seconds, or until somebody rings; False ends the pusher.
+        `tell` is told once, in the pusher's thread, when sending begins to fail. `wait` waits some
+        seconds, or until somebody rings; False ends the pusher.
         """
         self._open_store, self._data_dir = open_store, data_dir
         self._run_id = run_id
@@ -66,6 +68,7 @@ class Pusher:
         self._bell = threading.Event()
         self._is_closing = False
         self._wait = wait or self._rung
+        self._tell = tell
         self._store: ObjectStore | None = None
         self.trouble = ""
         """Why the last round failed; empty if it did not."""
@@ -164,12 +167,17 @@ class Pusher:
                 self._backoff.reset()
                 pause_s = self._round_s
             except Exception as error:  # noqa: BLE001 - a run must not end because of its archive
-                self.trouble = str(error) or type(error).__name__
+                self._failed(str(error) or type(error).__name__)
                 pause_s = self._backoff.next_s()
             self.rounds += 1
             if is_last:
                 self._end()
                 return
+
+    def _failed(self, why: str) -> None:
+        is_news, self.trouble = not self.trouble, why
+        if is_news and not self._is_closing:
+            self._tell(f"{why}; the run goes on, and what is not archived now is sent later")
 
     def _rung(self, pause_s: float) -> bool:
         self._bell.wait(pause_s)
@@ -229,9 +237,13 @@ def _noting(troubles: list[CodetetherError]) -> Iterator[None]:
 
 
 def start_pusher(
-    data_dir: Path, settings: Settings | None = None, *, run_id: str | None = None
+    data_dir: Path,
+    settings: Settings | None = None,
+    *,
+    run_id: str | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Pusher | None:
-    """Begin to send in the background; None where there is no archive."""
+    """Begin to send in the background; None where there is no archive. For `tell` see `Pusher`."""
     settings = settings or load_settings(data_dir, os.environ)
     if settings.archive.bucket is None:
         return None
@@ -242,4 +254,5 @@ def start_pusher(
         run_id=run_id,
         retention_s=settings.archive.retention_s,
         rows=archived() if settings.archive.parquet else None,
+        tell=tell,
     ).start()

@@ -31,6 +31,12 @@ class Home(Protocol):
     data_dir: Path
 
 
+class Host(Protocol):
+    """As much of a node's home as tells which it is."""
+
+    host: str
+
+
 def facts(home: Home, about: Mapping[str, Any]) -> dict[str, Any]:
     """Versions, git, token, disk, memory, and what can be reached: of `urls` and of `peers`."""
     token = find_token(os.environ)
@@ -49,6 +55,11 @@ def facts(home: Home, about: Mapping[str, Any]) -> dict[str, Any]:
 def clock(_: Home) -> float:
     """The time here, in seconds since the epoch."""
     return time.time()
+
+
+def watch(home: Host) -> tuple[str, float]:
+    """The host's name and the time there."""
+    return home.host, time.time()
 
 
 def _disk(data_dir: Path) -> dict[str, Any]:

@@ -6,11 +6,10 @@ from typing import Any
 
 from codetether_ray.actors.examined import Examined
 from codetether_ray.actors.versions import Versions, mismatch, remedy
+from codetether_ray.bootstrap.clocks import SKEW_S
 from codetether_ray.bootstrap.doctor.check import Check
 from codetether_ray.bootstrap.doctor.machine import git_check
 
-SKEW_S = 60.0
-"""Clocks further apart than this are told of: leases, signatures and S3 go by them."""
 _SHORT_BYTES, _NONE_BYTES = 2 * 1024**3, 64 * 1024**2
 _LOW_BYTES = 512 * 1024**2
 

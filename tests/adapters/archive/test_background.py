@@ -61,9 +61,13 @@ async def test_while_the_archive_is_down_runs_go_on_and_the_backlog_is_drained_a
         runs.append(new_run())
         await write(data, runs[-1], small(count=6, big=1))
     assert all(standing(data, run, store.place).lag_bytes for run in runs)
-    pusher = Pusher(lambda: store, data, wait=wait, backoff=Backoff(jitter=lambda: 1.0))
+    said: list[str] = []
+    patient = Backoff(jitter=lambda: 1.0)
+    pusher = Pusher(lambda: store, data, wait=wait, backoff=patient, tell=said.append)
     pusher.start()._thread.join(60)
     assert pusher.trouble == ""
+    assert len(said) == 1
+    assert said[0].endswith("the run goes on, and what is not archived now is sent later")
     assert time.now > 60
     assert time.waits[1:7] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
     for run in runs:
