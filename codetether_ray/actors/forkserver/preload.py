@@ -55,8 +55,11 @@ OURS = (
     "codetether_ray.providers.retry",
     "codetether_ray.secrets.encrypted",
     *(f"codetether_ray.tools.{name}" for name in ALL_TOOLS),
+    "encodings.ascii",
     "nacl.public",
     "nacl.secret",
+    "pydantic.type_adapter",
+    "pydantic._internal._dataclasses",
 )
 """What this project's actors import: as they are made, in a turn, in a run."""
 
