@@ -94,4 +94,4 @@ def expressions(dashboard: Path) -> Iterator[tuple[str, str]]:
         panel = panels.pop(0)
         panels += panel.get("panels", [])
         for target in panel.get("targets", []):
-            yield panel["title"], target["expr"].replace("$__rate_interval", "2m")
+            yield panel["title"], target["expr"].replace("$__rate_interval", "5m")

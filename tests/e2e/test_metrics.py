@@ -2,16 +2,18 @@
 
 import asyncio
 import math
+import os
+import signal
 from dataclasses import replace
 
 import pytest
 
+from codetether_ray.core.events import AgentPlaced
 from codetether_ray.core.usage import Usage
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, fail, say
 from tests.e2e.program import Ended, Program
 from tests.e2e.prometheus import DEPLOY, PROGRAM, Prometheus, expressions, scraping
-from tests.e2e.ray_scene import kill
-from tests.e2e.swarm_scene import TASK, SwarmModel, make_repository
+from tests.e2e.swarm_scene import TASK, SwarmModel, make_repository, records
 from tests.e2e.test_compaction import WINDOW, Script
 
 MODEL = "anthropic/claude-sonnet-5-5"
@@ -36,13 +38,23 @@ class EventfulModel:
             self._has_refused = True
             return fail(429, "slow down", retry_after_s=1)
         if who == "delta" and not self.killed:
-            self.killed = await asyncio.to_thread(kill, self._program, "SubAgent")
-            await asyncio.sleep(5)
+            self.killed = await asyncio.to_thread(_kill, self._program, "sub/delta")
+            await asyncio.sleep(2)
         reply = self._model(request)
         if who != "gamma":
             return reply
         cached = Usage(prompt_tokens=2000, completion_tokens=20, cache_read_tokens=1500)
         return replace(reply, usage=cached)
+
+
+def _kill(program: Program, agent: str) -> list[int]:
+    """Kill the process in which an agent of the only swarm lives; its pid."""
+    (run_id,) = (path.name for path in (program.data / "events").glob("swm_*"))
+    placed = [r.event for r in records(program, run_id) if r.agent == agent]
+    pids = [int(e.process.rpartition(":")[2]) for e in placed if isinstance(e, AgentPlaced)]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    return pids
 
 
 async def test_every_expression_of_the_dashboard_has_data_after_a_swarm(
@@ -54,29 +66,33 @@ async def test_every_expression_of_the_dashboard_has_data_after_a_swarm(
     try:
         discovery = program.data / "ray" / "prometheus.json"
         async with scraping(program.home, discovery) as prometheus:
-            swarm = await _a_swarm(program)
+            swarm = await _a_swarm(program, EventfulModel(program))
             session = await _a_long_session(program)
             assert (swarm.code, session.code) == (0, 0), swarm.err + session.err
             await prometheus.until(f"sum({PREFIX}runs_finished_total)", 2)
             await prometheus.until(f"sum({PREFIX}compactions_total)", 1)
-            await asyncio.sleep(3)  # a rate takes two samples
             await _says_what_happened(prometheus, swarm)
+            await _a_swarm(program, SwarmModel())  # a rate sees what is added to a first sample
+            await _a_long_session(program)
+            await prometheus.until(f"sum({PREFIX}runs_finished_total)", 4)
             assert await _without_data(prometheus) == []
     finally:
         await program.run("down")
     assert not discovery.exists()
 
 
-async def _a_swarm(program: Program) -> Ended:
-    async with ModelServer(EventfulModel(program)) as server:
+async def _a_swarm(program: Program, model: EventfulModel | SwarmModel) -> Ended:
+    async with ModelServer(model) as server:
         await program.run("auth", "set", "anthropic", stdin="sk-ant-a-key-for-the-test\n")
         address = server.anthropic_url
         await program.run("config", "set", "providers.anthropic.base_url", address)
-        return await program.run(
+        ended = await program.run(
             *("swarm", TASK, "--json", "--model", MODEL),
             *("--budget", "5", "--max-tokens", "1000000"),
             timeout_s=300,
         )
+    assert isinstance(model, SwarmModel) or model.killed
+    return ended
 
 
 async def _a_long_session(program: Program) -> Ended:
