@@ -107,7 +107,8 @@ class Agents:
 
     async def reset(self) -> tuple[str, ...]:
         """End the engagement, put the process back as it was; what shows that it is not."""
-        marks = [mark for mark in [await self._closed(token) for token in [*self._seats]] if mark]
+        closed = await asyncio.gather(*map(self._closed, [*self._seats]))
+        marks = [mark for mark in closed if mark]
         engaged, self._engaged = self._engaged, None
         if engaged is not None:
             with suppress(ClusterError):  # the supervisor may be gone, with all that was asked
@@ -208,7 +209,9 @@ class Agents:
 
     async def _closed(self, token: str) -> str:
         """What is wrong with a seat that cannot be closed."""
-        seat = self._seats.pop(token)
+        seat = self._seats.pop(token, None)
+        if seat is None:
+            return ""
         with suppress(Exception):  # of whatever its turn was about; its caller has been told
             async with asyncio.timeout(_CLOSE_PATIENCE_S):
                 await seat.close()

@@ -61,6 +61,9 @@ class Member(Generic[P]):
     principal: str | None = None
     """Whom it served; None: nobody yet."""
     served: int = 0
+    """Agents."""
+    tenancies: int = 0
+    """How often it was leased and given back: once for each agent, or for each pack."""
     holder: str = ""
     idle_since: float = 0.0
     watch: asyncio.Task[None] | None = None
@@ -135,6 +138,7 @@ class Pool(Generic[P]):
         if member is None or id in self._resets:
             return
         member.served += agents
+        member.tenancies += 1
         member.holder = ""
         if self._is_closed or self._is_used_up(member):
             self.end(id)
@@ -231,7 +235,11 @@ class Pool(Generic[P]):
     async def _warm_one(self) -> None:
         with suppress(Exception):  # who needs one is told when it asks
             member = await self._born(self._home)
-            await member.process.prepare()
+            try:
+                await member.process.prepare()
+            except BaseException:
+                self.end(member.id)
+                raise
             self._settle(member)
 
     # -- what becomes of one ----------------------------------------------------------------------
@@ -274,7 +282,7 @@ class Pool(Generic[P]):
 
     def _is_used_up(self, member: Member[P]) -> bool:
         age_s = self._clock.monotonic() - member.born
-        return member.served >= self._terms.agents_max or age_s >= self._terms.age_max_s
+        return member.tenancies >= self._terms.agents_max or age_s >= self._terms.age_max_s
 
     async def _watch(self, member: Member[P]) -> None:
         """Forget one that died."""

@@ -14,7 +14,7 @@ class PoolTerms:
     idle_max: int = 16
     """No more than these wait at once."""
     agents_max: int = 200
-    """A process serves so many agents, and then ends."""
+    """A process serves so many agents (or packs of them), one after the other, and then ends."""
     age_max_s: float = 7200.0
     """And none begins in a process that is older."""
     starts_at_once: int = 0
