@@ -5,10 +5,14 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codetether_ray.bootstrap.top import LOOK, RunWatcher
 from codetether_ray.bootstrap.truth.reach import Reach, reached
 from codetether_ray.core.codec import JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    from codetether_ray.actors.sight import Sight
 
 
 class TopSource:
@@ -17,6 +21,7 @@ class TopSource:
     def __init__(self, data_dir: Path, reach: Reach) -> None:
         self._reach = reach
         self._watcher = RunWatcher(data_dir)
+        self._sight: Sight | None = None
 
     async def look(self) -> JsonObject:
         """Runs, agents and nodes as they stand now.
@@ -29,9 +34,25 @@ class TopSource:
             runs = await asyncio.to_thread(self._watcher.look)
         else:
             runs = await reach.truth.ask(LOOK)
-        find_nodes = _this_machine if reach.cluster is None else _nodes_of_cluster
-        listed: JsonValue = list(await asyncio.to_thread(find_nodes))
+        listed: JsonValue = list(await self._nodes())
         return {"source": reach.source, **runs, "nodes": listed}
+
+    async def _nodes(self) -> list[JsonObject]:
+        """This machine, or every node of the cluster as seen there."""
+        if self._reach.cluster is None:
+            return await asyncio.to_thread(_this_machine)
+        from codetether_ray.actors.sight import Sight
+
+        if self._sight is None:
+            self._sight = Sight()
+        seen = await self._sight.capacity()
+        return [
+            {
+                **_node(n.node, n.host, n.cpus, n.memory_bytes, n.free_memory_bytes),
+                "draining": n.is_draining,
+            }
+            for n in seen.nodes
+        ]
 
 
 @asynccontextmanager
@@ -54,18 +75,6 @@ def _this_machine() -> list[JsonObject]:
     found = machine_capacity()
     return [
         _node("", socket.gethostname(), found.cpus, found.memory_bytes, found.free_memory_bytes)
-    ]
-
-
-def _nodes_of_cluster() -> list[JsonObject]:
-    from codetether_ray.actors.nodes import cluster_capacity
-
-    return [
-        {
-            **_node(n.node, n.host, n.cpus, n.memory_bytes, n.free_memory_bytes),
-            "draining": n.is_draining,
-        }
-        for n in cluster_capacity().nodes
     ]
 
 

@@ -64,16 +64,19 @@ def _headline(picture: Any) -> str:
 
 
 def _node(node: Any) -> str:
-    used = node["memory_bytes"] - node["free_memory_bytes"]
-    share = used / node["memory_bytes"] if node["memory_bytes"] else 0.0
-    filled = round(max(min(share, 1.0), 0.0) * 10)
-    bar = "#" * filled + "." * (10 - filled)
     name = node["host"] or node["node"][:12]
     draining = "  draining" if node["draining"] else ""
-    return (
-        f"node {words.column(name, 20)} [{bar}] {used / _GIB:.1f} of "
-        f"{node['memory_bytes'] / _GIB:.1f} GiB, {node['cpus']:g} CPUs{draining}"
-    )
+    return f"node {words.column(name, 20)} {_memory(node)}, {node['cpus']:g} CPUs{draining}"
+
+
+def _memory(node: Any) -> str:
+    """How full a node is; where Ray may give out only a part of what is free, both of these."""
+    most, free = node["memory_bytes"], node["free_memory_bytes"]
+    if free > most:
+        return f"{free / _GIB:.1f} GiB free, {most / _GIB:.1f} GiB for agents"
+    filled = round((most - free) / most * 10) if most else 0
+    bar = "#" * filled + "." * (10 - filled)
+    return f"[{bar}] {(most - free) / _GIB:.1f} of {most / _GIB:.1f} GiB"
 
 
 def _run(run: Any, width: int) -> "Iterator[str]":

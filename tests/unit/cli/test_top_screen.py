@@ -108,6 +108,12 @@ def test_a_node_shows_how_full_it_is_and_that_it_leaves() -> None:
     assert node.endswith("draining")
 
 
+def test_a_node_of_which_agents_may_have_a_part_says_how_much() -> None:
+    picture = _picture(_agent("a"))
+    picture["nodes"][0]["free_memory_bytes"] = 20 * 1024**3
+    assert "20.0 GiB free, 8.0 GiB for agents" in lines(picture, 100)[1]
+
+
 def test_with_nothing_under_way_it_says_so() -> None:
     picture = {**_picture(), "runs": [], "runs_live": 0}
     assert lines(picture, 80)[-1] == "nothing is under way"
