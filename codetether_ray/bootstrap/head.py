@@ -2,17 +2,19 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codetether_ray.actors.cluster import ClusterOptions, join_or_start
 from codetether_ray.actors.head import Head, claim, find_head, stop_head
 from codetether_ray.bootstrap.driver import writing
+from codetether_ray.config.settings import load_settings
 from codetether_ray.core.errors import ClusterError
 
 _LOOK_S = 2.0
@@ -28,12 +30,16 @@ class HeadWish:
     dashboard: bool = False
     memory_bytes: int | None = None
     """What agents may reserve there; None: what Ray finds."""
+    warm: int = 0
+    """How many processes of agents are kept ready there."""
 
     def arguments(self) -> list[str]:
         """The same as a command line."""
         out = ["up", "--foreground"]
         if self.dashboard:
             out.append("--dashboard")
+        if self.warm:
+            out += ["--warm", str(self.warm)]
         return [*out, "--memory", str(self.memory_bytes)] if self.memory_bytes else out
 
 
@@ -71,6 +77,8 @@ async def hold(
             notice,
         )
         try:
+            if wish.warm:
+                _keep_warm(wish)
             tell(Up(address=cluster.address, dashboard_url=cluster.dashboard_url))
             while cluster.is_alive:
                 with suppress(TimeoutError):
@@ -79,6 +87,14 @@ async def hold(
             raise ClusterError(f"the Ray head at {cluster.address} died")
         finally:
             await cluster.close()
+
+
+def _keep_warm(wish: HeadWish) -> None:
+    """Have processes of agents made, which wait for the first agents; nobody waits for them."""
+    from codetether_ray.actors.pool import shared_pool
+
+    terms = load_settings(wish.data_dir, os.environ).pool
+    shared_pool(replace(terms, warm=wish.warm))
 
 
 def start(wish: HeadWish) -> Up:
