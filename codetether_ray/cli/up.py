@@ -18,6 +18,7 @@ from codetether_ray.cli.examples import examples
     epilog=examples(
         "codetether up",
         "codetether up --dashboard --memory 8GB",
+        "codetether up --warm 8   # a swarm's first eight agents wait for no process",
         "codetether up --foreground   # in a service or a container",
     ),
 )
@@ -28,6 +29,13 @@ from codetether_ray.cli.examples import examples
     type=options.SIZE,
     metavar="SIZE",
     help="Memory that agents may take there.  [default: 70 % of what is free]",
+)
+@click.option(
+    "--warm",
+    type=click.IntRange(min=0, max=1000),
+    default=0,
+    metavar="N",
+    help="Keep N processes of agents ready.  [default: 0]",
 )
 @click.option("--foreground", is_flag=True, help="Hold the head in this process, until Ctrl-C.")
 def command(foreground: bool, **wanted: Any) -> int:
