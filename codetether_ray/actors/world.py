@@ -96,12 +96,12 @@ class World:
             lease_s=self._lease_s,
             note=note,
             stays=stays,
-            leases=self._shared_leases() if self.is_shared else OwnLeases(pool or PoolTerms()),
+            leases=self._shared_leases(pool) if self.is_shared else OwnLeases(pool or PoolTerms()),
             pack=pack,
         )
 
-    def _shared_leases(self) -> SharedLeases:
-        return SharedLeases(shared_pool(), f"{self.run_id} {self._life}", self._supervisor)
+    def _shared_leases(self, pool: PoolTerms | None = None) -> SharedLeases:
+        return SharedLeases(shared_pool(pool), f"{self.run_id} {self._life}", self._supervisor)
 
     def admission(self, party: Party) -> FarAdmission:
         """This run's way to the scheduler that all runs of a shared cluster meet at."""
