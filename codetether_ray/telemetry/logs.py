@@ -68,20 +68,6 @@ class JsonFormatter(logging.Formatter):
         return self._mask(json.dumps(line, ensure_ascii=False, default=str))
 
 
-def log_to_stderr(**ids: str) -> None:
-    """Write this process's records to stderr: of a Ray worker, what the dashboard shows as its log.
-
-    Once per process; the level is that of `level`.
-    """
-    logger = logging.getLogger(PROJECT)
-    if any(isinstance(handler.formatter, JsonFormatter) for handler in logger.handlers):
-        return
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter(**ids))
-    logger.addHandler(handler)
-    logger.setLevel(level())
-
-
 def level() -> int:
     """What is logged: `CODETETHER_LOG` is `debug`, `info` (the default), `warning` or `error`."""
     wanted = os.environ.get(VARIABLE, "").strip().upper()
