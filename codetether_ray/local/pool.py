@@ -147,14 +147,19 @@ class Pool(Generic[P]):
 
     def end(self, id: int) -> None:
         """End a process, in whatever state it is; nothing happens for one that is gone."""
+        if self._drop(id) and not self._is_closed:
+            self._replenish()
+
+    def _drop(self, id: int) -> bool:
         member = self._members.pop(id, None)
         if member is None:
-            return
+            return False
         if member in self._idle:
             self._idle.remove(member)
         if member.watch is not None:
             member.watch.cancel()
         member.process.kill()
+        return True
 
     def expel(self, holder: str) -> int:
         """End what a holder that is gone had; how many there were."""
@@ -172,7 +177,15 @@ class Pool(Generic[P]):
         """Have so many (by default those of the terms) ready on the pool's node, soon."""
         wanted = self._terms.warm if count is None else count
         ready = sum(member.node == self._home for member in self._idle) + len(self._warming)
-        for _ in range(wanted - ready):
+        self._warm_up(wanted - ready)
+
+    def _replenish(self) -> None:
+        """Make new ones for those kept warm that have ended."""
+        there = sum(member.node == self._home for member in self._members.values())
+        self._warm_up(self._terms.warm - there - len(self._warming))
+
+    def _warm_up(self, count: int) -> None:
+        for _ in range(count):
             task = asyncio.create_task(self._warm_one())
             self._warming.add(task)
             task.add_done_callback(self._warming.discard)
@@ -238,7 +251,7 @@ class Pool(Generic[P]):
             try:
                 await member.process.prepare()
             except BaseException:
-                self.end(member.id)
+                self._drop(member.id)  # and make no other, which would fail as well
                 raise
             self._settle(member)
 

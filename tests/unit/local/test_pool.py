@@ -236,3 +236,13 @@ async def test_few_processes_start_at_once() -> None:
     await asyncio.gather(*asked)
     assert most == 2
     await scene.pool.close()
+
+
+async def test_a_warm_process_that_ends_is_made_anew() -> None:
+    scene = Scene(warm=1, agents_max=1)
+    scene.pool.warm()
+    await scene.pool.warmed()
+    await scene.served(await scene.lease())
+    await scene.pool.warmed()
+    assert (len(scene.made), scene.pool.idle) == (2, 1)
+    await scene.pool.close()
