@@ -129,3 +129,30 @@ async def asked_for_beta(model: SwarmModel, times: int) -> None:
     async with asyncio.timeout(60):
         while model.asked.count(("beta", 0)) < times:
             await asyncio.sleep(0.05)
+
+
+async def test_a_head_keeps_as_many_processes_ready_as_were_asked_for(program: Program) -> None:
+    """The first run's agent begins in one of them; another one takes its place in the end."""
+    started = await program.run("up", "--warm", "2", timeout_s=120)
+    assert started.code == 0, started.err
+    try:
+        async with asyncio.timeout(120):
+            while len(warm := titled(program, "ray::Agents")) < 2:
+                await asyncio.sleep(0.2)
+        async with ModelServer(lambda _: say("done")) as server:
+            ended = await program.run(
+                *("run", "say so", "--format", "stream-json", "--model", "local/m"),
+                CODETETHER_LOCAL_BASE_URL=server.url,
+            )
+        assert ended.code == 0, ended.err
+        placed = [json.loads(x) for x in ended.out.splitlines() if '"agent.placed"' in x]
+        pids = {int(record["payload"]["process"].rpartition(":")[2]) for record in placed}
+        assert pids
+        assert pids <= warm
+    finally:
+        await program.run("down")
+    assert processes_of(program) == {}
+
+
+def titled(program: Program, title: str) -> set[int]:
+    return {pid for pid, name in processes_of(program).items() if name.startswith(title)}
