@@ -3,7 +3,7 @@
     python scripts/bench/worktree.py [FILES] [ROUNDS]
 
 Ours is `start` of a run's workspace: on the run's own node, and on another one whose clone has the
-base (as from the second sub-agent of a node on). Beside them, in turn within each round, stand
+base (as from the second sub-agent of a node on). Beside them, in another order each round, stand
 `git worktree add` and `git clone --local` of the same checkout. Disk is what a tree adds to the
 file system in blocks, files that are linked counted once. The first tree on a node brings the
 repository there: it has a case of its own, against `git clone --no-local`. Medians; the ratio of
@@ -14,13 +14,13 @@ import asyncio
 import importlib
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,11 @@ def make_repository(place: Path, files: int) -> None:
         path = place / f"d{number // 100:03}" / f"f{number:05}.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"value = {number}\n" * (50 + number % 100))
+    git(place, "config", "gc.auto", "0")
     git(place, "add", "-A")
     git(place, "-c", "user.name=b", "-c", "user.email=b@x", "commit", "-qm", "all")
+    git(place, "repack", "-adq")
+    git(place, "prune-packed", "-q")
 
 
 def git(cwd: Path, *words: str) -> None:
@@ -79,98 +82,120 @@ def used(*places: Path) -> int:
     return size
 
 
-async def measured(work: Callable[[], Awaitable[object]], *rooms: Path) -> tuple[float, int]:
-    """Milliseconds of some work, and what it adds to the directories."""
+async def timed(work: Callable[[], Awaitable[object]]) -> float:
+    """Milliseconds of some work."""
     os.sync()  # what others wrote is not ours to wait for
-    before, began = used(*rooms), time.perf_counter()
+    began = time.perf_counter()
     await work()
-    return (time.perf_counter() - began) * 1000, used(*rooms) - before
+    return (time.perf_counter() - began) * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One way to have a tree: `make` is given its name; `rooms` are where it leaves something."""
+
+    name: str
+    make: Callable[[str], Awaitable[object]]
+    rooms: tuple[Path, ...]
 
 
 class Bench:
-    """Trees of one repository, one after another."""
+    """Trees of one repository, one after another, none taken away before the end."""
 
     def __init__(self, folder: Path, files: int) -> None:
         self.folder = folder
         self.project = folder / "project"
         make_repository(self.project, files)
-        self.ours: dict[str, list[tuple[float, int]]] = {}
-        self.others: dict[str, list[tuple[float, int]]] = {}
+        self.ms: dict[str, list[float]] = {}
+        self.mb: dict[str, float] = {}
 
     async def run(self, rounds: int) -> None:
-        """All cases, in turn within each round; the first round warms up."""
-        data, run_id = self.folder / "data", new_run_id("swarm")
-        inner = await open_workspace(self.project, run_id, data_dir=data)
-        far = Neighbour(self.folder / "far")
-        terms = Elsewhere(
-            run_id=run_id, home="home", reach=lambda _: far, recorded=nothing, room="project"
-        )
-        run = ClusterWorkspace(inner, terms)
-        rooms = (self.project / ".git", data)
-
-        async def bare() -> None:
-            await asyncio.to_thread(
-                git, self.folder, "clone", "-q", "--no-local", str(self.project), "whole"
-            )
-
-        self.others["first"] = [await measured(bare, self.folder)]
-        first = await measured(lambda: run.start("first", node="far"), far.data_dir)
-        self.ours["first"] = [first]
+        """All cases in each round, in another order each time; the first tells the disk."""
+        cases = await self._cases()
         for number in range(rounds + 1):
-            found = await self._round(run, far, rooms, f"t{number}")
-            if number:
-                for name, value in found.items():
-                    (self.ours if name in ("home", "node") else self.others).setdefault(
-                        name, []
-                    ).append(value)
+            turn = number % len(cases)
+            for case in (*cases[turn:], *cases[:turn]):
+                await self._one(case, f"t{number}", is_first=not number)
 
-    async def _round(
-        self, run: ClusterWorkspace, far: Neighbour, rooms: tuple[Path, ...], id: str
-    ) -> dict[str, tuple[float, int]]:
-        async def by_git(*words: str) -> None:
-            await asyncio.to_thread(git, self.project, *words)
+    async def _one(self, case: Case, id: str, *, is_first: bool) -> None:
+        before = used(*case.rooms) if is_first else 0
+        ms = await timed(lambda: case.make(id))
+        if is_first:
+            self.mb[case.name] = (used(*case.rooms) - before) / _MB
+        else:
+            self.ms.setdefault(case.name, []).append(ms)
 
-        tree, clone = self.folder / f"w-{id}", self.folder / f"c-{id}"
-        found = {
-            "home": await measured(lambda: run.start(id), *rooms),
-            "git worktree add": await measured(
-                lambda: by_git("worktree", "add", "-q", "-b", id, str(tree)),
-                *(self.project / ".git", tree),
+    async def _cases(self) -> tuple[Case, ...]:
+        """The ways; the first tree on a node, and a clone of the whole, are made here."""
+        folder, project = self.folder, self.project
+        data, run_id = folder / "data", new_run_id("swarm")
+        inner = await open_workspace(project, run_id, data_dir=data)
+        far = Neighbour(folder / "far")
+        run = ClusterWorkspace(
+            inner,
+            Elsewhere(
+                run_id=run_id, home="home", reach=lambda _: far, recorded=nothing, room="project"
             ),
-            "node": await measured(lambda: run.start(f"n{id}", node="far"), far.data_dir),
-            "git clone --local": await measured(
-                lambda: by_git("clone", "-q", "--local", str(self.project), str(clone)), clone
+        )
+
+        def by_git(*words: str) -> Awaitable[None]:
+            return asyncio.to_thread(git, project, *words)
+
+        def clone(how: str, id: str) -> Awaitable[None]:
+            return by_git("clone", "-q", how, str(project), str(folder / "clones" / id))
+
+        def worktree(id: str) -> Awaitable[None]:
+            return by_git("worktree", "add", "-q", "-b", id, str(folder / "trees" / id))
+
+        for name, make, room in (
+            ("git clone --no-local", lambda: clone("--no-local", "whole"), folder / "clones"),
+            ("first on a node", lambda: run.start("first", node="far"), far.data_dir),
+        ):
+            before = used(room)
+            self.ms[name] = [await timed(make)]
+            self.mb[name] = (used(room) - before) / _MB
+        return (
+            Case(name="home", make=run.start, rooms=(project / ".git", data)),
+            Case(
+                name="git worktree add", make=worktree, rooms=(project / ".git", folder / "trees")
             ),
-        }
-        shutil.rmtree(tree)
-        shutil.rmtree(clone)
-        git(self.project, "worktree", "prune")
-        return found
+            Case(
+                name="node",
+                make=lambda id: run.start(f"n{id}", node="far"),
+                rooms=(far.data_dir,),
+            ),
+            Case(
+                name="git clone --local",
+                make=lambda id: clone("--local", id),
+                rooms=(folder / "clones",),
+            ),
+        )
 
     def lines(self) -> None:
         """Print the cases."""
         for case in ("home", "node"):
             for name in ("git worktree add", "git clone --local"):
-                self._line(case, name, self.ours[case], self.others[name])
-        self._line(
-            "first on a node", "git clone --no-local", self.ours["first"], self.others["first"]
-        )
+                self._lines(case, name)
+        self._lines("first on a node", "git clone --no-local")
 
-    def _line(
-        self, case: str, name: str, ours: list[tuple[float, int]], others: list[tuple[float, int]]
-    ) -> None:
-        for place, unit, scale in ((0, "ms", 1), (1, "MB", _MB)):
-            mine, theirs = [o[place] / scale for o in ours], [o[place] / scale for o in others]
-            ratios = [a / b for a, b in zip(mine, theirs, strict=True) if b]
-            row = {
-                "bench": "worktree",
-                "case": case,
-                "unit": unit,
-                "ours": round(statistics.median(mine), 2),
-                "against": {name: round(statistics.median(theirs), 2)},
-                "ratio": round(statistics.median(ratios), 3) if ratios else None,
-            }
-            print(json.dumps(row), flush=True)
+    def _lines(self, case: str, name: str) -> None:
+        mine, theirs = self.ms[case], self.ms[name]
+        ratio = statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
+        line(case, "ms", statistics.median(mine), name, statistics.median(theirs), ratio)
+        line(case, "MB", self.mb[case], name, self.mb[name], self.mb[case] / self.mb[name])
+
+
+def line(case: str, unit: str, ours: float, name: str, value: float, ratio: float) -> None:
+    """Print one case."""
+    row = {
+        "bench": "worktree",
+        "case": case,
+        "unit": unit,
+        "ours": round(ours, 2),
+        "against": {name: round(value, 2)},
+        "ratio": round(ratio, 3),
+    }
+    print(json.dumps(row), flush=True)
 
 
 def main() -> None:
