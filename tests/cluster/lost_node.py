@@ -1,7 +1,9 @@
 """A swarm on several nodes, one of which is lost at a moment that is drawn by a seed."""
 
 import asyncio
+import os
 import random
+import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,28 @@ _TASK = "write a note about each of sixty parts"
 _ROOT = Path(__file__).parents[2]
 
 
+class PartsModel(SwarmModel):
+    """Has each part write a file, then a shell append to one; what was interrupted once more.
+
+    An interrupted agent finds its files as they were before, so that is exact.
+    """
+
+    def __call__(self, request: ModelCall) -> Reply:
+        name = self.who(request)
+        if not name.startswith("part"):
+            return super().__call__(request)
+        self.asked.append((name, request.step))
+        results = [result for message in request.messages for result in message.tool_results]
+        done = {r.name for r in results if not r.content.startswith("interrupted")}
+        (path, text), (other, words) = files(name).items()
+        if "write_file" not in done:
+            return call("write_file", path=path, content=text)
+        if "bash" not in done:
+            folder = Path(other).parent
+            return call("bash", command=f"mkdir -p {folder} && printf '{words}' >> {other}")
+        return say("done")
+
+
 @dataclass(kw_only=True)
 class Scene:
     """One run; `seed` says when a node is lost and which, None that none is."""
@@ -32,7 +56,7 @@ class Scene:
     name: str
     seed: int | None
     agents: int = AGENTS
-    model: SwarmModel = field(init=False)
+    model: PartsModel = field(init=False)
     requests: Sequence[ModelCall] = ()
     lost: str = ""
     """Ray's id of the node that was lost."""
@@ -42,7 +66,7 @@ class Scene:
     def __post_init__(self) -> None:
         names = [f"part{n:02}" for n in range(self.agents)]
         plan = [{"name": name, "instruction": f"Do the work of {name}."} for name in names]
-        self.model = SwarmModel(plan=plan, steps={name: _steps(name) for name in names})
+        self.model = PartsModel(plan=plan)
         self.program = self.nodes.program(self.name)
         repository(self.program.project)
 
@@ -115,9 +139,10 @@ class Scene:
         """The run's journal."""
         return list(read_records(self.program.data, result["swarm_id"]))
 
-    def tree(self, result: dict[str, Any]) -> str:
-        """The tree hash of the merged branch."""
-        return git(self.program.project, "rev-parse", f"{result['branch']}^{{tree}}")
+    def differences(self, result: dict[str, Any]) -> str:
+        """What the merged branch has otherwise than if nothing was lost, as git tells it."""
+        wanted = undisturbed(self.program.project, self.agents)
+        return git(self.program.project, "diff", "--no-color", wanted, result["branch"])
 
 
 @cache
@@ -132,29 +157,39 @@ def repository(folder: Path) -> None:
     git(folder, "checkout", "--quiet", "-B", "main", commit)
 
 
-def undisturbed(folder: Path, agents: int = AGENTS) -> str:
-    """The tree that the run comes to where nothing is lost, told by the plan alone."""
-    folder.mkdir()
-    repository(folder)
-    for n in range(agents):
-        for path, text in _files(f"part{n:02}").items():
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
-    git(folder, "add", "--all")
-    return git(folder, "write-tree")
+def undisturbed(folder: Path, agents: int) -> str:
+    """The tree that a run in `folder` comes to where nothing is lost, told by the plan alone."""
+    scratch = folder.with_suffix(".undisturbed")
+    scratch.mkdir()
+    wanted = {path: text for n in range(agents) for path, text in files(f"part{n:02}").items()}
+    for number, text in enumerate(wanted.values()):
+        (scratch / str(number)).write_text(text)
+    listed = "\n".join(str(scratch / str(number)) for number in range(len(wanted)))
+    blobs = _git(folder, "hash-object", "-w", "--stdin-paths", "--no-filters", stdin=listed).split()
+    lines = [f"100644 {blob}\t{path}" for path, blob in zip(wanted, blobs, strict=True)]
+    index = str(scratch / "index")
+    _git(folder, "read-tree", "HEAD", index=index)
+    _git(folder, "update-index", "--add", "--index-info", index=index, stdin="\n".join(lines))
+    return _git(folder, "write-tree", index=index)
 
 
-def _steps(name: str) -> Sequence[Reply]:
-    (path, text), (other, words) = _files(name).items()
-    folder = Path(other).parent
-    command = f"mkdir -p {folder} && printf '{words.strip()}\\n' >> {other}"
-    return (call("write_file", path=path, content=text), call("bash", command=command), say("done"))
+def _git(folder: Path, *words: str, stdin: str = "", index: str = "") -> str:
+    env = {**os.environ, **({"GIT_INDEX_FILE": index} if index else {})}
+    done = subprocess.run(
+        ["git", *words],
+        cwd=folder,
+        env=env,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
 
 
-def _files(name: str) -> dict[str, str]:
+def files(name: str) -> dict[str, str]:
     """What the agent of a part writes: one file by a tool, one by a shell's append."""
-    return {f"notes/{name}.md": f"# {name}\n", f"notes/done/{name}.txt": f"{name} once\n"}
+    return {f"notes/{name}.md": f"# {name}\n", f"notes/done/{name}.txt": f"{name} once"}
 
 
 def _why(ended: Ended) -> str:
