@@ -2,7 +2,7 @@
 
 import re
 
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError
+from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayActorError, RayError
 
 from codetether_ray.actors.calls import reason
 from codetether_ray.core.errors import AgentLostError, MemoryExceededError, NodeLostError
@@ -16,7 +16,7 @@ _GIB = 1 << 30  # what Ray calls GB
 
 def is_death(error: RayError) -> bool:
     """Whether it tells that the process is gone, and not that a call failed."""
-    return isinstance(error, RayActorError | OutOfMemoryError)
+    return isinstance(error, RayActorError | OutOfMemoryError | ActorUnschedulableError)
 
 
 def lost(
@@ -24,6 +24,8 @@ def lost(
 ) -> AgentLostError:
     """The loss of an agent's process `pid` on `node`."""
     why = reason(error)
+    if isinstance(error, ActorUnschedulableError) and node:
+        return NodeLostError(agent, "its node is gone", node)
     if why in _NODE_DIED:
         return NodeLostError(agent, why, node)
     if isinstance(error, OutOfMemoryError) or why == _NO_MEMORY:

@@ -31,11 +31,15 @@ _MOST_BUNDLES = 1_000
 def open_desk() -> SchedulingDesk:
     """The scheduler's state, in the actor's process."""
     is_anew = ray.get_runtime_context().was_current_actor_reconstructed
+    sight, demand = Sight(), Demand(SystemClock())
+
+    async def rest() -> None:
+        await demand.end()
+        await sight.close()
+
+    settle_s = _SETTLE_S if is_anew else 0.0
     return SchedulingDesk(
-        Sight().capacity,
-        SystemClock(),
-        settle_s=_SETTLE_S if is_anew else 0.0,
-        demand=Demand(SystemClock()),
+        sight.capacity, SystemClock(), settle_s=settle_s, demand=demand, rest=rest
     )
 
 
@@ -63,10 +67,12 @@ class _Far:
 
 
 class Demand:
-    """Tells the cluster's autoscaler what those need who wait.
+    """Tells the cluster's autoscaler what those need who live or wait.
+
+    Both, because Ray makes the whole cluster as large as what it is asked for, used or not.
 
     Keeps true: it is told of a change at most every few seconds, of a thousand agents at most,
-    and that nothing is wanted any more once nobody waits.
+    and that nothing is wanted any more once there are none.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -74,21 +80,32 @@ class Demand:
         self._said: tuple[Need, ...] = ()
         self._said_at = float("-inf")
 
-    async def __call__(self, waiting: Sequence[Need]) -> None:
-        """Say what those need who wait now.
+    async def __call__(self, needs: Sequence[Need]) -> None:
+        """Say what those need who live or wait now.
 
         Raises:
             ClusterError: the autoscaler cannot be told.
         """
-        wish, now = tuple(waiting[:_MOST_BUNDLES]), self._clock.monotonic()
+        wish, now = tuple(needs[:_MOST_BUNDLES]), self._clock.monotonic()
         pause_s = _RENEW_S if bundles(wish) == bundles(self._said) else _TELL_EVERY_S
-        if not (wish or self._said) or now - self._said_at < pause_s:
-            return
+        if (wish or self._said) and now - self._said_at >= pause_s:
+            await self._say(wish)
+
+    async def end(self) -> None:
+        """Say that nothing is needed any more.
+
+        Raises:
+            ClusterError: the autoscaler cannot be told.
+        """
+        if self._said:
+            await self._say(())
+
+    async def _say(self, wish: tuple[Need, ...]) -> None:
         try:
             await asyncio.to_thread(_request, wish)
         except (RayError, RuntimeError, ValueError) as error:
             raise ClusterError(f"the autoscaler cannot be told what is needed: {error}") from error
-        self._said, self._said_at = wish, now
+        self._said, self._said_at = wish, self._clock.monotonic()
 
 
 def bundles(needs: Sequence[Need]) -> tuple[list[dict[str, float]], list[dict[str, str]]]:

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from codetether_ray.actors.node import RayNode
+from codetether_ray.actors.node import RayNode, head_node
 from codetether_ray.actors.nodes import this_node
 from codetether_ray.core.errors import ClusterError, CodetetherError
 from codetether_ray.local.capacity import node_capacity
@@ -57,6 +57,19 @@ class Sight:
             nodes=seen,
             growth=growth,
         )
+
+    async def close(self) -> None:
+        """End the processes that looked: a node with an actor on it is never idle to Ray.
+
+        Whoever needs one of them next makes it anew.
+        """
+        head = await asyncio.to_thread(head_node)
+        for id, node in self._nodes.items():
+            if id != head:
+                with suppress(RayError, ValueError):
+                    ray.kill(node.actor)
+        self._nodes.clear()
+        self._words.clear()
 
     async def _ask(self, ids: list[str]) -> None:
         for gone in set(self._nodes) - set(ids):

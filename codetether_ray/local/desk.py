@@ -21,7 +21,7 @@ from codetether_ray.ports.host import Capacity
 LEASE_S = 15.0
 _FRESH_S = 0.5  # how long a look at the nodes is believed
 _ROUND_S = 1.0
-_DEMAND = 1_000  # how many of those who wait an autoscaler is told of
+_DEMAND = 1_000  # how many of those who live or wait an autoscaler is told of
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +133,19 @@ class SchedulingDesk:
         lease_s: float = LEASE_S,
         settle_s: float = 0.0,
         demand: Callable[[Sequence[Need]], Awaitable[None]] | None = None,
+        rest: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`settle_s`: nothing is granted so long, so that all can say first what they hold.
 
-        `demand` is told what those need who wait.
+        `demand` is told what those need who live or wait, once a second, and at last of nobody.
+        `rest` is called when the last guest has gone.
         """
         self._look = look
         self._clock = clock
         self._lease_s = lease_s
         self._settled_at = clock.monotonic() + settle_s
         self._demand = demand
+        self._rest = rest
         self._scheduler = Scheduler()
         self._guests: dict[str, _Guest] = {}
         self._leases: dict[str, str] = {}
@@ -282,14 +285,19 @@ class SchedulingDesk:
             for lease, guest in tuple(self._guests.items()):
                 if self._clock.monotonic() - guest.heard_at > self._lease_s:
                     await self.leave(lease)
-            if self._scheduler.live or self._scheduler.waiting:
-                with suppress(CodetetherError):  # the next look may answer
-                    await self._look_now()
-                    self._decide()
-            if self._demand is not None:
-                with suppress(CodetetherError):
-                    await self._demand(self._scheduler.demand(_DEMAND))
+            with suppress(CodetetherError):  # the next round may do better
+                await self._look_around()
         self._rounds = None
+        if self._rest is not None:
+            with suppress(CodetetherError):
+                await self._rest()
+
+    async def _look_around(self) -> None:
+        if self._demand is not None:
+            await self._demand(self._scheduler.demand(_DEMAND))
+        if self._scheduler.live or self._scheduler.waiting:
+            await self._look_now()
+            self._decide()
 
 
 def _how(order: Asked) -> tuple[Rank, int]:

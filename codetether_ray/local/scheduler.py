@@ -3,6 +3,7 @@
 The state of one run's admission, and of the actor that all runs of a cluster share.
 """
 
+import itertools
 from dataclasses import dataclass
 
 from codetether_ray.core.errors import CodetetherError, OverLimitError
@@ -149,14 +150,10 @@ class Scheduler:
         ]
 
     def demand(self, most: int) -> list[Need]:
-        """What those who wait need, the next ones first as far as order within runs goes."""
-        asks = (ask for line in self._queue.lines() for ask in line.asks.values())
-        found: list[Need] = []
-        for ask in asks:
-            if len(found) >= most:
-                break
-            found.append(ask.need)
-        return found
+        """What those need who live or wait, as far as `most` of them; those who live first."""
+        held = (held.need for tickets in self._held.values() for held in tickets.values())
+        asks = (ask.need for line in self._queue.lines() for ask in line.asks.values())
+        return list(itertools.islice(itertools.chain(held, asks), most))
 
     # -- bookkeeping ------------------------------------------------------------------------------
 

@@ -50,11 +50,11 @@ async def grow() -> None:
     for process, permit in zip(processes, permits, strict=True):
         process.kill()
         permit.release()
+    await admission.close()
     until = time.monotonic() + _PATIENCE_S
     while alive() > 1 and time.monotonic() < until:
         await asyncio.sleep(1)
     tell(shrunk_to=alive(), s=time.monotonic() - began)
-    await admission.close()
 
 
 if __name__ == "__main__":

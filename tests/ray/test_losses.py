@@ -1,6 +1,6 @@
 """What Ray 2.60 says when it ends a process, read as what happened. The texts are its own."""
 
-from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
+from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayActorError, RayTaskError
 
 from codetether_ray.actors.losses import is_death, lost
 from codetether_ray.core.errors import AgentLostError, MemoryExceededError, NodeLostError
@@ -45,6 +45,8 @@ def test_a_node_that_is_gone_is_told_from_a_process_that_is() -> None:
     found = lost("sub/a", gone, "n1")
     assert isinstance(found, NodeLostError)
     assert found.node == "n1"
+    never = lost("sub/a", ActorUnschedulableError("The node doesn't exist any more"), "n1")
+    assert isinstance(never, NodeLostError)
     died = RayActorError(error_msg="Worker unexpectedly exits with a connection error code 2")
     assert type(lost("sub/a", died)) is AgentLostError
 

@@ -327,7 +327,12 @@ async def test_an_autoscaler_is_told_what_is_needed_and_that_nothing_is(
     async def demand(needs: object) -> None:
         told.append(len(list(needs)))  # type: ignore[call-overload]
 
-    desk = SchedulingDesk(ground.capacity, clock, demand=demand)
+    rests: list[float] = []
+
+    async def rest() -> None:
+        rests.append(clock.monotonic())
+
+    desk = SchedulingDesk(ground.capacity, clock, demand=demand, rest=rest)
     guest = FarAdmission(Wire(desk), Party(run_id="r"), clock)
     tasks = [asyncio.create_task(guest.acquire(ONE)) for _ in range(2_500)]
     await clock.advance(2)
@@ -337,7 +342,12 @@ async def test_an_autoscaler_is_told_what_is_needed_and_that_nothing_is(
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await clock.advance(2)
-    assert told[-1] == 0
+    assert told[-1] == len(permits) == 2  # who lives is counted, too
     for permit in permits:
         permit.release()
+    await clock.advance(2)
+    assert told[-1] == 0
+    assert rests == []
     await guest.close()
+    await clock.advance(2)
+    assert len(rests) == 1
