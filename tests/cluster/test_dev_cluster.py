@@ -17,6 +17,8 @@ from codetether_ray.testing.hosts import why_not
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply
 from tests.e2e.swarm_scene import PLAN, TASK, SwarmModel
 
+pytestmark = pytest.mark.matrix  # tens of seconds each: some of them in each run of the suite
+
 _SCRIPT = Path(__file__).parents[2] / "scripts" / "dev_cluster.py"
 
 

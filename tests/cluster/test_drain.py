@@ -4,10 +4,14 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from codetether_ray.core.events import AgentPlaced
 from codetether_ray.testing.model_server import ModelCall, Reply
 from tests.cluster.lost_node import Scene
 from tests.cluster.nodes import HEAD, Nodes
+
+pytestmark = pytest.mark.matrix  # tens of seconds each: some of them in each run of the suite
 
 _AGENTS = 9
 _DEADLINE_S = 600

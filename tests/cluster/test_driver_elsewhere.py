@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.cluster.nodes import HEAD, Nodes
 from tests.e2e.program import Program
@@ -60,6 +62,7 @@ async def reading_commands_tell_what_the_head_knows(
     assert at_home.json == []
 
 
+@pytest.mark.matrix
 async def test_a_run_that_its_driver_left_is_cancelled_from_there(nodes: Nodes) -> None:
     program = nodes.program("left", on=a_worker(nodes))
     make_repository(program.project)
@@ -82,6 +85,7 @@ async def test_a_run_that_its_driver_left_is_cancelled_from_there(nodes: Nodes) 
     assert found["outcome"] == "cancelled"
 
 
+@pytest.mark.matrix
 async def test_a_sessions_agent_works_where_the_user_is_with_the_users_key(nodes: Nodes) -> None:
     worker = a_worker(nodes)
     program = nodes.program("session", on=worker)

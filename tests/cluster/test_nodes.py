@@ -2,7 +2,11 @@
 
 import time
 
+import pytest
+
 from tests.cluster.nodes import HEAD, Nodes
+
+pytestmark = pytest.mark.matrix  # tens of seconds each: some of them in each run of the suite
 
 
 def test_nodes_share_no_directory_and_can_be_lost(nodes: Nodes) -> None:

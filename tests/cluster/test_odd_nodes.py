@@ -25,6 +25,8 @@ _PLAN = tuple(
     {"name": f"part{n:02}", "instruction": f"Do the work of part{n:02}."} for n in range(_AGENTS)
 )
 
+pytestmark = pytest.mark.matrix  # tens of seconds each: some of them in each run of the suite
+
 
 @contextmanager
 def added(nodes: Nodes, **how: Any) -> Iterator[Node]:

@@ -4,10 +4,14 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from codetether_ray.testing.model_server import ModelServer, Reply, call, say
 from tests.cluster.nodes import HEAD, Node, Nodes
 from tests.e2e.program import Program
 from tests.e2e.swarm_scene import SwarmModel, git, make_repository
+
+pytestmark = pytest.mark.matrix  # tens of seconds each: some of them in each run of the suite
 
 _PARTS = [f"part{n}" for n in range(6)]
 _BIG = 2_000_000
