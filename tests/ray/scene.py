@@ -63,6 +63,16 @@ class Supervised:
         except RayError:
             return None
 
+    def pids(self) -> set[int]:
+        """The processes that its agents have lived in."""
+        kinds = {AgentPlaced.tag}
+        return {
+            int(record.event.process.rpartition(":")[2])
+            for directory in self.folder.rglob(f"events/{self.run_id}")
+            for record in read_records(directory.parents[1], self.run_id, kinds=kinds)
+            if isinstance(record.event, AgentPlaced)
+        }
+
     def _placed(self, agent: str) -> Body | None:
         """Where the agent's latest life is, as its journal tells."""
         kinds = {AgentPlaced.tag}
@@ -109,3 +119,12 @@ def is_running(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has had; 0 if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

@@ -17,7 +17,7 @@ from codetether_ray.actors.services import Services
 from codetether_ray.core.events import AgentPlaced
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.ray import nasty
-from tests.ray.scene import gone, is_running, supervised
+from tests.ray.scene import Supervised, gone, is_running, peak_bytes, supervised
 from tests.ray.test_agents import job
 
 _RUN = "tests.ray.desk:run_agents"
@@ -160,6 +160,45 @@ async def test_a_pack_that_one_agent_keeps_from_going_on_is_ended_and_all_go_on_
     lives = processes_of(out)
     assert len(lives["sub/block"]) == 2
     assert lives["sub/block"][0] != lives["sub/block"][1]
+
+
+@pytest.mark.matrix
+async def test_a_thousand_packed_agents_finish_in_bounded_memory(
+    services: Services, tmp_path: Path
+) -> None:
+    """A hundred live at once, in one process; another one follows it, where it is worn out."""
+    peaks: dict[int, int] = {}
+
+    def script(asked: ModelCall) -> Reply:
+        return call("list_dir", path=".") if asked.step == 0 else say("done")
+
+    async def watch(scene: Supervised) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            for pid in await asyncio.to_thread(scene.pids):
+                peaks[pid] = max(peaks.get(pid, 0), peak_bytes(pid))
+
+    async with ModelServer(script) as server:
+        with supervised(services, tmp_path) as scene:
+            names = [f"a{n}" for n in range(1000)]
+            asked = job(
+                server,
+                tmp_path / "root",
+                scene.run_id,
+                *names,
+                max_live=100,
+                pack=100,
+                spec={"tools": ("list_dir",)},
+            )
+            watching = asyncio.create_task(watch(scene))
+            out = await scene.run(_RUN, asked)
+            watching.cancel()
+    assert {r.outcome for r in out["results"].values()} == {"completed"}
+    lived = {p for ps in processes_of(out).values() for p in ps}
+    assert len(lived) <= 12
+    assert out["most_running"] <= 100
+    assert peaks
+    assert max(peaks.values()) < 400_000_000
 
 
 class Holder:
