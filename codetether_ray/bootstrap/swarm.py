@@ -39,6 +39,7 @@ from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import (
     ClusterError,
+    ConfigError,
     JournalCorruptError,
     JournalError,
     RunBusyError,
@@ -282,6 +283,8 @@ def _new(wish: SwarmWish, settings: Settings, model: ChosenModel, data_dir: Path
         memory_bytes=wish.memory_bytes or swarm.memory_bytes,
         total_memory_bytes=wish.total_memory_bytes or swarm.total_memory_bytes,
         parallel=wish.parallel,
+        placement="pack" if swarm.placement == "pack" else "spread",
+        labels=_labels(swarm.labels),
         pack=wish.pack or swarm.pack,
         pool=settings.pool,
         retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
@@ -293,6 +296,18 @@ def _new(wish: SwarmWish, settings: Settings, model: ChosenModel, data_dir: Path
         deliver=wish.deliver,
         ask_above=wish.ask_above,
     )
+
+
+def _labels(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """What `swarm.labels` says.
+
+    Raises:
+        ConfigError: one is not NAME=VALUE.
+    """
+    for word in words:
+        if not all(word.partition("=")):
+            raise ConfigError(f"swarm.labels: {word!r} is not NAME=VALUE")
+    return tuple(sorted((name, value) for name, _, value in (w.partition("=") for w in words)))
 
 
 def _resumed(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from codetether_ray.core.codec import JsonObject, decode, encode_object
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.core.usage import Budget, Price
+from codetether_ray.ports.admission import Placement
 from codetether_ray.ports.pool import PoolTerms
 from codetether_ray.swarm.options import STRATEGIES, Strategy, SwarmOptions
 from codetether_ray.tools.catalog import TOOLS_BY_KIND, tools_for
@@ -53,6 +54,9 @@ class SwarmRequest:
     resumed: bool = False
     is_planned: bool = False
     """This try has begun, and made its plan, in the process of its driver."""
+    placement: Placement = "spread"
+    labels: tuple[tuple[str, str], ...] = ()
+    """Where its sub-agents go; see `AgentSpec`."""
     principal: str = ""
     """Who asked; see `AgentSpec.principal`."""
     repository: str = ""
@@ -104,6 +108,8 @@ class SwarmRequest:
             context_window=self.context_window,
             data_dir=self.data_dir,
             principal=self.principal,
+            placement=self.placement,
+            labels=self.labels,
         )
         return SwarmOptions(
             task=self.task,

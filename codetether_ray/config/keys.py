@@ -111,6 +111,18 @@ _TABLE = (
         help="Memory that all agents of a swarm together may take; unset: what there is.",
     ),
     Key(
+        name="swarm.placement",
+        kind=choice("spread", "pack"),
+        default="spread",
+        help="Where sub-agents go on a cluster: to the emptiest node, or where the code is.",
+    ),
+    Key(
+        name="swarm.labels",
+        kind=TEXTS,
+        default=(),
+        help="Labels (NAME=VALUE) that a sub-agent's node must have, as `ray start --labels` gave.",
+    ),
+    Key(
         name="swarm.pack",
         kind=whole(1),
         default=1,

@@ -37,6 +37,9 @@ class SwarmSettings:
     memory_bytes: int = 200_000_000
     total_memory_bytes: int | None = None
     """None: what there is."""
+    placement: str = "spread"
+    labels: tuple[str, ...] = ()
+    """`NAME=VALUE`; what the nodes of sub-agents must have."""
     pack: int = 1
     """How many sub-agents may share a process."""
 
@@ -216,6 +219,8 @@ def _swarm(values: Mapping[str, Value]) -> SwarmSettings:
         timeout_s=cast("float", values["swarm.timeout"]),
         memory_bytes=cast("int", values["swarm.memory"]),
         total_memory_bytes=cast("int | None", values["swarm.total_memory"]),
+        placement=cast("str", values["swarm.placement"]),
+        labels=cast("tuple[str, ...]", values["swarm.labels"]),
         pack=cast("int", values["swarm.pack"]),
     )
 

@@ -39,7 +39,7 @@ class Moves:
             node=node,
             near=mine or (used if spec.placement == "pack" else ()),
             avoid=self.avoid,
-            labels=spec.labels,
+            labels=spec.labels if node is None else (),
             placement=spec.placement,
         )
 

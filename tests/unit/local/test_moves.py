@@ -266,3 +266,14 @@ async def test_children_stay_with_their_parent_on_a_node_that_is_about_to_go() -
     assert len(crowd.host.live) == 2
     go_on.set()
     assert (await work).text == "looked"
+
+
+async def test_labels_are_for_agents_that_may_live_anywhere() -> None:
+    gpu = (("pool", "gpu"),)
+    crowd = _crowd(node("home"), node("b", labels=gpu))
+    for path, kind in [("sub/a", "subagent"), ("planner", "planner")]:
+        await crowd.runtime.run(_spec(path, kind=kind, labels=gpu), user(""))
+    assert {path: spec.node for path, spec in crowd.host.specs.items()} == {
+        "sub/a": "b",
+        "planner": "",
+    }
