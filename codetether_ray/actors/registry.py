@@ -46,6 +46,15 @@ class Registry:
         """See `Directory`."""
         await self._directory.withdraw(name)
 
+    async def note(self, news: Sequence[tuple[AgentCard | str, float]]) -> list[None]:
+        """Announce cards, each with its lease, and withdraw names, in order."""
+        for what, lease_s in news:
+            if isinstance(what, str):
+                await self._directory.withdraw(what)
+            else:
+                await self._directory.announce(what, lease_s)
+        return [None] * len(news)
+
     async def find(self, name: str) -> Presence | None:
         """See `Directory`."""
         return await self._directory.find(name)
