@@ -7,6 +7,7 @@ They share an actor because a process of its own costs 60 MB and a second of CPU
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from codetether_ray.actors.metrics import Collector, is_collected
