@@ -399,8 +399,9 @@ class HostedRuntime:
         agent.attempts += 1
         process = await self._host.start(agent.spec, attempt=attempt)
         agent.process, agent.state = process, "running"
+        told = agent.publisher.record(self._placed(agent, process, attempt))
+        telling = asyncio.ensure_future(told)  # no turn waits for a disk that it will wait for soon
         try:
-            await agent.publisher.record(self._placed(agent, process, attempt))
             timeout_s = agent.spec.timeout_s
             if timeout_s is None:
                 return await process.turn(agent.message)
@@ -408,6 +409,7 @@ class HostedRuntime:
         finally:
             agent.process = None
             await process.end()
+            await asyncio.gather(telling, return_exceptions=True)
 
     def _placed(self, agent: _Agent, process: AgentProcess, attempt: int) -> AgentPlaced:
         place = process.place
