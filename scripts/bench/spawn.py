@@ -1,10 +1,11 @@
-"""What an actor costs to start: CPU, wall time and memory, forked against cold.
+"""What an actor costs to start: CPU, wall time and memory, forked, pooled, packed against cold.
 
     python scripts/bench/spawn.py [--counts 1,10,50,100] [--rounds 3]
 
 Each case runs in a Ray of its own, in turn, so that load hits all alike; figures are medians over
 the rounds, per actor. CPU is what the actor's process used until its second answer (its own clock),
-with its launcher's and the fork server's share. Memory is read once all have answered twice.
+with its launcher's and the fork server's share. Memory is read once all have answered twice. What
+`pool` and `packed` count, `spawn_agents.py` tells.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from spawn_agents import in_supervisor, leased
 
 from codetether_ray.actors.cluster import ClusterOptions, join_or_start
 from codetether_ray.actors.forkserver.protocol import SWITCH
@@ -99,9 +102,24 @@ def _memory(pid: int) -> tuple[int, int]:
     return found["Pss:"], found["Private_Dirty:"]
 
 
+async def pooled(count: int) -> Cost:
+    """Processes that wait in the cluster's pool: what a lease of one takes."""
+    wall_s, cpu_s, memory = await leased(count, _memory)
+    pss, private = (sum(part) / count / _MIB for part in zip(*memory, strict=True))
+    return Cost(cpu_s, wall_s, pss, private)
+
+
+async def packed(count: int) -> Cost:
+    """Whole agents in one process, up to their first request; what each adds to it."""
+    found = await in_supervisor(count)
+    return Cost(found["cpu_s"], found["wall_s"], found["pss_mib"], found["pss_mib"])
+
+
 CASES: dict[str, Case] = {
     "cold": Case({SWITCH: "0"}, separate),
     "forked": Case({SWITCH: "1"}, separate),
+    "pool": Case({SWITCH: "1"}, pooled),
+    "packed": Case({SWITCH: "1"}, packed),
 }
 """Another way to start agents is another line here; the others are paired with the first."""
 
