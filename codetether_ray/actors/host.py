@@ -264,5 +264,5 @@ class RayProcess:
             self.house.retire()
             self.actor.abandon.remote(self._badge.token)
         elif is_closed and self.house.seats > 1:
-            self.actor.close.remote(self._badge.token)
+            self.house.free(self._badge.token)
         self._on_end(self, is_dead=self._is_dead)

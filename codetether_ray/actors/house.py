@@ -11,6 +11,8 @@ from codetether_ray.actors.pool import Leased
 from codetether_ray.actors.pulse import Pulse
 from codetether_ray.actors.seats import Engagement, beating
 
+_MOMENT_S = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Tenancy:
@@ -53,6 +55,7 @@ class House:
         self._opening = asyncio.create_task(self._open(lease))
         self._silence: asyncio.Task[None] | None = None
         self._listeners = 0
+        self._freed: list[str] = []
 
     @property
     def has_room(self) -> bool:
@@ -77,6 +80,17 @@ class House:
         """Give a seat back. `is_dead`: who had it found the process dead or silent."""
         self._taken -= 1
         self.is_dead |= is_dead
+
+    def free(self, token: str) -> None:
+        """Have a seat freed in the process, with all others of that moment, unless it is let go."""
+        self._freed.append(token)
+        if len(self._freed) == 1:
+            asyncio.get_running_loop().call_later(_MOMENT_S, self._free_all)
+
+    def _free_all(self) -> None:
+        freed, self._freed = self._freed, []
+        if self.leased is not None and self._taken:
+            self.leased.actor.close_all.remote(freed)
 
     def retire(self) -> None:
         """Let nobody else in: it is ended when the last has left."""

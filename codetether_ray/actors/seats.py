@@ -10,7 +10,7 @@ import importlib
 import inspect
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +166,10 @@ class Agents:
         self._seats.pop(token, None)
         self._entitle()
         self._clean_slate().tidy()
+
+    async def close_all(self, tokens: Sequence[str]) -> None:
+        """Free the seats of agents whose turns are over."""
+        await asyncio.gather(*map(self.close, tokens))
 
     async def abandon(self, token: str) -> None:
         """End what can be ended of an agent that does not close; its neighbours go on."""
