@@ -4,12 +4,14 @@
 
 `run` in its own process, `run` onto a running head, a swarm's planning request with no cluster
 there (it must not wait for Ray) and onto a running head; in turn, so that load hits all alike.
-Medians; `against` is the aim (0.3 s, 0.5 s), and a bare interpreter that imports the HTTP client.
+Medians, and the CPU that the command itself took; `against` is the aim (0.3 s, 0.5 s), and a bare
+interpreter that imports the HTTP client.
 """
 
 import argparse
 import asyncio
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from peer_programs import Program, ours
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, fail, say
 
 _BARE = (sys.executable, "-c", "import aiohttp")
+_LIMIT_S = 90.0
 _AIM_S, _AIM_ON_HEAD_S = 0.3, 0.5
 
 
@@ -38,10 +41,12 @@ class _Asked:
         return say("hello")
 
 
-async def _first(program: Program, words: tuple[str, ...], folder: Path, asked: _Asked) -> float:
-    """Seconds to the first request; the command is then waited for."""
+async def _first(
+    program: Program, words: tuple[str, ...], folder: Path, asked: _Asked
+) -> tuple[float, float]:
+    """Seconds to the first request, and of CPU; the command is then waited for."""
     asked.at.clear()
-    began = time.perf_counter()
+    began, before = time.perf_counter(), _children_cpu_s()
     process = await asyncio.create_subprocess_exec(
         *(*program.command, *words),
         cwd=folder,
@@ -50,16 +55,25 @@ async def _first(program: Program, words: tuple[str, ...], folder: Path, asked: 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    _, err = await process.communicate()
+    try:
+        _, err = await asyncio.wait_for(process.communicate(), _LIMIT_S)
+    except TimeoutError:
+        process.terminate()
+        _, err = await process.communicate()
     if not asked.at:
-        raise SystemExit(f"first: nothing was asked: {err.decode()[-500:]}")
-    return asked.at[0] - began
+        raise SystemExit(f"first: {' '.join(program.command)} asked nothing: {err.decode()[-500:]}")
+    return asked.at[0] - began, _children_cpu_s() - before
 
 
-def _bare() -> float:
-    began = time.perf_counter()
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _bare() -> tuple[float, float]:
+    began, before = time.perf_counter(), _children_cpu_s()
     subprocess.run(_BARE, check=True)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, _children_cpu_s() - before
 
 
 async def measure(runs: int, work: Path) -> None:
@@ -79,7 +93,7 @@ async def measure(runs: int, work: Path) -> None:
         }
         command = headed.command[0]
         subprocess.run([command, "up"], env=headed.env, check=True, capture_output=True)
-        found: dict[str, list[float]] = {name: [] for name in (*cases, "bare")}
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*cases, "bare")}
         try:
             for turn in range(runs + 1):
                 for name, (program, words) in cases.items():
@@ -91,8 +105,10 @@ async def measure(runs: int, work: Path) -> None:
     bare = found.pop("bare")
     for name, times in found.items():
         aim = _AIM_ON_HEAD_S if "head" in name else _AIM_S
-        line(name, times, "aim", [aim])
-        line(name, times, "python that imports aiohttp", bare)
+        walls, cpus = [wall for wall, _ in times], [cpu for _, cpu in times]
+        line(name, walls, "aim", [aim])
+        line(name, walls, "python that imports aiohttp", [wall for wall, _ in bare])
+        line(f"{name}: CPU of the command", cpus, "the same", [cpu for _, cpu in bare])
 
 
 def _swarm(program: Program) -> Program:

@@ -101,6 +101,7 @@ def ours(home: Path, root: str, *words: str) -> Program:
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "CODETETHER_LOCAL_BASE_URL": f"{root}/v1",
+        **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
     }
     command = (str(_BIN / "codetether"), *(words or ("run",)), "--model", "local/m")
     return Program(name="codetether", command=command, env=env)
