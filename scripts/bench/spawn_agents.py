@@ -114,8 +114,7 @@ async def packed(options: dict[str, Any], world: World) -> dict[str, float]:
     _, cpu_s, pss = await actor.__ray_call__.remote(look)
     own_s, began = time.process_time(), time.perf_counter()
     works += [
-        asyncio.ensure_future(runtime.run(spec(str(n)), user("Look around.")))
-        for n in range(count)
+        asyncio.ensure_future(runtime.run(spec(str(n)), user("Look around."))) for n in range(count)
     ]
     await until(len(works))
     wall_s = time.perf_counter() - began

@@ -29,9 +29,7 @@ async def test_ten_thousand_wait_are_listed_and_are_cancelled_one_and_all() -> N
 
     for number in range(COUNT):
         crowd.host.lives[f"sub/{number}"] = hang
-    works = [
-        asyncio.ensure_future(crowd.runtime.run(spec(n), user("do it"))) for n in range(COUNT)
-    ]
+    works = [asyncio.ensure_future(crowd.runtime.run(spec(n), user("do it"))) for n in range(COUNT)]
     while len(crowd.host.live) < 2:
         await asyncio.sleep(0)
     states = [status.state for status in await crowd.runtime.list()]
