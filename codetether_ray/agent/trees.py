@@ -191,11 +191,14 @@ class TreeKeeper:
             self._untold = None
 
     async def _take_up(self, conversation: Conversation) -> None:
-        """A worktree of its own: put back, unless a command or a child was at work in it."""
+        """A worktree of its own: put back, unless a command or a child was at work in it.
+
+        On another machine nothing was at work.
+        """
         assert self._snapshots is not None
         others = {Effect.SHELL, Effect.SPAWN}
         is_open = any(p.effect in others for p in conversation.pending)
-        if is_open and self._snapshots.is_there:
+        if is_open and not self._move and self._snapshots.is_there:
             await self._look()
             if not any(p.effect == Effect.SHELL for p in conversation.pending):
                 self._found = None  # the results of children tell for themselves

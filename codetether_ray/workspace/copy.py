@@ -95,6 +95,10 @@ class CopyWorkspace:
         await self.open()
         return await self._inner.ground()
 
+    async def find(self, id: str) -> Tree | None:
+        """See `GitWorkspace.find`."""
+        return await self._inner.find(id)
+
     async def starting_point(self, id: str, parents: tuple[str, ...] = ()) -> Start:
         """See `GitWorkspace.starting_point`."""
         await self.open()

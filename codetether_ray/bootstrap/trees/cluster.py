@@ -27,6 +27,7 @@ from codetether_ray.workspace.commits import changed_paths, commit_tree, tree_of
 from codetether_ray.workspace.git import Ground, Start
 from codetether_ray.workspace.git_command import shown
 from codetether_ray.workspace.keeping import INCOMING
+from codetether_ray.workspace.materialize import lay_out, top_of
 from codetether_ray.workspace.outpost import OUTGOING
 from codetether_ray.workspace.repos import origin_of
 from codetether_ray.workspace.transport import present, take_in
@@ -42,6 +43,10 @@ class GroundedWorkspace(Workspace, Protocol):
 
     async def ground(self) -> Ground:
         """What the run stands on."""
+        ...
+
+    async def find(self, id: str) -> Tree | None:
+        """The tree of that id, if it is there."""
         ...
 
     async def starting_point(self, id: str, parents: tuple[str, ...] = ()) -> Start:
@@ -119,7 +124,7 @@ class ClusterWorkspace:
             ClusterError: the node is gone.
         """
         if await self._is_home(node):
-            return await self._inner.start(id, parents)
+            return await self._start_at_home(id, parents)
         begins = await self._inner.starting_point(id, parents)
         place = Place(
             id=id,
@@ -132,6 +137,17 @@ class ClusterWorkspace:
         failpoints.hit("node.brought")
         tree: Tree = await self._call(node, "start", place)
         self._subtasks[tree.id] = id
+        return tree
+
+    async def _start_at_home(self, id: str, parents: tuple[str, ...]) -> Tree:
+        """A worktree here; one that is new has the files of its agent, if that was elsewhere."""
+        is_new = await self._inner.find(id) is None
+        tree = await self._inner.start(id, parents)
+        snapshot = await self._terms.recorded(id) if is_new else ""
+        if snapshot:
+            ground = await self._inner.ground()
+            top = top_of(tree, ground.repository.prefix)
+            await lay_out(top, snapshot, _hub_of(ground) / "objects")
         return tree
 
     async def commit(self, tree: Tree, message: str) -> Commit:

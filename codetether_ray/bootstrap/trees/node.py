@@ -31,7 +31,7 @@ from codetether_ray.workspace.commits import is_ancestor, move_ref, resolve
 from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.hub import Hub, hub_path
 from codetether_ray.workspace.hub_cleanup import remove_hub
-from codetether_ray.workspace.materialize import lay_out
+from codetether_ray.workspace.materialize import lay_out, top_of
 from codetether_ray.workspace.names import branch_of, ref_of, run_slug, tree_name
 from codetether_ray.workspace.open import PORTS, WORKTREES
 from codetether_ray.workspace.outpost import HOME_MARK, OUTGOING, came, mark_outpost, sent
@@ -148,7 +148,7 @@ async def start(home: Home, order: Order, place: Place) -> Tree:
         tree = await workspace.start(place.id, (place.start,))
         hub = Hub(Path(tree.hub))
         if place.snapshot and found is None:
-            await lay_out(_root(tree, order), place.snapshot)
+            await lay_out(top_of(tree, order.prefix), place.snapshot)
         elif place.snapshot and not hub.has_loose(place.snapshot):
             await _put_back(tree, order, place)
         return replace(tree, node=home.node)
@@ -332,12 +332,6 @@ def _boxes(home: Home, order: Order) -> Boxes:
 
 def _hub(home: Home, order: Order) -> Hub:
     return Hub(hub_path(_data(home, order), order.run_id))
-
-
-def _root(tree: Tree, order: Order) -> Path:
-    """The top of a worktree."""
-    depth = len(Path(order.prefix).parts)
-    return tree.path.parents[depth - 1] if depth else tree.path
 
 
 async def _workspace(home: Home, order: Order) -> GitWorkspace:

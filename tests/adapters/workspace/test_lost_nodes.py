@@ -120,6 +120,22 @@ async def test_a_lost_node_s_tree_is_made_on_another_as_the_last_step_left_it(
     assert (await scene.run.merge(done.commit, "merge one")).status == "merged"
 
 
+async def test_an_agent_of_a_lost_node_that_comes_home_has_what_its_last_step_left(
+    scene: Scene,
+) -> None:
+    tree = await scene.start("far")
+    agent = scene.process(tree)
+    await scene.step(agent, "before")
+    write(tree.path, {"a.txt": "kept\n", "new.txt": "kept too\n"})
+    await scene.step(agent, "1")
+    scene.lose("far")
+    home = await scene.start("")
+    assert home.node == ""
+    assert (home.path / "a.txt").read_text() == "kept\n"
+    done = await scene.run.commit(home, "one")
+    assert done.files == ("a.txt", "new.txt")
+
+
 async def test_a_tree_goes_from_home_to_a_node_and_back(scene: Scene) -> None:
     tree = await scene.start("")
     agent = scene.process(tree)

@@ -375,3 +375,17 @@ async def test_a_command_that_a_lost_machine_cut_off_is_settled_before_the_move_
     tags = again.tags
     assert tags.index("tool.finished", cut) < tags.index("tree.found")
     assert after.done.count("s0") == 0
+
+
+async def test_a_command_that_a_lost_machine_cut_off_takes_no_earlier_step_with_it() -> None:
+    world = World()
+    whole = world.scene()
+    await whole.turn(_GO)
+    cut = next(n for n, e in enumerate(whole.events) if _starts(e, "s0")) + 1
+    after = Crash(tuple(whole.events[:cut]), *world.moments[cut - 1]).world(world.tree)
+    recorded = dict(after.tree.files)
+    after.tree.files = {"base.txt": "a tree that was made for the move"}
+    again = after.scene(tuple(whole.events[:cut]), spec=make_spec(node="another"))
+    assert (await again.turn(_GO)).is_success
+    assert recorded.keys() <= after.tree.files.keys()
+    assert "base.txt" not in after.tree.files
