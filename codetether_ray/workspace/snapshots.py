@@ -206,9 +206,7 @@ class GitSnapshots:
             raise WorkspaceError(f"{root} is no project: the files of a home are not kept")
         plain = Git(work_tree=root, git_dir=repository.git_dir)
         await self._hub.make(plain, repository.common_dir)
-        index = await asyncio.to_thread(
-            PrivateIndex.reserve, self._hub.path, self._agent, repository.git_dir / "index"
-        )
+        index = await asyncio.to_thread(self._reserve, repository.git_dir / "index")
         git = self._hub.over(plain)
         refreshes = ("GIT_OPTIONAL_LOCKS", "1")  # the index is our own, whoever works here
         git = replace(git, env=(*git.env, refreshes))
@@ -221,6 +219,13 @@ class GitSnapshots:
             ref=agent_ref(self._run_id, self._agent, index.name),
             left=agent_ref(self._run_id, self._agent, f"left-{index.name}"),
         )
+
+    def _reserve(self, real: Path) -> PrivateIndex:
+        """An index of a name that no process has had, those on other nodes counted in."""
+        while True:
+            index = PrivateIndex.reserve(self._hub.path, self._agent, real)
+            if not self._hub.read_ref(agent_ref(self._run_id, self._agent, index.name)):
+                return index
 
     async def _know_last(self, here: _Here) -> None:
         """Look up the tree of the snapshot that is gone on from, or of HEAD."""

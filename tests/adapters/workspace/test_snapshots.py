@@ -193,6 +193,25 @@ async def test_a_zombie_moves_only_its_own_ref(tree: Tree, keeping, hub: Path) -
     assert (tree.path / "a.txt").read_text() == "2\n"
 
 
+async def test_who_comes_home_names_no_tree_as_a_life_on_another_node_did(
+    tree: Tree, keeping, hub: Path
+) -> None:
+    there = keeping(tree.path)
+    write(tree.path, {"a.txt": "1\n"})
+    recorded = await there.take("1")
+    write(tree.path, {"a.txt": "no result says so\n"})
+    orphan = await there.take("2")
+    for index in (hub / "indexes").rglob("g1"):  # of another node: its indexes are not here
+        index.unlink()
+    here = keeping(tree.path)
+    await here.go_on_from(recorded.commit)
+    write(tree.path, {"a.txt": "2\n"})
+    mine = await here.take("2")
+    ref = f"refs/codetether/{RUN}/sub/one"
+    assert git(hub, "rev-parse", f"{ref}/g1") == orphan.commit
+    assert git(hub, "rev-parse", f"{ref}/g2") == mine.commit
+
+
 async def test_a_session_leaves_the_users_repository_as_it_is_but_for_a_hidden_ref(
     repo: Repo, keeping
 ) -> None:
