@@ -14,8 +14,13 @@ from tests.e2e.program import Program
 from tests.e2e.ray_scene import processes_of
 from tests.e2e.swarm_scene import SwarmModel, git, records
 
-_STAYS = ("ray::IDLE", "ray::LocalBus", "ray::Registry", "ray::DashboardAgent", "ray::RuntimeEnv")
-"""Processes of a shared head that outlive a run."""
+_STAYS = (
+    *("ray::IDLE", "ray::LocalBus", "ray::Registry", "ray::DashboardAgent", "ray::RuntimeEnv"),
+    *("ray::fork_server", "ray::PoolActor", "ray::Node", "ray::Agent", "ray::SubAgent"),
+    *("ray::Planner", "ray::Resolver", "ray::Synthesis"),
+)
+"""Processes of a shared head that outlive a run. The pool keeps those of agents, whose titles tell
+who was there last; that nothing of a run is left in them is tested where they are put back."""
 
 
 @dataclass(kw_only=True)

@@ -18,17 +18,22 @@ from codetether_ray.ports.audit import Action, AuditCategory
 
 def audited_session(request: SessionRequest) -> AbstractAsyncContextManager[Done]:
     """A session's turn; see `_audited`."""
-    return _audited("session", request, request.message.text)
+    return _audited("session", "run", request, request.message.text)
 
 
 def audited_swarm(request: SwarmRequest) -> AbstractAsyncContextManager[Done]:
     """A swarm; see `_audited`."""
-    return _audited("swarm", request, request.task)
+    return _audited("swarm", "run", request, request.task)
+
+
+def audited_planning(request: SwarmRequest) -> AbstractAsyncContextManager[Done]:
+    """A swarm that is planned before its supervisor is there; see `_audited`."""
+    return _audited("swarm", "plan", request, request.task)
 
 
 @asynccontextmanager
 async def _audited(
-    category: AuditCategory, request: SessionRequest | SwarmRequest, task: str
+    category: AuditCategory, verb: str, request: SessionRequest | SwarmRequest, task: str
 ) -> AsyncIterator[Done]:
     """Do a run, its home opened and closed in here.
 
@@ -42,7 +47,7 @@ async def _audited(
     try:
         action = Action(
             category=category,
-            action=f"{category}.run",
+            action=f"{category}.{verb}",
             resource=correlation.run_id,
             correlation=correlation,
             detail={
