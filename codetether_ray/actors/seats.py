@@ -24,25 +24,15 @@ from codetether_ray.actors.pulse import Body, this_body
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import AgentLostError, ClusterError
 from codetether_ray.core.messages import Message
-from codetether_ray.core.spec import AgentSpec, TurnResult
+from codetether_ray.core.spec import AgentKind, AgentSpec, TurnResult
 from codetether_ray.local.slate import Slate
 from codetether_ray.ports.runtime import AgentStatus
 
 _CLOSE_PATIENCE_S = 2.0
 _BEAT_S = 0.5
+_TITLE_S = 0.1
 _CLOSE_PROCESS = "close_process"
 """What a wiring's module calls that closes what its agents share in a process."""
-
-_KINDS = MappingProxyType(
-    {
-        "main": "Agent",
-        "planner": "Planner",
-        "subagent": "SubAgent",
-        "resolver": "Resolver",
-        "synthesis": "Synthesis",
-    }
-)
-"""What people call an agent of a kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +59,7 @@ class Agents:
         self._seats: dict[str, Seat] = {}
         self._beat: asyncio.Task[None] | None = None
         self._beaten_at = 0.0
+        self._titling: asyncio.TimerHandle | None = None
         self._watched_by: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -118,8 +109,11 @@ class Agents:
         if self._beat is not None:
             self._beat.cancel()
         failpoints.disarm()
+        if self._titling is not None:
+            self._titling.cancel()
+        found = await self._clean_slate().wipe(self._watched_by)
         self._entitle()
-        return (*marks, *await self._clean_slate().wipe(self._watched_by))
+        return (*marks, *found)
 
     # -- its agents -------------------------------------------------------------------------------
 
@@ -191,14 +185,15 @@ class Agents:
     # -- within -----------------------------------------------------------------------------------
 
     def _entitle(self) -> None:
-        """Show in the list of processes who lives here."""
+        """Show in the list of processes who lives here: Ray shows the class of its actor there."""
         seats = [*self._seats.values()]
-        if len(seats) == 1:
-            spec = seats[0].spec
-            title = f"{_KINDS[spec.kind]}({spec.correlation.run_id} · {spec.name})"
-        else:
-            title = f"Agents({len(seats)})" if seats else "Agents"
-        entitle(title)
+        self.__class__ = _KINDS[seats[0].spec.kind] if len(seats) == 1 else Agents
+        entitle(type(self).__name__)
+        if self._titling is not None:
+            self._titling.cancel()
+        # A call that is under way ends with the name that it began with.
+        name, loop = type(self).__name__, asyncio.get_running_loop()
+        self._titling = loop.call_later(_TITLE_S, entitle, name)
 
     def _post(self, id: str) -> "asyncio.Future[Post]":
         if id not in self._posts:
@@ -221,6 +216,37 @@ class Agents:
                 await seat.close()
             return ""
         return "an agent that does not close"
+
+
+class Agent(Agents):
+    """While the agent of a session lives there."""
+
+
+class Planner(Agents):
+    """While a swarm's planner does."""
+
+
+class SubAgent(Agents):
+    """While one sub-agent does."""
+
+
+class Resolver(Agents):
+    """While a resolver of conflicts does."""
+
+
+class Synthesis(Agents):
+    """While the one does that answers a swarm's task."""
+
+
+_KINDS: MappingProxyType[AgentKind, type[Agents]] = MappingProxyType(
+    {
+        "main": Agent,
+        "planner": Planner,
+        "subagent": SubAgent,
+        "resolver": Resolver,
+        "synthesis": Synthesis,
+    }
+)
 
 
 def beating(agents: Agents, lease_s: float) -> Body:
