@@ -16,11 +16,9 @@ from tests.e2e.swarm_scene import SwarmModel, git, records
 
 _STAYS = (
     *("ray::IDLE", "ray::LocalBus", "ray::Registry", "ray::DashboardAgent", "ray::RuntimeEnv"),
-    *("ray::fork_server", "ray::PoolActor", "ray::Node", "ray::Agent", "ray::SubAgent"),
-    *("ray::Planner", "ray::Resolver", "ray::Synthesis"),
+    *("ray::fork_server", "ray::PoolActor", "ray::Node", "ray::Agents"),
 )
-"""Processes of a shared head that outlive a run. The pool keeps those of agents, whose titles tell
-who was there last; that nothing of a run is left in them is tested where they are put back."""
+"""Processes of a shared head that outlive a run; those of agents that nobody lives in any more."""
 
 
 @dataclass(kw_only=True)
