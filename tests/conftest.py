@@ -10,7 +10,7 @@ import pytest
 
 from tests.verifying import EXCUSED, places, verify_all, watching
 
-_SLICES = 8  # of a long matrix, one eighth runs by default
+_SLICES = 12  # of a long matrix, one twelfth runs by default
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("live") and not config.getoption("--live"):
             item.add_marker(pytest.mark.skip(reason="needs --live"))
+        if item.get_closest_marker("full") and not config.getoption("--full"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes; --full runs it"))
         if item.get_closest_marker("matrix") and not config.getoption("--full"):
             cell = int(hashlib.sha256(item.nodeid.encode()).hexdigest(), 16) % _SLICES
             if cell != chosen:
