@@ -24,6 +24,7 @@ async def check(nodes: Nodes, seed: int) -> None:
     assert all(lives[-1] != scene.lost or len(lives) == 1 for lives in places.values())
 
 
+@pytest.mark.matrix
 async def test_a_swarm_outlives_a_node(nodes: Nodes) -> None:
     """At a moment at which a file was lost once: its agent came to the head, and had begun anew."""
     await check(nodes, 1)
