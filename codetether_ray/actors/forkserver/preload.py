@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from codetether_ray.local import code_print
+from codetether_ray.tools import toolbox
 from codetether_ray.tools.catalog import ALL_TOOLS
 
 TRIED = frozenset({"2.60.0"})
@@ -104,6 +105,7 @@ def load_ours() -> None:
     for name in OURS:
         with suppress(ImportError):
             importlib.import_module(name)
+    toolbox.prepare(ALL_TOOLS)
 
 
 def load() -> Code:
@@ -115,6 +117,7 @@ def load() -> Code:
     for name in (*RAY, *OURS):
         with suppress(ImportError):
             importlib.import_module(name)
+    toolbox.prepare(ALL_TOOLS)
     code_print.learn()  # here, where looking at everything costs its pages but once
     if threading.active_count() != 1:
         names = ", ".join(thread.name for thread in threading.enumerate())
