@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from itertools import pairwise
 
-from codetether_ray.swarm import graph
+from codetether_ray.core import graph
 
 Files = Mapping[str, tuple[str, ...]]
 

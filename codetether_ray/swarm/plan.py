@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
+from codetether_ray.core import graph
 from codetether_ray.core.codec import JsonObject, decode, encode_object
 from codetether_ray.core.errors import PlanError
 from codetether_ray.core.ids import slug
-from codetether_ray.swarm import graph
 from codetether_ray.swarm.answer import find_object
 from codetether_ray.swarm.overlap import order_overlaps
 

@@ -7,8 +7,8 @@ One that ends otherwise stops its dependents, and theirs, and is named as the re
 import heapq
 from dataclasses import dataclass
 
+from codetether_ray.core import graph
 from codetether_ray.core.events import SubtaskStatus
-from codetether_ray.swarm import graph
 from codetether_ray.swarm.plan import Plan, Subtask
 
 ENDED: frozenset[SubtaskStatus] = frozenset(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from codetether_ray.core import graph
 from codetether_ray.core.departure import Departure
 from codetether_ray.core.errors import PlanError
 from codetether_ray.core.events import (
@@ -25,7 +26,6 @@ from codetether_ray.core.events import (
     TurnFinished,
 )
 from codetether_ray.core.spec import TurnResult
-from codetether_ray.swarm import graph
 from codetether_ray.swarm.memory import is_cancelled
 from codetether_ray.swarm.plan import Plan, parse_plan, single
 from codetether_ray.swarm.result import SubtaskResult, outcome_of

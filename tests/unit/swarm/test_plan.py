@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codetether_ray.core import graph
 from codetether_ray.core.errors import PlanError
-from codetether_ray.swarm import graph
 from codetether_ray.swarm.plan import Plan, parse_plan
 
 

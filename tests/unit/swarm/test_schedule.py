@@ -3,7 +3,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codetether_ray.swarm import graph
+from codetether_ray.core import graph
 from codetether_ray.swarm.plan import Plan, Subtask
 from codetether_ray.swarm.schedule import Schedule
 
