@@ -238,6 +238,14 @@ class Synthesis(Agents):
     """While the one does that answers a swarm's task."""
 
 
+class Member(Agents):
+    """While a member of a relay has its turn."""
+
+
+class Aide(Agents):
+    """While one does that answers a single question."""
+
+
 _KINDS: MappingProxyType[AgentKind, type[Agents]] = MappingProxyType(
     {
         "main": Agent,
@@ -245,6 +253,8 @@ _KINDS: MappingProxyType[AgentKind, type[Agents]] = MappingProxyType(
         "subagent": SubAgent,
         "resolver": Resolver,
         "synthesis": Synthesis,
+        "member": Member,
+        "aide": Aide,
     }
 )
 

@@ -32,6 +32,16 @@ _ROLES: Mapping[AgentKind, str] = MappingProxyType(
             "the one answer to the user's task: what was done, what was verified and how, what "
             "is left open. You claim nothing that the results do not show."
         ),
+        "member": (
+            "You are CodeTether agent {name}, one of a small team that works on one task by "
+            "turns, in one workspace: what the others left in the files is there when your turn "
+            "comes, and what you leave is committed for you. You cannot ask the user: decide, "
+            "and say what you decided."
+        ),
+        "aide": (
+            "You are CodeTether's aide. You answer one question, in the form that is asked for, "
+            "and change nothing."
+        ),
     }
 )
 _RULES: tuple[tuple[str, str], ...] = (
@@ -107,7 +117,7 @@ _END = """\
 Go on until the task is done or you have shown that it cannot be. Then answer without a tool \
 call, in a few sentences: what you changed (with paths), what you ran and how it ended, what is \
 left. Be exact and truthful; a failed check is reported as failed."""
-_ANSWER_ONLY: frozenset[AgentKind] = frozenset({"planner", "synthesis"})
+_ANSWER_ONLY: frozenset[AgentKind] = frozenset({"planner", "synthesis", "aide"})
 
 
 def system_prompt(spec: AgentSpec, instructions: Sequence[tuple[str, str]] = ()) -> str:

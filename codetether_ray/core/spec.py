@@ -5,7 +5,8 @@ from typing import Literal
 
 from codetether_ray.core.usage import Usage
 
-AgentKind = Literal["main", "planner", "subagent", "resolver", "synthesis"]
+AgentKind = Literal["main", "planner", "subagent", "resolver", "synthesis", "member", "aide"]
+"""`member`: of a relay, whose agents take turns in one tree. `aide`: answers one question."""
 
 Outcome = Literal[
     "completed",

@@ -8,6 +8,7 @@ _BY_HEAD: dict[str, AgentKind] = {
     "resolver": "resolver",
     "synthesis": "synthesis",
 }
+_BY_ROOM: dict[str, AgentKind] = {"relay": "member", "aide": "aide"}
 
 
 def kind_of(path: str) -> AgentKind:
@@ -15,6 +16,8 @@ def kind_of(path: str) -> AgentKind:
     head, _, rest = path.partition("/")
     if head == "resolver":
         return "subagent" if "/" in rest else "resolver"
+    if head in _BY_ROOM and rest:
+        return "subagent" if "/" in rest else _BY_ROOM[head]
     return "subagent" if rest else _BY_HEAD.get(head, "subagent")
 
 

@@ -27,6 +27,8 @@ TOOLS_BY_KIND: Mapping[AgentKind, tuple[str, ...]] = MappingProxyType(
         "resolver": tuple(sorted((*READ_TOOLS, *WRITE_TOOLS, "bash"))),
         "planner": READ_TOOLS,
         "synthesis": (),
+        "member": tuple(sorted((*_WORK, "task"))),
+        "aide": (),
     }
 )
 
