@@ -27,6 +27,7 @@ from codetether_ray.core.agent_events import (
     TurnFinished,
     TurnStarted,
 )
+from codetether_ray.core.child_events import ChildEvent, ChildRunFinished, ChildRunStarted
 from codetether_ray.core.codec import JsonObject, decode, encode_object
 from codetether_ray.core.jsontext import json_text, untagged_text
 from codetether_ray.core.live_events import (
@@ -65,6 +66,9 @@ __all__ = [
     "AgentRestarted",
     "AgentStarted",
     "ApprovalGiven",
+    "ChildEvent",
+    "ChildRunFinished",
+    "ChildRunStarted",
     "Compacted",
     "DecisionTerms",
     "DurableEvent",
@@ -101,7 +105,7 @@ __all__ = [
     "is_durable",
 ]
 
-DurableEvent = RunEvent | AgentEvent | SwarmEvent
+DurableEvent = RunEvent | AgentEvent | SwarmEvent | ChildEvent
 Event = DurableEvent | LiveEvent
 
 DURABLE: Mapping[str, type] = MappingProxyType({c.tag: c for c in DurableEvent.__args__})

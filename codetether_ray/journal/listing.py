@@ -10,7 +10,14 @@ from typing import Any, Literal
 
 from codetether_ray.core.codec import decode
 from codetether_ray.core.errors import JournalCorruptError, JournalError, UnknownRunError
-from codetether_ray.core.events import ModelFailed, ModelResponded, Record, RunFinished, RunStarted
+from codetether_ray.core.events import (
+    ChildRunFinished,
+    ModelFailed,
+    ModelResponded,
+    Record,
+    RunFinished,
+    RunStarted,
+)
 from codetether_ray.core.ids import is_run_id, run_kind
 from codetether_ray.core.usage import Usage
 from codetether_ray.journal import lines
@@ -96,27 +103,49 @@ def sessions_of(data_dir: Path, directory: Path) -> tuple[RunSummary, ...]:
 def spending(
     data_dir: Path, run_id: str, *, after: int = -1, fetch: Fetch | None = None
 ) -> Spending:
-    """Sum up a run's model calls behind record `after`. Reads all, but parses those lines alone.
+    """Sum up a run's model calls behind record `after`, and what runs that it started have spent.
 
-    Of what only the archive holds nothing is summed up without `fetch`, and no cost is told.
+    Reads all, but parses those lines alone. `calls` are the run's own. Of what only the archive
+    holds nothing is summed up without `fetch`, and no cost is told.
     """
     files = RunFiles(run_directory(data_dir, run_id), fetch)
-    usage, cost, calls = Usage(), 0.0, 0
     everything = files.segments()
     here = [s for s in everything if s.form != "away" or fetch is not None]
-    is_priced = len(here) == len(everything)
-    for data in _lines_of_kinds(files, here, ModelResponded.tag, ModelFailed.tag):
+    own: list[_Paid] = []
+    children: dict[str, _Paid] = {}
+    kinds = (ModelResponded.tag, ModelFailed.tag, ChildRunFinished.tag)
+    for data in _lines_of_kinds(files, here, *kinds):
         if data["seq"] <= after:
             continue
-        call = _payload(data, files)
-        is_answer = data["kind"] == ModelResponded.tag
-        call = call.get("response", {}) if is_answer else call
-        usage += decode(Usage, call.get("usage", {}))
-        price = call.get("cost_usd", None if is_answer else 0.0)
-        is_priced = is_priced and price is not None
-        cost += price or 0.0
-        calls += is_answer
-    return Spending(usage=usage, cost_usd=cost if is_priced else None, calls=calls)
+        payload = _payload(data, files)
+        if data["kind"] == ChildRunFinished.tag:
+            children[payload["run_id"]] = _paid(payload, 0.0)  # what it says last is the whole
+        elif data["kind"] == ModelFailed.tag:
+            own.append(_paid(payload, 0.0))
+        else:
+            own.append(_paid(payload.get("response", {}), None, calls=1))
+    paid = [*own, *children.values()]
+    is_priced = len(here) == len(everything) and all(p.cost_usd is not None for p in paid)
+    return Spending(
+        usage=sum((p.usage for p in paid), Usage()),
+        cost_usd=sum(p.cost_usd or 0.0 for p in paid) if is_priced else None,
+        calls=sum(p.calls for p in paid),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    """What one record says was spent."""
+
+    usage: Usage
+    cost_usd: float | None
+    calls: int = 0
+
+
+def _paid(payload: dict[str, Any], free: float | None, calls: int = 0) -> _Paid:
+    """`free`: the cost where none is told."""
+    cost = payload.get("cost_usd", free)
+    return _Paid(decode(Usage, payload.get("usage", {})), cost, calls)
 
 
 def _summary(run_id: str, directory: Path) -> RunSummary | None:

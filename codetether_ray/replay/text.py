@@ -15,6 +15,8 @@ from codetether_ray.core.events import (
     AgentRestarted,
     AgentStarted,
     ApprovalGiven,
+    ChildRunFinished,
+    ChildRunStarted,
     Compacted,
     Event,
     ModelFailed,
@@ -237,6 +239,15 @@ def _swarm_finished(e: SwarmFinished) -> Told:
     return f"the swarm ends: {e.outcome}", [str(e.result.get("error") or "")]
 
 
+def _child_started(e: ChildRunStarted) -> Told:
+    return f"{e.agent} has the {e.kind} {e.run_id} begin, or go on", []
+
+
+def _child_finished(e: ChildRunFinished) -> Told:
+    took = f"{amount(e.usage)}, {dollars(e.cost_usd)}"
+    return f"the {e.kind} {e.run_id} of {e.agent} ends: {e.outcome} ({took})", []
+
+
 _TELL: Mapping[type, Callable[[Any], Told]] = MappingProxyType(
     {
         RunStarted: _run_started,
@@ -262,5 +273,7 @@ _TELL: Mapping[type, Callable[[Any], Told]] = MappingProxyType(
         SubtaskChanged: _subtask,
         SubtaskMerged: _merged,
         SwarmFinished: _swarm_finished,
+        ChildRunStarted: _child_started,
+        ChildRunFinished: _child_finished,
     }
 )
