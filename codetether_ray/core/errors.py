@@ -1,7 +1,7 @@
 """Every error of this project; everybody takes them from here.
 
-One root (`root_error`, which says how an error is made). Those of models, agents, runs and OKRs stand
-with their noun; the others follow.
+One root (`root_error`, which says how an error is made). Those of models, agents, runs and OKRs
+stand with their noun; the others follow.
 """
 
 from codetether_ray.core.agent_errors import (
