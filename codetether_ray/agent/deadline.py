@@ -3,6 +3,7 @@
 import asyncio
 
 from codetether_ray.core.spec import AgentSpec, TurnResult
+from codetether_ray.ports.child_runs import ChildResult, ChildRuns, ChildWish
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.tool import ChildRuntime
 
@@ -62,5 +63,21 @@ class PausingChildren:
         self._deadline.pause()
         try:
             return await self._children.run_child(parent, call_id, description, prompt)
+        finally:
+            self._deadline.resume()
+
+
+class PausingRuns:
+    """Child runs that stop their parent's clock while they last."""
+
+    def __init__(self, runs: ChildRuns, deadline: Deadline) -> None:
+        self._runs = runs
+        self._deadline = deadline
+
+    async def run(self, parent: AgentSpec, call_id: str, wish: ChildWish) -> ChildResult:
+        """Do a run; see `ChildRuns`."""
+        self._deadline.pause()
+        try:
+            return await self._runs.run(parent, call_id, wish)
         finally:
             self._deadline.resume()

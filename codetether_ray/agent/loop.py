@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from codetether_ray.agent.auditing import Auditor
-from codetether_ray.agent.deadline import Deadline, PausingChildren
+from codetether_ray.agent.deadline import Deadline, PausingChildren, PausingRuns
 from codetether_ray.agent.decide import Finish, Settle
 from codetether_ray.agent.digests import part_digests, prefix_digest
 from codetether_ray.agent.history import History
@@ -176,6 +176,7 @@ class AgentLoop:
         """Do the steps; how they ended, and whether the caller was cancelled."""
         steps.stop = None
         self._runner.children = self._parts.links.children
+        self._runner.runs = self._parts.links.runs
         self._work = work = asyncio.create_task(steps.run())
         watch = self._watch()
         was_cancelled = False
@@ -203,6 +204,8 @@ class AgentLoop:
         deadline = Deadline(self._parts.clock, max(limit_s - busy_s, 0.0))
         if self._runner.children is not None:
             self._runner.children = PausingChildren(self._runner.children, deadline)
+        if self._runner.runs is not None:
+            self._runner.runs = PausingRuns(self._runner.runs, deadline)
 
         async def watch() -> None:
             await deadline.wait()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from codetether_ray.core.spec import AgentSpec
 from codetether_ray.ports.audit import Audit
+from codetether_ray.ports.child_runs import ChildRuns
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.ledger import Ledger
 from codetether_ray.ports.limiter import RateLimiter
@@ -25,6 +26,8 @@ class AgentLinks:
     ledger: Ledger
     limiter: RateLimiter | None = None
     children: ChildRuntime | None = None
+    runs: ChildRuns | None = None
+    """Starts whole runs for it; None where nobody does."""
     shares: ShareStore | None = None
     keeper: Keeper | None = None
     """The run's hub, where that is on another node."""

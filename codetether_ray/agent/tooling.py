@@ -26,6 +26,7 @@ from codetether_ray.core.masking import StreamMasker
 from codetether_ray.core.messages import ToolCall, ToolResult
 from codetether_ray.core.spec import AgentSpec
 from codetether_ray.ports.audit import AuditOutcome
+from codetether_ray.ports.child_runs import ChildRuns
 from codetether_ray.ports.tool import ChildRuntime, Notebook, ToolContext
 
 
@@ -47,6 +48,7 @@ class ToolRunner:
         self._auditor = auditor
         self._root = Path(spec.root)
         self.children: ChildRuntime | None = parts.links.children
+        self.runs: ChildRuns | None = parts.links.runs
 
     async def run(self, pending: PendingCall, step: int, audit_id: str = "") -> ToolFinished:
         """Run a call to its one result; whatever a tool raises becomes an error result.
@@ -166,6 +168,7 @@ class ToolRunner:
             **({} if tail is None else {"keep_output": tail.feed}),
             notebook=self._notebook,
             children=self.children,
+            runs=self.runs,
             shares=self._parts.links.shares,
             run_tool=run_tool,
             search_program=self._parts.search_program,

@@ -10,6 +10,8 @@ from codetether_ray.core.ids import slug
 from codetether_ray.core.spec import AgentSpec, TurnResult
 
 SPAWN_TOOL = "task"
+_OF_ROOTS = frozenset({"swarm", "ralph"})
+"""Tools that start whole runs: no child has them."""
 _CHILD_ROLE = (
     "Another agent gave you a task. Do it, and nothing else; nobody can answer questions. Your "
     "last message is all that the other agent gets to see: report what you did and found."
@@ -47,7 +49,9 @@ def child_spec(parent: AgentSpec, path: str, description: str) -> AgentSpec:
         kind="subagent",
         name=slug(description),
         instructions=_CHILD_ROLE,
-        tools=tuple(t for t in parent.tools if t != SPAWN_TOOL or not is_leaf),
+        tools=tuple(
+            t for t in parent.tools if t not in _OF_ROOTS and (t != SPAWN_TOOL or not is_leaf)
+        ),
         depth=depth,
         output_schema=None,
         files=(),

@@ -4,7 +4,7 @@ The same class serves one process (over `LocalHost`) and a cluster (over the Ray
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from codetether_ray.core.errors import (
@@ -187,12 +187,21 @@ class HostedRuntime:
         history = await self._publisher_for(parent).history()
         path = child_path(parent.path, ordinal(history, call_id))
         spec = child_spec(parent, path, description)
-        agent = self._agents.get(parent.path)
+        return await self.lending(parent.path, path, lambda: self._child(spec, prompt))
+
+    async def lending(
+        self, parent: str, child: str, begin: Callable[[], Awaitable[TurnResult]]
+    ) -> TurnResult:
+        """What `begin` comes to, begun once for each name `child`; the parent's permit is lent.
+
+        It is cancelled when the parent's turn is over; its usage is counted with the parent's.
+        """
+        agent = self._agents.get(parent)
         if agent is None or agent.permit is None:
-            return await self._child(spec, prompt)
+            return await begin()
         with agent.loan.running(self._clock):
             async with agent.permit.lent():
-                return await agent.family.join(path, lambda: self._child(spec, prompt))
+                return await agent.family.join(child, begin)
 
     async def _child(self, spec: AgentSpec, prompt: str) -> TurnResult:
         try:

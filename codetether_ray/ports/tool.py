@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from codetether_ray.core.events import Event
 from codetether_ray.core.spec import AgentSpec, TurnResult
+from codetether_ray.ports.child_runs import ChildRuns
 from codetether_ray.ports.sandbox import Sandbox
 
 A = TypeVar("A", bound=BaseModel)
@@ -27,7 +28,7 @@ class Effect(StrEnum):
     SHELL = "shell"
     """Arbitrary command: never re-run by itself."""
     SPAWN = "spawn"
-    """Starts another agent."""
+    """Starts another agent, or a run of many."""
 
 
 class ChildRuntime(Protocol):
@@ -108,6 +109,7 @@ class ToolContext:
     """Take output as it comes, so that a call that is cut off has it."""
     notebook: Notebook = field(default_factory=Notebook)
     children: ChildRuntime | None = None
+    runs: ChildRuns | None = None
     shares: ShareStore | None = None
     run_tool: "Callable[[str, str], Awaitable[str]] | None" = None
     """Run another tool by name with JSON arguments (for `batch`); raises `ToolError`."""

@@ -10,10 +10,10 @@ from pydantic import Field
 from codetether_ray.core.errors import ToolError
 from codetether_ray.ports.tool import Effect, Tool, ToolContext
 from codetether_ray.tools.arguments import Arguments
-from codetether_ray.tools.catalog import ALL_TOOLS, load
+from codetether_ray.tools.catalog import ALL_TOOLS, SPAWNING, load
 
 _MOST = 25  # calls
-_ALONE = ("batch", "task")  # `task` finds its child by the call's id, which a batch has once
+_ALONE = ("batch", *SPAWNING)  # they find their child by the call's id, which a batch has once
 
 
 class BatchCall(Arguments):
@@ -24,7 +24,9 @@ class BatchCall(Arguments):
 
 
 class BatchArgs(Arguments):
-    """Run several tools (not batch or task) in one call; a failure stops none of the others."""
+    """Run several tools (not batch, task, swarm or ralph) in one call; a failure stops none of the
+    others.
+    """
 
     calls: list[BatchCall] = Field(min_length=1, max_length=_MOST)
 

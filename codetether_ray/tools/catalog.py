@@ -17,17 +17,20 @@ WRITE_TOOLS: tuple[str, ...] = ("apply_patch", "edit", "multiedit", "write_file"
 
 _WORK = (*READ_TOOLS, *WRITE_TOOLS, "bash", "batch", "todo_read", "todo_write")
 
-ALL_TOOLS: tuple[str, ...] = tuple(sorted((*_WORK, "task", "swarm_share")))
+SPAWNING: tuple[str, ...] = ("ralph", "swarm", "task")
+"""They start agents: a leaf of the tree has none of them."""
+
+ALL_TOOLS: tuple[str, ...] = tuple(sorted((*_WORK, *SPAWNING, "swarm_share")))
 """Every tool's name; its module in this room has the same name."""
 
 TOOLS_BY_KIND: Mapping[AgentKind, tuple[str, ...]] = MappingProxyType(
     {
-        "main": tuple(sorted((*_WORK, "task"))),
-        "subagent": ALL_TOOLS,
+        "main": tuple(sorted((*_WORK, *SPAWNING))),
+        "subagent": tuple(sorted((*_WORK, "task", "swarm_share"))),
         "resolver": tuple(sorted((*READ_TOOLS, *WRITE_TOOLS, "bash"))),
         "planner": READ_TOOLS,
         "synthesis": (),
-        "member": tuple(sorted((*_WORK, "task"))),
+        "member": tuple(sorted((*_WORK, *SPAWNING))),
         "aide": (),
     }
 )
@@ -36,7 +39,7 @@ TOOLS_BY_KIND: Mapping[AgentKind, tuple[str, ...]] = MappingProxyType(
 def tools_for(kind: AgentKind, *, is_leaf: bool = False) -> tuple[str, ...]:
     """The names that an agent of this kind gets; a leaf of the tree cannot start agents."""
     names = TOOLS_BY_KIND[kind]
-    return tuple(name for name in names if name != "task") if is_leaf else names
+    return tuple(name for name in names if name not in SPAWNING) if is_leaf else names
 
 
 def known(names: Sequence[str]) -> tuple[str, ...]:

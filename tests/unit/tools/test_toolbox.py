@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from codetether_ray.core.errors import ToolError
+from codetether_ray.core.spec import AgentKind
 from codetether_ray.ports.tool import Effect, Tool
 from codetether_ray.tools import catalog
 from codetether_ray.tools import toolbox as module
@@ -23,8 +24,8 @@ async def _refusal(desk: Any, name: str, arguments: str) -> str:
 
 def test_all_promised_tools_are_there() -> None:
     promised = (
-        "apply_patch bash batch codesearch edit glob grep list_dir multiedit read_file swarm_share "
-        "task todo_read todo_write write_file"
+        "apply_patch bash batch codesearch edit glob grep list_dir multiedit ralph read_file swarm "
+        "swarm_share task todo_read todo_write write_file"
     )
     assert [s.name for s in toolbox(ALL_TOOLS).schemas()] == promised.split()
 
@@ -52,12 +53,13 @@ def test_every_process_makes_the_same_schema_bytes() -> None:
     assert printed == {f"{here}\n".encode()}
 
 
-def test_all_schemas_together_are_small() -> None:
+@pytest.mark.parametrize("kind", TOOLS_BY_KIND)
+def test_the_schemas_that_an_agent_gets_are_small_together(kind: AgentKind) -> None:
     texts = [
         json.dumps({"name": s.name, "description": s.description, "parameters": s.parameters})
-        for s in toolbox(ALL_TOOLS).schemas()
+        for s in toolbox(tools_for(kind)).schemas()
     ]
-    assert sum(map(len, texts)) / 4 < 1700  # tokens
+    assert sum(map(len, texts)) / 4 < 1900  # tokens
     assert "$ref" not in "".join(texts)
     assert '"title"' not in "".join(texts)
 
@@ -90,6 +92,8 @@ def test_each_kind_of_agent_gets_its_tools() -> None:
     assert {"task", "swarm_share"} <= set(tools_for("subagent"))
     assert "task" not in tools_for("subagent", is_leaf=True)
     assert "task" not in tools_for("resolver")
+    assert {"swarm", "ralph"} <= set(tools_for("main")) & set(tools_for("member"))
+    assert not {"swarm", "ralph"} & {*tools_for("subagent"), *tools_for("main", is_leaf=True)}
     assert all(load(n).effect is Effect.READ for n in tools_for("planner"))
     assert tools_for("synthesis") == ()
     for names in TOOLS_BY_KIND.values():
