@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import TypeVar
 
 from codetether_ray.actors.broker import Broker
 from codetether_ray.actors.door import Served
@@ -12,7 +13,7 @@ from codetether_ray.actors.nodes import this_node
 from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.agents import WIRING
 from codetether_ray.bootstrap.auditing.opening import open_audit
-from codetether_ray.bootstrap.auditing.runs import audited_session, audited_swarm, ended
+from codetether_ray.bootstrap.auditing.runs import audited_run, audited_session, ended
 from codetether_ray.bootstrap.clocks import ClockedNodes
 from codetether_ray.bootstrap.drive import drive
 from codetether_ray.bootstrap.home import (
@@ -27,7 +28,9 @@ from codetether_ray.bootstrap.home import (
 )
 from codetether_ray.bootstrap.models import is_key_optional
 from codetether_ray.bootstrap.restarted import Known, known_of
+from codetether_ray.bootstrap.run_home import Ask, home_terms
 from codetether_ray.bootstrap.run_journal import open_pusher
+from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.bootstrap.session_home import (
     SessionRequest,
     SessionResult,
@@ -45,28 +48,47 @@ from codetether_ray.ports.audit import Audit
 from codetether_ray.workspace.hub import hub_path
 from codetether_ray.workspace.keeping import HubKeeping
 
-__all__ = ["SESSION", "SWARM", "drive"]
+__all__ = ["SESSION", "drive"]
 
-SWARM = f"{__name__}:swarm_in_supervisor"
+R = TypeVar("R", bound=RunRequest)
 SESSION = f"{__name__}:session_in_supervisor"
+
+
+def _resumed(request: R) -> R:
+    return replace(request, resumed=True)
 
 
 async def swarm_in_supervisor(options: JsonObject, world: World) -> JsonObject:
     """Run a swarm where its supervisor lives; one that had begun goes on."""
-    from codetether_ray.bootstrap.swarm_home import home_terms, swarm_in_home
+    from codetether_ray.bootstrap.swarm_home import swarm_in_home
     from codetether_ray.bootstrap.swarm_request import SwarmRequest
 
-    request = SwarmRequest.from_json(options)
+    def restarted(request: SwarmRequest) -> SwarmRequest:
+        return replace(request, resumed=True, is_planned=False)
+
+    return await run_in_supervisor(
+        SwarmRequest.from_json(options), world, swarm_in_home, restarted=restarted
+    )
+
+
+async def run_in_supervisor(
+    request: R,
+    world: World,
+    in_home: Callable[[RunHome, R, Ask], Awaitable[JsonObject]],
+    *,
+    restarted: Callable[[R], R] = _resumed,
+) -> JsonObject:
+    """Do any run of several agents where its supervisor lives; one that had begun goes on."""
     known = _known(request.data_dir, world)
     if known.finished is not None:
-        return known.swarm_result(known.finished)
+        return known.result(known.finished)
     if known.has_begun:
-        request = replace(request, resumed=True, is_planned=False)
+        request = restarted(request)
     async with (
-        audited_swarm(request) as done,
-        _home(world, home_terms(request), "swarm") as home,
+        audited_run(request) as done,
+        _home(world, home_terms(request), request.verb) as home,
     ):
-        result = await swarm_in_home(home, request, world.ask_driver)
+        result = await in_home(home, request, world.ask_driver)
         ended(done, str(result["outcome"]))
         return result
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codetether_ray.bootstrap.agents import close_process
-from codetether_ray.bootstrap.auditing.runs import audited_planning, ended
+from codetether_ray.bootstrap.auditing.runs import audited_run, ended
 from codetether_ray.bootstrap.follow import Audience, Follower
 from codetether_ray.bootstrap.home import open_local_home
-from codetether_ray.bootstrap.swarm_home import home_terms, plan_in_home
+from codetether_ray.bootstrap.run_home import home_terms
+from codetether_ray.bootstrap.swarm_home import plan_in_home
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.core.codec import JsonObject
@@ -64,7 +65,7 @@ async def _plan(
             is_asked.set()
         audience.show(record)
 
-    async with audited_planning(request) as done:
+    async with audited_run(request, "plan") as done:
         home = await open_local_home(home_terms(request))
         follower = Follower(home.bus, request.swarm_id, show)
         try:

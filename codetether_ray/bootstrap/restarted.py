@@ -37,8 +37,8 @@ class Known:
         return cls(has_begun=has_begun, finished=finished, turn=turn)
 
     @staticmethod
-    def swarm_result(finished: RunFinished) -> JsonObject:
-        """The result of a swarm that had come to its end.
+    def result(finished: RunFinished) -> JsonObject:
+        """The result of a run of several agents that had come to its end.
 
         Raises:
             CodetetherError: it had failed before there was a result.

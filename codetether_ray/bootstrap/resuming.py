@@ -29,9 +29,16 @@ from codetether_ray.journal.reader import read_records
 NEWEST = ""
 """Instead of a run's id: the newest of the directory that did not finish."""
 
-_VERBS: Mapping[str, str] = MappingProxyType({"session": "run", "swarm": "swarm"})
+_VERBS: Mapping[str, str] = MappingProxyType(
+    {"session": "run", "swarm": "swarm", "ralph": "ralph run", "relay": "run"}
+)
 _OVER: Mapping[str, frozenset[str]] = MappingProxyType(
-    {"session": frozenset({"completed", "needs_decision"}), "swarm": frozenset({"success"})}
+    {
+        "session": frozenset({"completed", "needs_decision"}),
+        "swarm": frozenset({"success"}),
+        "ralph": frozenset({"completed"}),
+        "relay": frozenset({"completed", "all_met", "converged", "max_rounds", "denied"}),
+    }
 )
 """Outcomes that are a run's last word; after any other, the same work can be taken up again."""
 
@@ -62,7 +69,7 @@ class Choice:
 
 def resume_command(kind: str, run_id: str, *more: str) -> str:
     """The exact command that takes a run's unfinished work up again."""
-    words = ("codetether", _VERBS.get(kind, kind), "--resume", run_id, *more)
+    words = ("codetether", *_VERBS.get(kind, kind).split(), "--resume", run_id, *more)
     return " ".join(shlex.quote(word) for word in words)
 
 

@@ -10,9 +10,9 @@ import secrets
 import time
 from typing import Literal
 
-RunKind = Literal["session", "swarm"]
+RunKind = Literal["session", "swarm", "ralph", "relay"]
 
-_PREFIX: dict[RunKind, str] = {"session": "ses", "swarm": "swm"}
+_PREFIX: dict[RunKind, str] = {"session": "ses", "swarm": "swm", "ralph": "rlp", "relay": "rly"}
 _RUN_ID = re.compile(r"[a-z]{3}_[0-9a-z]{10}_[0-9a-f]{8}")
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 

@@ -11,7 +11,7 @@ import pytest
 
 from codetether_ray.bootstrap.swarm_request import SwarmRequest
 from codetether_ray.bootstrap.trees.carry import Carrier
-from codetether_ray.bootstrap.trees.opening import let_go, looking_at, open_swarm_workspace
+from codetether_ray.bootstrap.trees.opening import let_go, looking_at, open_run_workspace
 from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.repos import Clones
 from tests.adapters.workspace.neighbours import FakeNode
@@ -49,10 +49,10 @@ def wish(directory: Path, head: FakeNode, **terms: Any) -> SwarmRequest:
 async def swarm_at(head: FakeNode, request: SwarmRequest) -> None:
     """What the head does with it: look around, let an agent work, merge."""
     assert json.loads(json.dumps(request.to_json()))["repository"]
-    trees = await open_swarm_workspace(request, None, None)  # type: ignore[arg-type]
+    trees = await open_run_workspace(request, None, None)  # type: ignore[arg-type]
     assert isinstance(trees, GitWorkspace)
     async with looking_at(request, trees) as here:
-        view = Path(here.directory)
+        view = Path(here)
         assert view.is_relative_to(head.data_dir)
         assert (view / "b.txt").read_text() == "b, not committed\n"
         assert not (view / "noise.log").exists()
@@ -126,7 +126,7 @@ async def test_outside_git_the_result_is_a_patch_where_the_user_is(
     place = tmp_path / "plain"
     write(place, {"b.txt": "b, not committed\n"})
     request = await carrier.carry(wish(place, head))
-    trees = await open_swarm_workspace(request, None, None)  # type: ignore[arg-type]
+    trees = await open_run_workspace(request, None, None)  # type: ignore[arg-type]
     tree = await trees.start("one")
     (tree.path / "b.txt").write_text("made\n")
     done = await trees.commit(tree, "one")

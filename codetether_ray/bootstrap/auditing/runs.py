@@ -2,18 +2,25 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from codetether_ray.audit.witness import head_detail
 from codetether_ray.bootstrap.auditing.opening import Done, audited, open_audit
+from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.bootstrap.session_home import SessionRequest
-from codetether_ray.bootstrap.swarm_request import SwarmRequest
 from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.ids import RunKind
 from codetether_ray.journal.mark import read_mark
 from codetether_ray.journal.segments import run_directory
 from codetether_ray.ports.audit import Action, AuditCategory
+
+_CATEGORY: Mapping[RunKind, AuditCategory] = MappingProxyType(
+    {"session": "session", "swarm": "swarm", "ralph": "ralph", "relay": "relay"}
+)
+_SUCCESSES = frozenset({"completed", "success", "all_met"})
 
 
 def audited_session(request: SessionRequest) -> AbstractAsyncContextManager[Done]:
@@ -21,19 +28,14 @@ def audited_session(request: SessionRequest) -> AbstractAsyncContextManager[Done
     return _audited("session", "run", request, request.message.text)
 
 
-def audited_swarm(request: SwarmRequest) -> AbstractAsyncContextManager[Done]:
-    """A swarm; see `_audited`."""
-    return _audited("swarm", "run", request, request.task)
-
-
-def audited_planning(request: SwarmRequest) -> AbstractAsyncContextManager[Done]:
-    """A swarm that is planned before its supervisor is there; see `_audited`."""
-    return _audited("swarm", "plan", request, request.task)
+def audited_run(request: RunRequest, verb: str = "run") -> AbstractAsyncContextManager[Done]:
+    """A run of several agents, or what `verb` says of it; see `_audited`."""
+    return _audited(_CATEGORY[request.kind], verb, request, request.title)
 
 
 @asynccontextmanager
 async def _audited(
-    category: AuditCategory, verb: str, request: SessionRequest | SwarmRequest, task: str
+    category: AuditCategory, verb: str, request: SessionRequest | RunRequest, task: str
 ) -> AsyncIterator[Done]:
     """Do a run, its home opened and closed in here.
 
@@ -67,9 +69,9 @@ async def _audited(
 
 
 def ended(done: Done, outcome: str) -> None:
-    """Note how a run ended: only `completed`, or a swarm's `success`, is one."""
+    """Note how a run ended, in its own word."""
     done.detail["outcome"] = outcome
-    if outcome not in ("completed", "success"):
+    if outcome not in _SUCCESSES:
         done.outcome = "failure"
 
 

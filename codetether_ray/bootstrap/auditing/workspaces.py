@@ -4,19 +4,24 @@ from typing import Any, cast
 
 from codetether_ray.bootstrap.auditing.opening import audited
 from codetether_ray.core.spec import Correlation
-from codetether_ray.ports.audit import Action, Audit
+from codetether_ray.ports.audit import Action, Audit, AuditCategory
 from codetether_ray.ports.workspace import MergeOutcome, Tree, Workspace
 
 
-def audited_workspace(inner: Workspace, audit: Audit, correlation: Correlation) -> Workspace:
+def audited_workspace(
+    inner: Workspace, audit: Audit, correlation: Correlation, category: AuditCategory
+) -> Workspace:
     """The same workspace, audited where it changes a branch that is not an agent's own."""
-    return cast("Workspace", _AuditedWorkspace(inner, audit, correlation))
+    return cast("Workspace", _AuditedWorkspace(inner, audit, correlation, category))
 
 
 class _AuditedWorkspace:
     """Passes everything on."""
 
-    def __init__(self, inner: Workspace, audit: Audit, correlation: Correlation) -> None:
+    def __init__(
+        self, inner: Workspace, audit: Audit, correlation: Correlation, category: AuditCategory
+    ) -> None:
+        self._category = category
         self._inner = inner
         self._audit = audit
         self._correlation = correlation
@@ -26,7 +31,7 @@ class _AuditedWorkspace:
 
     async def merge(self, theirs: str, message: str, *, into: str | None = None) -> MergeOutcome:
         """See `Workspace.merge`."""
-        async with audited(self._audit, self._action("swarm.merge", theirs)) as done:
+        async with audited(self._audit, self._action("merge", theirs)) as done:
             outcome = await self._inner.merge(theirs, message, into=into)
             done.detail |= _told(outcome)
             return outcome
@@ -35,7 +40,7 @@ class _AuditedWorkspace:
         self, tree: Tree, theirs: str, message: str, *, onto: str | None = None
     ) -> MergeOutcome:
         """See `Workspace.finish_merge`."""
-        async with audited(self._audit, self._action("swarm.merge", theirs)) as done:
+        async with audited(self._audit, self._action("merge", theirs)) as done:
             outcome = await self._inner.finish_merge(tree, theirs, message, onto=onto)
             done.detail |= {**_told(outcome), "resolved": True}
             return outcome
@@ -43,13 +48,13 @@ class _AuditedWorkspace:
     async def deliver(self) -> str:
         """See `Workspace.deliver`."""
         head = await self._inner.head()
-        async with audited(self._audit, self._action("swarm.deliver", head)):
+        async with audited(self._audit, self._action("deliver", head)):
             return await self._inner.deliver()
 
     def _action(self, name: str, commit: str) -> Action:
         return Action(
-            category="swarm",
-            action=name,
+            category=self._category,
+            action=f"{self._category}.{name}",
             resource=commit,
             principal="agent:run",
             correlation=self._correlation,

@@ -11,10 +11,10 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from codetether_ray.bootstrap.resuming import is_over
-from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.bootstrap.trees import node as there
 from codetether_ray.bootstrap.trees.order import Collected, NodeCalls, Order
 from codetether_ray.bootstrap.trees.sending import bring, receive
@@ -29,6 +29,7 @@ from codetether_ray.workspace.repos import origin_of
 from codetether_ray.workspace.transport import take_in, tips
 
 _THERE = there.__name__
+R = TypeVar("R", bound=RunRequest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class Carrier:
     head: NodeCalls
     data_dir: Path
 
-    async def carry(self, request: SwarmRequest) -> SwarmRequest:
+    async def carry(self, request: R) -> R:
         """Bring the base to the head's clone; the request names that from now on.
 
         Raises:
@@ -47,7 +48,7 @@ class Carrier:
         """
         ground = await (await self._here(request)).ground()
         order = Order(
-            run_id=request.swarm_id,
+            run_id=request.run_id,
             record=ground.record,
             origin=await origin_of(ground.git, ground.repository, ground.record.base),
             room=room_of(Path(request.directory)),
@@ -59,7 +60,7 @@ class Carrier:
         await self._ask(order, "plant")
         return replace(request, repository=order.origin.id, prefix=order.prefix)
 
-    async def fetch(self, request: SwarmRequest, result: JsonObject) -> JsonObject:
+    async def fetch(self, request: RunRequest, result: JsonObject) -> JsonObject:
         """Bring the run's branches into the user's checkout; the result, with what was delivered.
 
         Raises:
@@ -80,28 +81,28 @@ class Carrier:
             except WorkspaceError as error:
                 words = f"not delivered: {error}"
                 out.update(success=False, outcome="partial", error=words, exit_code=error.exit_code)
-        if is_over("swarm", str(result["outcome"])):
-            await self.head.call(f"{_THERE}:settled", request.repository, request.swarm_id)
+        if is_over(request.kind, str(result["outcome"])):
+            await self.head.call(f"{_THERE}:settled", request.repository, request.run_id)
         return out
 
-    async def _here(self, request: SwarmRequest) -> GitWorkspace | CopyWorkspace:
+    async def _here(self, request: RunRequest) -> GitWorkspace | CopyWorkspace:
         return await open_workspace(
             Path(request.directory),
-            request.swarm_id,
+            request.run_id,
             data_dir=self.data_dir,
             copy=request.copy,
             keeps_steps=False,
         )
 
-    async def _take(self, request: SwarmRequest, ground: Ground) -> None:
-        slug, git = run_slug(request.swarm_id), ground.git
+    async def _take(self, request: RunRequest, ground: Ground) -> None:
+        slug, git = run_slug(request.run_id), ground.git
         have = (ground.record.base, *await tips(git, f"refs/heads/codetether/{slug}/"))
         found: Collected = await self.head.call(
-            f"{_THERE}:collect", request.repository, request.swarm_id, have
+            f"{_THERE}:collect", request.repository, request.run_id, have
         )
 
         def ask(name: str, box: str, offset: int) -> Awaitable[Any]:
-            return self.head.call(f"{_THERE}:collected_{name}", request.swarm_id, box, offset)
+            return self.head.call(f"{_THERE}:collected_{name}", request.run_id, box, offset)
 
         with tempfile.TemporaryDirectory(prefix="codetether-fetch-") as folder:
             path = await receive(ask, found.data, found.box, found.size, Path(folder))
@@ -113,9 +114,9 @@ class Carrier:
             if old != commit and not await move_ref(git, ref, commit, old):
                 raise WorkspaceError(f"{ref} moved while the result came in; try again")
 
-    async def _patch(self, request: SwarmRequest, workspace: GitWorkspace | CopyWorkspace) -> Path:
+    async def _patch(self, request: RunRequest, workspace: GitWorkspace | CopyWorkspace) -> Path:
         text = await workspace.patch()
-        path = self.data_dir / "patches" / f"{request.swarm_id}.patch"
+        path = self.data_dir / "patches" / f"{request.run_id}.patch"
 
         def write() -> None:
             path.parent.mkdir(parents=True, exist_ok=True)

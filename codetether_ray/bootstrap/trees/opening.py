@@ -1,11 +1,10 @@
-"""Opens a swarm's workspace: on its own node alone, or on all nodes of a cluster."""
+"""Opens a run's workspace: on its own node alone, or on all nodes of a cluster."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
-from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.bootstrap.trees.cluster import ClusterWorkspace, Elsewhere
 from codetether_ray.bootstrap.trees.node import VIEW
 from codetether_ray.bootstrap.trees.order import Nodes
@@ -21,13 +20,13 @@ from codetether_ray.workspace.open import PORTS, WORKTREES, open_workspace, room
 from codetether_ray.workspace.records import run_record_path
 from codetether_ray.workspace.repos import Clones
 
-SwarmWorkspace = GitWorkspace | CopyWorkspace | ClusterWorkspace
+RunWorkspace = GitWorkspace | CopyWorkspace | ClusterWorkspace
 
 
-async def open_swarm_workspace(
-    request: SwarmRequest, journal: Journal, nodes: Nodes | None
-) -> SwarmWorkspace:
-    """The workspace of a swarm; without `nodes` all trees are here.
+async def open_run_workspace(
+    request: RunRequest, journal: Journal, nodes: Nodes | None
+) -> RunWorkspace:
+    """The workspace of a run; without `nodes` all trees are here.
 
     Raises:
         WorkspaceError: there is no such directory, git is missing or refuses, it is too large.
@@ -35,7 +34,7 @@ async def open_swarm_workspace(
     inner = await _at_home(request)
     if nodes is None:
         return inner
-    data_dir, run_id = Path(request.data_dir), request.swarm_id
+    data_dir, run_id = Path(request.data_dir), request.run_id
     return ClusterWorkspace(
         inner,
         Elsewhere(
@@ -51,12 +50,12 @@ async def open_swarm_workspace(
     )
 
 
-async def _at_home(request: SwarmRequest) -> GitWorkspace | CopyWorkspace:
+async def _at_home(request: RunRequest) -> GitWorkspace | CopyWorkspace:
     if request.repository:
         return await _carried(request)
     return await open_workspace(
         Path(request.directory),
-        request.swarm_id,
+        request.run_id,
         data_dir=Path(request.data_dir),
         setup=request.setup or None,
         copy=request.copy,
@@ -65,9 +64,9 @@ async def _at_home(request: SwarmRequest) -> GitWorkspace | CopyWorkspace:
     )
 
 
-async def _carried(request: SwarmRequest) -> GitWorkspace:
+async def _carried(request: RunRequest) -> GitWorkspace:
     """Over the clone that stands for a checkout on another machine."""
-    data_dir, run_id = Path(request.data_dir), request.swarm_id
+    data_dir, run_id = Path(request.data_dir), request.run_id
     repository = Clones(data_dir).repository(request.repository, request.prefix)
     if not run_record_path(repository.common_dir, run_slug(run_id)).exists():
         raise WorkspaceError(f"{repository.root} has nothing of {run_id}: its clone was lost")
@@ -86,19 +85,19 @@ async def _carried(request: SwarmRequest) -> GitWorkspace:
 
 
 @asynccontextmanager
-async def looking_at(request: SwarmRequest, trees: SwarmWorkspace) -> AsyncIterator[SwarmRequest]:
-    """The request with a directory that is here, in which planner and synthesis can look."""
+async def looking_at(request: RunRequest, trees: RunWorkspace) -> AsyncIterator[str]:
+    """The run's directory, or one that is here and looks like it (a planner can look there)."""
     if not request.repository:
-        yield request
+        yield request.directory
         return
     tree = await trees.start(VIEW)
     try:
-        yield replace(request, directory=str(tree.path))
+        yield str(tree.path)
     finally:
         await trees.release(tree, keep=False)
 
 
-async def let_go(workspace: SwarmWorkspace) -> tuple[str, ...]:
+async def let_go(workspace: RunWorkspace) -> tuple[str, ...]:
     """The run is over: other nodes keep nothing of it but what is nowhere else, which is told."""
     if isinstance(workspace, ClusterWorkspace):
         with suppress(CodetetherError):

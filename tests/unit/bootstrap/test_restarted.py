@@ -31,7 +31,7 @@ def test_a_try_that_began_goes_on() -> None:
 def test_a_try_that_came_to_its_end_has_its_result() -> None:
     found = known(STARTED, STARTED, DONE)
     assert found.finished == DONE
-    assert found.swarm_result(DONE) == DONE.summary
+    assert found.result(DONE) == DONE.summary
 
 
 def test_a_try_that_began_again_after_an_end_goes_on() -> None:
@@ -41,7 +41,7 @@ def test_a_try_that_began_again_after_an_end_goes_on() -> None:
 def test_a_swarm_that_failed_before_it_had_a_result_fails_again_with_the_same_words() -> None:
     failed = RunFinished(outcome="failed", summary={"error": "git refuses"})
     with pytest.raises(CodetetherError, match="git refuses"):
-        known(STARTED, failed).swarm_result(failed)
+        known(STARTED, failed).result(failed)
 
 
 def test_only_the_main_agents_turn_is_the_sessions() -> None:
