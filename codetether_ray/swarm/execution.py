@@ -5,6 +5,7 @@ import asyncio
 from codetether_ray.core import failpoints
 from codetether_ray.core.events import SubtaskChanged
 from codetether_ray.swarm.plan import Subtask
+from codetether_ray.swarm.recording import give_way
 from codetether_ray.swarm.result import SubtaskResult
 from codetether_ray.swarm.schedule import Blocked, Schedule
 from codetether_ray.swarm.work import Work, Workplace, changed
@@ -150,6 +151,7 @@ class Execution:
             result = self._results[subtask.id]
             if result.is_success and not result.merge:
                 self._results[subtask.id] = await self._place.merger.land(result)
+                give_way()
 
 
 def _queued(subtask: Subtask) -> SubtaskChanged:

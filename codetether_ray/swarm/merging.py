@@ -11,6 +11,7 @@ from codetether_ray.ports.workspace import MergeOutcome, Tree, Workspace
 from codetether_ray.swarm import prompts, trailers
 from codetether_ray.swarm.crew import Crew
 from codetether_ray.swarm.plan import Subtask
+from codetether_ray.swarm.recording import record_whole
 from codetether_ray.swarm.result import SubtaskResult
 from codetether_ray.swarm.tally import Tally
 
@@ -65,7 +66,8 @@ class Merger:
             landed = await self._land(result)
         except CodetetherError as error:
             landed = replace(result, merge="unmerged", error=_kept(result, str(error)))
-        await self._publisher.record(
+        await record_whole(
+            self._publisher,
             SubtaskMerged(
                 id=landed.subtask.id,
                 name=landed.subtask.name,
@@ -73,7 +75,7 @@ class Merger:
                 commit=landed.commit,
                 conflicts=landed.conflicts,
                 detail=landed.error if landed.merge == "unmerged" else "",
-            )
+            ),
         )
         failpoints.hit("merge.recorded")
         return landed

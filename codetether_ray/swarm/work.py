@@ -19,6 +19,7 @@ from codetether_ray.swarm import prompts
 from codetether_ray.swarm.crew import Crew
 from codetether_ray.swarm.merging import Merger
 from codetether_ray.swarm.plan import Plan, Subtask
+from codetether_ray.swarm.recording import record_whole
 from codetether_ray.swarm.result import SubtaskResult
 from codetether_ray.swarm.tally import Tally
 
@@ -80,14 +81,15 @@ class Work:
     async def run(self, needs: tuple[SubtaskResult, ...]) -> SubtaskResult:
         """Do it, after `needs` (its dependencies, all completed); the end is on record.
 
-        Cancellation leaves the tree as it is.
+        Cancellation leaves the tree as it is; one that comes while the end is being recorded is
+        too late: the end stands, and is returned.
         """
         try:
             result = await self._committed(await self._turn(needs))
         except WorkspaceError as error:
             result = self._failed(error)
         failpoints.hit("subtask.committed")
-        await self._place.publisher.record(changed(result))
+        await record_whole(self._place.publisher, changed(result))
         failpoints.hit("subtask.recorded")
         return result
 

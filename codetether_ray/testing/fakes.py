@@ -152,10 +152,11 @@ class MemoryPublisher:
         self.batches: list[tuple[Event, ...]] = []
 
     async def record(self, *events: Event) -> None:
-        """Keep, after giving way once, as a disk would."""
+        """Keep, giving way before and after, as a disk would: who is cancelled cannot tell."""
         await asyncio.sleep(0)
         self.recorded.extend(events)
         self.batches.append(events)
+        await asyncio.sleep(0)
 
     def emit(self, event: Event) -> None:
         """Keep."""

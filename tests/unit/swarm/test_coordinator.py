@@ -23,6 +23,7 @@ from codetether_ray.swarm import coordinator as leading
 from codetether_ray.swarm.estimate import Estimate
 from codetether_ray.swarm.plan import Plan
 from codetether_ray.swarm.result import SwarmResult, exit_code
+from codetether_ray.swarm.schedule import ENDED
 from codetether_ray.testing.fakes import MemoryPublisher
 from tests.unit.swarm.world import MemoryWorkspace, World, completed, plan_of, world
 
@@ -465,7 +466,7 @@ async def test_the_swarm_can_be_cancelled_at_any_agent(path: str) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 120))
+@given(st.integers(0, 160))
 async def test_a_cancel_at_any_moment_leaves_no_agent_and_one_truth_per_subtask(turns: int) -> None:
     scene = world(planner=WIDE)
     for name in "zyxwv":
@@ -478,10 +479,27 @@ async def test_a_cancel_at_any_moment_leaves_no_agent_and_one_truth_per_subtask(
     result = await running
     assert scene.runtime.live == set()
     last = dict(_statuses(scene))
+    merges = dict(_merges(scene))
     for subtask in result.subtasks:
         assert last.get(subtask.subtask.id, subtask.status) == subtask.status
+        assert merges.get(subtask.subtask.id, "") == subtask.merge
+    ended = [id for id, status in _statuses(scene) if status in ENDED]
+    assert len(ended) == len(set(ended))
     if result.outcome != "cancelled":
         assert result.is_success
+
+
+async def test_a_cancel_while_an_end_is_being_written_is_too_late_for_that_subtask() -> None:
+    scene = world(planner=TWO)
+    coordinator = scene.coordinator()
+    running = asyncio.create_task(coordinator.run())
+    while ("a", "completed") not in _statuses(scene):
+        await asyncio.sleep(0)
+    coordinator.cancel()
+    result = await running
+    assert result.outcome == "cancelled"
+    assert result.subtasks[0].status == "completed"
+    assert ("a", "interrupted") not in _statuses(scene)
 
 
 async def test_a_resumed_swarm_plans_and_does_nothing_twice() -> None:
