@@ -133,14 +133,15 @@ async def _swarm(task: str, form: Format, given: dict[str, Any]) -> int:
         if form == "stream-json":
             stream_line(record.to_json())
 
-    wish = _wish(task, given)
+    wish = wish_of(task, given)
     async with ticking(progress):
         result = await stopper.run(run_swarm(wish, show, consent.ask, say))
     finish(result, form)
     return stopper.exit_code(result["exit_code"])
 
 
-def _wish(task: str, given: dict[str, Any]) -> Any:
+def wish_of(task: str, given: dict[str, Any]) -> Any:
+    """The wish of a command line: `given` holds its options by name."""
     from codetether_ray.bootstrap.swarm import SwarmWish
     from codetether_ray.bootstrap.swarm_request import ASK_ABOVE
 
