@@ -1,6 +1,7 @@
 """What `codetether run` prints: the answer on stdout, everything else on stderr."""
 
 import asyncio
+import io
 import json
 import math
 import sys
@@ -82,9 +83,10 @@ class Countdown:
 class Notes:
     """Lines on stderr: what the agent does, apart from answering."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, counts_down: bool = True) -> None:
+        """`counts_down`: a line may be drawn anew in place, if `stream` is a terminal."""
         self._stream = stream
-        self._countdown = Countdown(stream)
+        self._countdown = Countdown(stream if counts_down else io.StringIO())
 
     def write(self, text: str, colour: str = "dim") -> None:
         """One line."""
