@@ -124,13 +124,18 @@ def read_prd(data: builtins.bytes) -> PrdText:
         PrdError: it cannot be worked on; each problem is a sentence with the JSON path.
     """
     if len(data) > MOST_BYTES:
-        size, limit = len(data) / 1e6, MOST_BYTES // 1_000_000
-        raise PrdError((f"{ROOT}: {size:.1f} MB is too large for a PRD; at most {limit} MB",))
+        raise PrdError((too_large(len(data)),))
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise PrdError((f"{ROOT}: byte {error.start} is not UTF-8",)) from None
     return _read(text)
+
+
+def too_large(size: int) -> str:
+    """What is wrong with a file of so many bytes."""
+    limit = MOST_BYTES // 1_000_000
+    return f"{ROOT}: {size / 1e6:.1f} MB is too large for a PRD; at most {limit} MB"
 
 
 def write_prd(prd: Prd) -> PrdText:
