@@ -1,7 +1,7 @@
 """What a run was asked for, complete: it is journaled, and travels to a supervisor."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 from codetether_ray.core.codec import JsonObject, decode, encode_object
@@ -60,6 +60,8 @@ class RunRequest(ABC):
     than that; empty where it is there."""
     prefix: str = ""
     """Where in that repository the directory is."""
+    within: Correlation | None = None
+    """Of the agent that started it, where one did."""
 
     @property
     @abstractmethod
@@ -74,7 +76,12 @@ class RunRequest(ABC):
     @property
     def correlation(self) -> Correlation:
         """The ids of its events."""
-        return Correlation(run_id=self.run_id)
+        return self.origin
+
+    @property
+    def origin(self) -> Correlation:
+        """Its id, with the ids that it has of who started it."""
+        return replace(self.within or Correlation(run_id=""), run_id=self.run_id)
 
     def to_json(self) -> JsonObject:
         """As `from_json` reads it."""

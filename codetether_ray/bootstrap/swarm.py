@@ -114,7 +114,7 @@ async def _swarm(
         return await decide(asked.plan, asked.cost)
 
     return await run(
-        _DOING,
+        DOING,
         request,
         reach,
         Audience(show=show, ask=ask, notice=notice),
@@ -129,17 +129,17 @@ async def _far(
 ) -> JsonObject:
     """In a supervisor on a cluster; planned first, where a Ray has to be started for it."""
     if request.resumed or request.strategy == "none" or not is_private(reach):
-        return await on_ray(_DOING, request, reach, audience, dashboard=dashboard)
+        return await on_ray(DOING, request, reach, audience, dashboard=dashboard)
     data_dir = find_paths(os.environ).data
     planning = planned_meanwhile(request, reach, audience, data_dir, dashboard=dashboard)
     async with planning as planned:
         if planned.result is not None:
             return planned.result
         goes_on = replace(request, resumed=True, is_planned=True)
-        return await on_ray(_DOING, goes_on, planned.reach, audience, dashboard=dashboard)
+        return await on_ray(DOING, goes_on, planned.reach, audience, dashboard=dashboard)
 
 
-_DOING = Doing(
+DOING = Doing(
     in_home=swarm_in_home,
     supervised="codetether_ray.bootstrap.on_ray:swarm_in_supervisor",
     unrecorded=unrecorded,
@@ -170,10 +170,13 @@ async def _request(
     check_budget(model, wish.budget)
     secrets = await stored_values(os.environ, store, model.ref.provider)
     masked = replace(wish, task=unsaid(secrets, notice)(wish.task))
-    return _new(masked, settings, model, truth.data_dir)
+    return new_swarm(masked, settings, model, truth.data_dir)
 
 
-def _new(wish: SwarmWish, settings: Settings, model: ChosenModel, data_dir: Path) -> SwarmRequest:
+def new_swarm(
+    wish: SwarmWish, settings: Settings, model: ChosenModel, data_dir: Path
+) -> SwarmRequest:
+    """The request of a swarm that has yet to begin; the settings fill what the wish leaves open."""
     swarm, agent, workspace = settings.swarm, settings.agent, settings.workspace
     max_subagents = wish.max_subagents or swarm.max_subagents
     return SwarmRequest(

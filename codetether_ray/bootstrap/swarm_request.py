@@ -1,6 +1,6 @@
 """What a swarm was asked for, complete."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from codetether_ray.bootstrap.run_request import RunRequest
@@ -45,7 +45,7 @@ class SwarmRequest(RunRequest):
     @property
     def correlation(self) -> Correlation:
         """The ids of its events."""
-        return Correlation(run_id=self.swarm_id, swarm_id=self.swarm_id)
+        return replace(self.origin, swarm_id=self.swarm_id)
 
     def options(self) -> SwarmOptions:
         """The same in the coordinator's words."""

@@ -5,6 +5,7 @@ that a tape or a journal finds the same agent again: `main`, `planner`, `sub/tes
 `sub/tests/task-1`, `resolver/tests`, `synthesis`.
 """
 
+import hashlib
 import re
 import secrets
 import time
@@ -28,6 +29,15 @@ def _base36(number: int, width: int) -> str:
 def new_run_id(kind: RunKind) -> str:
     """A fresh run id: kind, milliseconds since the epoch in base 36, 32 random bits."""
     return f"{_PREFIX[kind]}_{_base36(time.time_ns() // 1_000_000, 10)}_{secrets.token_hex(4)}"
+
+
+def derived_run_id(kind: RunKind, parent: str, *names: str) -> str:
+    """The id of a run that another one starts: the same names give the same id.
+
+    It sorts beside its parent's.
+    """
+    digest = hashlib.sha256("\0".join((parent, *names)).encode("utf-8", "replace")).hexdigest()
+    return f"{_PREFIX[kind]}_{parent.split('_')[1]}_{digest[:8]}"
 
 
 def is_run_id(text: str) -> bool:

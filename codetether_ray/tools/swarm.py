@@ -12,8 +12,8 @@ _A_WEEK_S = 604_800.0  # its agents have clocks and budgets of their own
 
 class SwarmArgs(Arguments):
     """Have a large task split among agents that work side by side, each in a worktree of its own;
-    their merged work is committed to the branch of this directory. Commit what you have changed
-    first. For work that falls into separate parts; it costs many model calls.
+    their merged work is committed to the branch of this directory. For work that falls into
+    separate parts: it costs many model calls.
     """
 
     task: str = Field(description="All that they need to know", min_length=1)
