@@ -1,0 +1,208 @@
+"""Whether a change weakens what it is measured by: tests gone or skipped, gates configured anew.
+
+A pure question about a diff. What a story names (a file's path or name in its title, description
+or criteria) it may change. It errs on the side of the measure: a test that was renamed is gone,
+unless the story says so; the agent is told, and tries again.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from re import Pattern
+from types import MappingProxyType
+
+from codetether_ray.ralph.diff import FileChange, read_diff
+from codetether_ray.ralph.prd import Story
+
+_MOST = 8  # problems told of
+
+_PYTHON, _RUST, _SCRIPT, _GO = "python", "rust", "script", "go"
+_LANGUAGES: Mapping[str, str] = MappingProxyType(
+    {
+        ".py": _PYTHON,
+        ".rs": _RUST,
+        ".go": _GO,
+        **dict.fromkeys((".js", ".jsx", ".ts", ".tsx", ".mjs", ".cjs", ".mts", ".cts"), _SCRIPT),
+    }
+)
+_TESTS: Mapping[str, Pattern[str]] = MappingProxyType(
+    {
+        _PYTHON: re.compile(r"^\s*(?:async\s+)?def\s+(test\w*)\s*\(|^class\s+(Test\w*)\b"),
+        _RUST: re.compile(r"^\s*#\[(?:\w+::)*(test|rstest|test_case|proptest)\b"),
+        _SCRIPT: re.compile(r"^\s*(?:it|test|describe)(?:\.each\([^)]*\))?\(\s*(['\"`].*?['\"`])"),
+        _GO: re.compile(r"^func\s+((?:Test|Benchmark|Fuzz|Example)\w*)\s*\("),
+    }
+)
+"""A line that declares a test; its name where it has one on that line."""
+_SKIPS: Mapping[str, Pattern[str]] = MappingProxyType(
+    {
+        _PYTHON: re.compile(
+            r"\bmark\.(?:skip|skipif|xfail)\b|\bpytest\.(?:skip|xfail|importorskip)\s*\("
+            r"|\bunittest\.(?:skip|expectedFailure)|@(?:skip|skipIf|skipUnless|expectedFailure)\b"
+            r"|\.skipTest\s*\(|\bSkipTest\b|\b__test__\s*=\s*False"
+        ),
+        _RUST: re.compile(r"#\[(?:cfg_attr\(.*\bignore\b|ignore\b)|#!\[cfg\(any\(\)\)\]"),
+        _SCRIPT: re.compile(
+            r"\b(?:it|test|describe|context|suite)\.(?:skip|only|todo|failing|fixme)\b"
+            r"|\b(?:xit|xtest|xdescribe|fit|fdescribe)\s*\("
+        ),
+        _GO: re.compile(r"\.Skip(?:f|Now)?\(|^//go:build\s+ignore"),
+    }
+)
+_HOOKS = re.compile(r"\b(?:collect_ignore|pytest_collection_modifyitems|pytest_ignore_collect)\b")
+_RULES_FILES = re.compile(
+    r"^(?:pytest\.ini|tox\.ini|mypy\.ini|\.?ruff\.toml|\.flake8|\.pylintrc|pyrightconfig\.json"
+    r"|\.coveragerc|clippy\.toml|\.clippy\.toml|rustfmt\.toml|\.golangci\.ya?ml"
+    r"|\.eslintrc.*|eslint\.config\..*|jest\.config\..*|vitest\.config\..*|karma\.conf\..*"
+    r"|playwright\.config\..*|biome\.json)$"
+)
+"""Files that hold nothing but rules of a gate."""
+_RULES_LINES: Mapping[str, Pattern[str]] = MappingProxyType(
+    {
+        "pyproject.toml": re.compile(
+            r"^\s*\"?(?:addopts|testpaths|python_files|python_functions|norecursedirs|select"
+            r"|extend-select|ignore|extend-ignore|per-file-ignores|exclude|extend-exclude|omit"
+            r"|fail_under|filterwarnings|strict\w*|ignore_errors|ignore_missing_imports"
+            r"|disable_error_code|markers|xfail_strict)\"?\s*[=:]|^\[tool\.(?:pytest|mypy|ruff)"
+        ),
+        "package.json": re.compile(
+            r'"(?:(?:pre|post)?(?:test|lint|build|typecheck|type-check|check)[\w:.-]*)"\s*:'
+        ),
+        "tsconfig.json": re.compile(
+            r'"(?:strict\w*|skipLibCheck|noEmit\w*|noUnused\w*|exclude|include|files|checkJs)"\s*:'
+        ),
+        "cargo.toml": re.compile(r"^\s*(?:test|bench|doctest|harness)\s*=|^\s*\[lints"),
+        "setup.cfg": re.compile(r"^\s*(?:addopts|testpaths|python_files|ignore|exclude|omit)\s*="),
+    }
+)
+"""In files that hold other things too: the lines that are a gate's rules."""
+
+
+def weakened(diff: str, story: Story, commands: Sequence[str] = ()) -> tuple[str, ...]:
+    """A sentence for each way in which a diff weakens what measures it; none where it does not.
+
+    `commands` are the gates: a file that one of them names is a measure as it stands.
+    """
+    changes = [change for change in read_diff(diff) if not _is_named(change, story)]
+    found = [*_gone(changes), *_skipped(changes), *_configured(changes, commands)]
+    unique = tuple(dict.fromkeys(found))
+    more = len(unique) - _MOST
+    return (*unique[:_MOST], f"and {more} more of the kind") if more > 0 else unique
+
+
+def _is_named(change: FileChange, story: Story) -> bool:
+    """Whether the story speaks of the file, by its path or its name."""
+    words = "\n".join((story.title, story.description, *story.acceptance_criteria)).casefold()
+    paths = (change.path, change.renamed_to)
+    names = {n.casefold() for p in paths if p for n in (p, PurePosixPath(p).name)}
+    return any(re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", words) for name in names)
+
+
+# -- tests ----------------------------------------------------------------------------------------
+
+
+def _gone(changes: Sequence[FileChange]) -> Iterator[str]:
+    """Tests that were declared before and are not any more, wherever they might have gone."""
+    came = Counter(test for change in changes for test in _declared(change, change.added))
+    for change in changes:
+        if change.status == "deleted" and is_test_file(change.path):
+            lost = [t for t in _declared(change, change.removed) if not _take(came, t)]
+            if lost or not _declared(change, change.removed):
+                yield f"{change.path} is removed, which holds tests"
+            continue
+        for kind, name in _declared(change, change.removed):
+            if not _take(came, (kind, name)):
+                what = f"the test {name}" if name and kind != _RUST else "a test"
+                yield f"{change.path} loses {what}"
+
+
+def _take(came: Counter[tuple[str, str]], test: tuple[str, str]) -> bool:
+    if not came[test]:
+        return False
+    came[test] -= 1
+    return True
+
+
+def _declared(change: FileChange, lines: Sequence[str]) -> list[tuple[str, str]]:
+    """The tests that lines of a file declare; Rust's by their attribute, for they are nameless."""
+    kind = _language(change)
+    if not kind or (kind in (_PYTHON, _SCRIPT, _GO) and not _is_of_tests(change)):
+        return []
+    found = (_TESTS[kind].match(line) for line in lines)
+    return [(kind, next((g for g in m.groups() if g), "")) for m in found if m]
+
+
+def _skipped(changes: Sequence[FileChange]) -> Iterator[str]:
+    for change in changes:
+        kind = _language(change)
+        if not kind or change.status == "deleted" or not _is_of_tests(change):
+            continue
+        if any(_HOOKS.search(line) for line in change.added):
+            yield f"{change.path} changes which tests are collected"
+        if change.status == "added":
+            continue  # tests of its own, which nobody had approved
+        skips = _matches(_SKIPS[kind], change.added) - _matches(_SKIPS[kind], change.removed)
+        if skips > 0:
+            yield f"{change.path} skips tests, or lets them fail"
+
+
+def _matches(pattern: Pattern[str], lines: Sequence[str]) -> int:
+    return sum(bool(pattern.search(line)) for line in lines)
+
+
+def is_test_file(path: str) -> bool:
+    """Whether a file holds tests, by its name and place."""
+    place = PurePosixPath(path)
+    name, above = place.name, {part.casefold() for part in place.parts[:-1]}
+    if above & {"tests", "test", "__tests__", "spec"} and place.suffix in _LANGUAGES:
+        return True
+    return bool(
+        re.fullmatch(
+            r"test_.*\.py|.*_test\.py|conftest\.py|.*_test\.go|.*\.(?:test|spec)\.[cm]?[jt]sx?",
+            name,
+        )
+    )
+
+
+def _is_of_tests(change: FileChange) -> bool:
+    """Rust keeps tests beside the code, so that any of its files may hold some."""
+    return _language(change) == _RUST or is_test_file(change.path)
+
+
+def _language(change: FileChange) -> str:
+    return _LANGUAGES.get(PurePosixPath(change.path).suffix, "")
+
+
+# -- gates ----------------------------------------------------------------------------------------
+
+
+def _configured(changes: Sequence[FileChange], commands: Sequence[str]) -> Iterator[str]:
+    for change in changes:
+        if change.status == "added":
+            continue
+        if _is_run(change.path, commands):
+            yield f"{change.path} is changed, which a gate runs"
+        elif _RULES_FILES.match(PurePosixPath(change.path).name):
+            yield f"{change.path} is changed, which says how a gate measures"
+        elif line := _rule_line(change):
+            yield f"{change.path} changes how a gate measures (`{line.strip()[:60]}`)"
+
+
+def _is_run(path: str, commands: Sequence[str]) -> bool:
+    """Whether a gate's command names the file itself (its code; what is tested is no measure)."""
+    if PurePosixPath(path).suffix in (".py", ".rs", ".go") and is_test_file(path):
+        return False  # tests may grow; what they lose is looked for line by line
+    words = (word.strip("'\"").removeprefix("./") for c in commands for word in re.split(r"[\s;&|]+", c))
+    return any(word == path for word in words)
+
+
+def _rule_line(change: FileChange) -> str:
+    name = PurePosixPath(change.path).name.casefold()
+    pattern = _RULES_LINES.get(name)
+    if pattern is None and re.fullmatch(r"tsconfig\..*\.json", name):
+        pattern = _RULES_LINES["tsconfig.json"]
+    if pattern is None:
+        return ""
+    lines = (*change.removed, *(change.added if change.status != "deleted" else ()))
+    return next((line for line in lines if pattern.search(line)), "")
