@@ -50,6 +50,9 @@ class Commit:
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences about files left out and the like."""
+    tip: str = ""
+    """Where the tree's branch stands: `commit`, or where nothing is left of earlier changes, what
+    took them back. Empty where that is `commit`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,14 @@ class Workspace(Protocol):
 
     async def merge(self, theirs: str, message: str, *, into: str | None = None) -> MergeOutcome:
         """Merge commit `theirs` into the run's main branch (or onto commit `into`)."""
+        ...
+
+    async def advance(self, commit: str) -> None:
+        """Move the run's main branch on to `commit`, which stands on it; again is as once.
+
+        Raises:
+            WorkspaceError: it does not stand on it.
+        """
         ...
 
     async def start_merge(self, id: str, theirs: str, *, onto: str | None = None) -> Tree:

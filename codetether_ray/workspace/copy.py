@@ -119,6 +119,11 @@ class CopyWorkspace:
         await self.open()
         return await self._inner.merge(theirs, message, into=into)
 
+    async def advance(self, commit: str) -> None:
+        """See `GitWorkspace.advance`."""
+        await self.open()
+        await self._inner.advance(commit)
+
     async def start_merge(self, id: str, theirs: str, *, onto: str | None = None) -> Tree:
         """See `GitWorkspace.start_merge`."""
         await self.open()

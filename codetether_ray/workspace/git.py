@@ -245,6 +245,10 @@ class GitWorkspace:
             return await merge_commits(here.git, into, theirs, message)
         return await here.main.merge(theirs, message)
 
+    async def advance(self, commit: str) -> None:
+        """Move the run's main branch on to `commit`, which stands on it."""
+        await (await self._open()).main.advance(commit)
+
     async def start_merge(self, id: str, theirs: str, *, onto: str | None = None) -> Tree:
         """A worktree at the main branch (or `onto`) with `theirs` half merged into it."""
         here = await self._open()

@@ -63,6 +63,21 @@ class MainBranch:
                 self._known = None
         raise WorkspaceError(f"{self._ref} keeps moving: another process merges into it too")
 
+    async def advance(self, commit: str) -> None:
+        """Move on to `commit`, which stands on where it is; again is as once.
+
+        Raises:
+            WorkspaceError: it does not stand on it, or another process moves the branch.
+        """
+        async with self._lock:
+            old = await self._commit()
+            if await is_ancestor(self._git, commit, old or self._base):
+                return
+            if not await is_ancestor(self._git, old or self._base, commit):
+                raise WorkspaceError(f"{commit[:10]} does not stand on {self._ref}")
+            if not await self._move(commit, old):
+                raise WorkspaceError(f"{self._ref} moved meanwhile: another process works on it")
+
     async def take(self, resolved: MergeOutcome, ours: str, message: str) -> MergeOutcome:
         """Move on to a merge that somebody resolved on top of `ours`.
 

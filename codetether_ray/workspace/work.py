@@ -95,7 +95,7 @@ async def commit_work(git: Git, record: TreeRecord, message: str, file_bytes: in
     tip = status.head if on_branch else await resolve(git, ref)
     if on_branch and not work.add and not work.unstage and tip == record.base and not _any(work):
         tree = await tree_of(git, tip)
-        return Commit(commit=tip, tree=tree, is_empty=True, notes=work.notes)
+        return Commit(commit=tip, tree=tree, is_empty=True, notes=work.notes, tip=tip)
     tree = await stage(git, work)
     parents = await _parents(git, tip or record.base, status.head)
     commit = await _record(git, tree, parents, message, is_changed=bool(work.add))
@@ -110,6 +110,7 @@ async def commit_work(git: Git, record: TreeRecord, message: str, file_bytes: in
         is_empty=not files,
         files=shown(files),
         notes=notes,
+        tip=commit,
     )
 
 

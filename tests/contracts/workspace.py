@@ -64,6 +64,19 @@ class WorkspaceContract:
         assert outcome.commit == await workspace.head()
         assert contents(directory) == before
 
+    async def test_the_main_branch_follows_a_line_of_commits_as_it_is(
+        self, workspace: Workspace
+    ) -> None:
+        first = await work(workspace, "line", {"one.txt": "ONE\n"})
+        await workspace.advance(first.commit)
+        second = await work(workspace, "line", {"two.txt": "TWO\n"})
+        await workspace.advance(second.commit)
+        await workspace.advance(first.commit)
+        assert await workspace.head() == second.commit
+        beside = await work(workspace, "beside", {"new/file": "new\n"})
+        with pytest.raises(WorkspaceError, match="does not stand on"):
+            await workspace.advance(beside.commit)
+
     async def test_what_is_told_as_committed_is_in_the_hub(self, workspace: Workspace) -> None:
         tree = await workspace.start("writer")
         base = await workspace.open()

@@ -298,6 +298,10 @@ class ClusterWorkspace:
         """See `Workspace.merge`."""
         return await self._inner.merge(theirs, message, into=into)
 
+    async def advance(self, commit: str) -> None:
+        """See `Workspace.advance`."""
+        await self._inner.advance(commit)
+
     async def start_merge(self, id: str, theirs: str, *, onto: str | None = None) -> Tree:
         """See `Workspace.start_merge`; resolvers work on the run's own node."""
         return await self._inner.start_merge(id, theirs, onto=onto)

@@ -7,7 +7,7 @@ from codetether_ray.ports.workspace import Workspace
 from codetether_ray.workspace.copy import CopyWorkspace
 from codetether_ray.workspace.git import GitWorkspace
 from tests.adapters.workspace.repos import RUN, Repo, write
-from tests.contracts.workspace import FILES, WorkspaceContract
+from tests.contracts.workspace import FILES, WorkspaceContract, work
 
 
 class TestGitWorkspace(WorkspaceContract):
@@ -22,6 +22,18 @@ class TestGitWorkspace(WorkspaceContract):
         self, directory: Path, tmp_path: Path, opened: Callable[..., GitWorkspace]
     ) -> Workspace:
         return opened(directory, hub=tmp_path / "data" / "hubs" / "run.git")
+
+    async def test_work_that_is_taken_back_leaves_its_tip_on_the_line(
+        self, workspace: Workspace
+    ) -> None:
+        done = await work(workspace, "turns", {"new.txt": "new\n"})
+        tree = await workspace.start("turns")
+        (tree.path / "new.txt").unlink()
+        back = await workspace.commit(tree, "taken back")
+        assert (back.is_empty, back.commit) == (True, tree.base)
+        await workspace.advance(done.tip)
+        await workspace.advance(back.tip)
+        assert await workspace.head() == back.tip != done.tip
 
 
 class TestCopyWorkspace(WorkspaceContract):

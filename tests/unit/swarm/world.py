@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from codetether_ray.core.errors import ParentsConflictError
+from codetether_ray.core.errors import ParentsConflictError, WorkspaceError
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, Correlation, TurnResult
 from codetether_ray.core.usage import Usage
@@ -124,6 +124,11 @@ class MemoryWorkspace:
             self.main = commit
             self.merged.append(message.splitlines()[0])
         return MergeOutcome(status="merged", commit=commit)
+
+    async def advance(self, commit: str) -> None:
+        if self.main not in self._ancestors(commit):
+            raise WorkspaceError(f"{commit} does not stand on {self.main}")
+        self.main = commit
 
     async def start_merge(self, id: str, theirs: str, *, onto: str | None = None) -> Tree:
         ours = onto or self.main
