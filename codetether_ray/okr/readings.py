@@ -29,6 +29,25 @@ def ordered(readings: Sequence[KrReading]) -> tuple[KrReading, ...]:
     return tuple(sorted(readings, key=lambda reading: reading.turn))
 
 
+def with_outcomes(okr: Okr, run: OkrRun, readings: Sequence[KrReading]) -> tuple[Okr, OkrRun]:
+    """Both with the last reading of each key result as its outcome, in the place of earlier ones.
+
+    `readings` are all of the run, oldest first.
+    """
+    last = {reading.kr_id: reading for reading in readings}
+    of_run = {kr.id: outcome_of(last[kr.id], kr, run.id) for kr in okr.key_results if kr.id in last}
+    results = tuple(
+        replace(
+            kr,
+            outcomes=(*(o for o in kr.outcomes if o.run_id != run.id), of_run[kr.id]),
+        )
+        if kr.id in of_run
+        else kr
+        for kr in okr.key_results
+    )
+    return replace(okr, key_results=results), replace(run, outcomes=tuple(of_run.values()))
+
+
 def outcome_of(reading: KrReading, key_result: KeyResult, run_id: str) -> KrOutcome:
     """A reading as evidence of its key result; the same reading gives the same outcome."""
     when = "before the first turn" if reading.is_baseline else f"after turn {reading.turn}"

@@ -109,17 +109,21 @@ def begin(run: OkrRun, relay_id: str, now: str) -> OkrRun:
     )
 
 
-def take_up(run: OkrRun, now: str) -> OkrRun:
-    """Let a run go on that began and did not end.
+def take_up(run: OkrRun, relay_id: str, now: str) -> OkrRun:
+    """Let a run go on that began and did not end, by the relay that it has.
 
     Raises:
         NotApprovedError: nobody approved it.
-        OkrTransitionError: it is over, or never began.
+        OkrTransitionError: it is over, never began, or is another relay's.
     """
     if run.status in ("draft", "pending_approval"):
         raise NotApprovedError(run.id, run.status, "resumed", "")
     _must_be(run, tuple(_RESUMABLE), "resumed")
-    return replace(run, status="running", outcome=None, completed_at=None, updated_at=now)
+    if run.relay_id not in (None, relay_id):
+        raise OkrTransitionError(run.id, run.status, "resumed", f"by {run.relay_id} alone")
+    return replace(
+        run, relay_id=relay_id, status="running", outcome=None, completed_at=None, updated_at=now
+    )
 
 
 def end(okr: Okr, run: OkrRun, outcome: GoOutcome, now: str) -> tuple[Okr, OkrRun]:

@@ -6,8 +6,11 @@ from typing import Protocol
 from codetether_ray.core.measures import KrReading
 from codetether_ray.core.okrs import Okr, OkrRun
 
-Change = Callable[[Okr, OkrRun], tuple[Okr, OkrRun]]
-"""From what is stored to what shall be; what it raises leaves everything as it was."""
+Change = Callable[[Okr, OkrRun, tuple[KrReading, ...]], tuple[Okr, OkrRun]]
+"""From what is stored (all readings of the run, the new ones among them) to what shall be.
+
+What it raises leaves everything as it was.
+"""
 
 
 class OkrStore(Protocol):
