@@ -124,13 +124,16 @@ def _read(real: Path, path: Path) -> bytes:
         raise PrdFileError(str(path), hint) from None
     except OSError as error:
         raise PrdFileError(str(path), f"it cannot be read: {error.strerror}") from error
-    with os.fdopen(file, "rb") as stream:
+    try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             raise PrdFileError(str(path), "it is not a regular file")
         if status.st_size > MOST_BYTES:
             raise PrdError((too_large(status.st_size),), str(path))
-        return stream.read(MOST_BYTES + 1)
+        with os.fdopen(file, "rb", closefd=False) as stream:
+            return stream.read(MOST_BYTES + 1)
+    finally:
+        os.close(file)
 
 
 def _locked(real: Path, path: Path, data_dir: Path, holder: str) -> int:

@@ -37,6 +37,9 @@ COMMANDS = MappingProxyType(
             "codetether_ray.cli.forget", "Remove a run for good, here and in the archive."
         ),
         "models": Entry("codetether_ray.cli.models", "List models and their prices."),
+        "ralph": Entry(
+            "codetether_ray.cli.ralph", "Work a PRD off, story by story; its state, a new one."
+        ),
         "replay": Entry(
             "codetether_ray.cli.replay", "Show a run as it happened, verify it, make it a page."
         ),

@@ -1,55 +1,25 @@
 """The root command, and how anything that goes wrong becomes an exit code and one sentence."""
 
 import errno
-import importlib
 import os
 import sys
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from codetether_ray import __version__
 from codetether_ray.cli import exit_codes
 from codetether_ray.cli.commands import COMMANDS
+from codetether_ray.cli.lazy import LazyGroup
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import CodetetherError
 
 PROGRAM = "codetether"
 
 
-class LazyGroup(click.Group):
-    """A group that knows its commands by the table and imports one only when it is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the table's order."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command's module."""
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
-            return None
-        command = importlib.import_module(entry.module).command
-        return command if isinstance(command, click.Command) else None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from the table, importing none."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a command's name from the table, importing none."""
-        found = [
-            CompletionItem(name, help=entry.help)
-            for name, entry in COMMANDS.items()
-            if name.startswith(incomplete)
-        ]
-        return found if found else click.Command.shell_complete(self, ctx, incomplete)
-
-
 @click.group(
     cls=LazyGroup,
+    table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 success, 1 failed or partial, 2 usage, 3 a decision was needed and "
     "nobody could answer, 4 no or refused credentials, 124 --max-time was over, 130 interrupted.",

@@ -1,0 +1,28 @@
+"""`codetether ralph`: PRDs, and the work on them."""
+
+from types import MappingProxyType
+
+import click
+
+from codetether_ray.cli.commands import Entry
+from codetether_ray.cli.examples import examples
+from codetether_ray.cli.lazy import LazyGroup
+
+RALPH = MappingProxyType(
+    {
+        "status": Entry("codetether_ray.cli.ralph_status", "Show how far a PRD is."),
+    }
+)
+"""The group's commands; see `commands.COMMANDS`."""
+
+
+@click.group(
+    "ralph",
+    cls=LazyGroup,
+    table=RALPH,
+    epilog=examples(
+        "codetether ralph status",
+    ),
+)
+def command() -> None:
+    """A PRD (prd.json) worked off story by story, each by a fresh agent, each behind its gates."""
