@@ -1,0 +1,66 @@
+"""The specs of a relay's agents. Paths are deterministic, so that a journal or a tape finds them.
+
+`planner`, `planner-repair`, `relay/<name>`, `aide/summary-<turn>`, `aide/specialist-<turn>`.
+"""
+
+import json
+from dataclasses import replace
+
+from codetether_ray.core.spec import AgentKind, AgentSpec
+from codetether_ray.ports.workspace import Tree
+from codetether_ray.relay import prompts
+from codetether_ray.relay.options import RelayOptions
+from codetether_ray.relay.profiles import Profile
+
+
+class Crew:
+    """Makes each agent's spec from the relay's template."""
+
+    def __init__(self, options: RelayOptions) -> None:
+        self._options = options
+
+    def planner(self, *, repair: bool = False) -> AgentSpec:
+        """The agent that forms the team, or tries again."""
+        path = "planner-repair" if repair else "planner"
+        return self._aide(path, prompts.TEAM_ROLE, prompts.TEAM_SCHEMA)
+
+    def specialist(self, turn: int) -> AgentSpec:
+        """The agent that decides whether somebody joins after a turn."""
+        path = f"aide/specialist-{turn}"
+        return self._aide(path, prompts.SPECIALIST_ROLE, prompts.SPECIALIST_SCHEMA)
+
+    def summary(self, turn: int) -> AgentSpec:
+        """The agent that shortens a turn's handoff."""
+        return self._aide(f"aide/summary-{turn}", prompts.SUMMARY_ROLE, None)
+
+    def member(self, profile: Profile, tree: Tree, finished_turns: int) -> AgentSpec:
+        """A member in the relay's tree, which is nobody's own; one agent through all its turns."""
+        role = prompts.MEMBER_ROLE.format(specialty=profile.specialty, mission=profile.mission)
+        spec = self._spec(f"relay/{profile.name}", "member", profile.name, role)
+        env = {**dict(spec.env), **tree.env}
+        return replace(
+            spec,
+            root=str(tree.path),
+            env=tuple(sorted(env.items())),
+            hub=tree.hub,
+            finished_turns=finished_turns,
+        )
+
+    def _aide(self, path: str, role: str, schema: object) -> AgentSpec:
+        text = None if schema is None else json.dumps(schema)
+        return replace(self._spec(path, "aide", path, role), output_schema=text)
+
+    def _spec(self, path: str, kind: AgentKind, name: str, role: str) -> AgentSpec:
+        template = self._options.template
+        extra = f"\n{template.instructions}" if template.instructions else ""
+        return replace(
+            template,
+            path=path,
+            kind=kind,
+            name=name,
+            instructions=f"{role}{extra}",
+            tools=self._options.tools.get(kind, ()),
+            depth=1,  # the relay itself is the root of the tree
+            output_schema=None,
+            node="",
+        )
