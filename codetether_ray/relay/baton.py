@@ -74,7 +74,7 @@ def _news(memory: Memory, place: Place, since: int) -> list[str]:
     joined = [
         memory.by_name[str(turn.specialist["name"])]
         for turn in memory.turns
-        if turn.specialist is not None and turn.turn > since > 0
+        if turn.specialist is not None and turn.turn >= since > 0
     ]
     if joined:
         parts.append(f"New in the team:\n{prompts.roster(tuple(joined))}")

@@ -37,6 +37,7 @@ class MemoryWorkspace:
         self.base = self._add(files or {"readme": "hello"}, ())
         self.main = self.base
         self.trees: dict[str, tuple[Tree, Files]] = {}
+        self.tips: dict[str, str] = {}
         self.half: dict[str, tuple[str, str]] = {}
         self.started: list[tuple[str, tuple[str, ...]]] = []
         self.merged: list[str] = []
@@ -103,13 +104,15 @@ class MemoryWorkspace:
     async def commit(self, tree: Tree, message: str) -> Commit:
         await asyncio.sleep(0)
         files, before = self.trees[tree.id][1], self.nodes[tree.base].files
+        tip = self.tips.get(tree.id, tree.base)
+        if self.nodes[tip].files != files:
+            tip = self.tips[tree.id] = self._add(dict(files), (tip,))
         changed = tuple(
             n for n in sorted(files.keys() | before.keys()) if files.get(n) != before.get(n)
         )
         if not changed:
-            return Commit(commit=tree.base, tree="", is_empty=True)
-        commit = self._add(dict(files), (tree.base,))
-        return Commit(commit=commit, tree="", is_empty=False, files=changed)
+            return Commit(commit=tree.base, tree="", is_empty=True, tip=tip)
+        return Commit(commit=tip, tree="", is_empty=False, files=changed, tip=tip)
 
     async def merge(self, theirs: str, message: str, *, into: str | None = None) -> MergeOutcome:
         await asyncio.sleep(0)
