@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 
@@ -86,10 +88,27 @@ def _memory_share(spec: AgentSpec) -> MemoryShare | None:
     return MemoryShare(spec.path, name, spec.memory_bytes, may_grow=spec.may_grow)
 
 
+_keepers = 0
+"""How many hold on to what the agents of this process share."""
+
+
 async def close_process() -> None:
-    """Close what the agents of this process shared."""
-    await _http().aclose()
+    """Close what the agents of this process shared, unless somebody keeps it; forget keys."""
     _secrets.clear()
+    if not _keepers:
+        await _http().aclose()
+
+
+@asynccontextmanager
+async def kept_process() -> AsyncIterator[None]:
+    """Several runs may live in this process at once: none closes what the others use."""
+    global _keepers
+    _keepers += 1
+    try:
+        yield
+    finally:
+        _keepers -= 1
+        await close_process()
 
 
 def data_dir_of(spec: AgentSpec, links: AgentLinks) -> Path:

@@ -95,12 +95,15 @@ def driving(data_dir: Path, run_id: str) -> Iterator[None]:
     if other is not None and other != mine and other.is_alive:
         yield
         return
+    wish = _wish(data_dir, run_id)
     with writing(data_dir):
+        wish.unlink(missing_ok=True)
         path.write_text(json.dumps(asdict(mine)), encoding="utf-8")
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
+        wish.unlink(missing_ok=True)
 
 
 def find(data_dir: Path, run_id: str) -> Driver | None:
@@ -141,6 +144,21 @@ def stop(driver: Driver | Unattended) -> None:
         return
     except PermissionError as error:
         raise CodetetherError(f"process {driver.pid} belongs to another user") from error
+
+
+def ask_to_stop(data_dir: Path, run_id: str) -> None:
+    """Leave word which run a signal to its driver means: one process may drive several."""
+    with contextlib.suppress(OSError):
+        _wish(data_dir, run_id).touch()
+
+
+def is_asked_to_stop(data_dir: Path, run_id: str) -> bool:
+    """Whether such word was left since this process drives the run."""
+    return bool(run_id) and _wish(data_dir, run_id).exists()
+
+
+def _wish(data_dir: Path, run_id: str) -> Path:
+    return data_dir / "drivers" / f"{run_id}.stop"
 
 
 def _path(data_dir: Path, run_id: str) -> Path:

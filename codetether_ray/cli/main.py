@@ -33,6 +33,10 @@ def run(arguments: list[str]) -> int:
     """Run a command line; return its exit code. Errors are one sentence on stderr."""
     failpoints.arm(os.environ)
     try:
+        if not arguments and _is_terminal():
+            from codetether_ray.cli.repl.opening import open_repl
+
+            return open_repl()
         answer: Any = root.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except click.Abort:
         return _interrupted()
@@ -48,6 +52,11 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence
         return _unexpected(error)
     return answer if isinstance(answer, int) else exit_codes.SUCCESS
+
+
+def _is_terminal() -> bool:
+    """Whether somebody sits before this process, and can be talked with."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _say(sentence: str, code: int) -> int:

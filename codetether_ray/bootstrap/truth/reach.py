@@ -67,6 +67,16 @@ def is_private(reach: Reach) -> bool:
     return reach.address.is_local or not has_own_head(reach.truth.data_dir)
 
 
+def run_lasts(given: str | None, data_dir: Path) -> bool:
+    """Whether a run on Ray that is started now goes on when its driver is gone.
+
+    Raises:
+        CodetetherError: what names the cluster is no address.
+    """
+    address = choose_address(given, os.environ)
+    return address.is_named or (not address.is_local and has_own_head(data_dir))
+
+
 def has_own_head(data_dir: Path) -> bool:
     """Whether a head of this user runs, announced in `data_dir`."""
     if not (data_dir / "ray" / "head.json").exists():  # the common case, without an import

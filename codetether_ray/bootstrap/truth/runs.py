@@ -205,6 +205,8 @@ def cancel(home: Home, run_id: str, principal: str) -> bool:
     )
     with acting(home.data_dir, action, notice=_quiet):
         if found is not None:
+            if isinstance(found, driver.Driver):
+                driver.ask_to_stop(home.data_dir, run_id)
             driver.stop(found)
     return True
 

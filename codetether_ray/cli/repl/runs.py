@@ -1,0 +1,194 @@
+"""Runs of several agents that are started at the prompt, in front or in the background."""
+
+import asyncio
+import importlib
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from codetether_ray.cli.progress import SwarmView
+from codetether_ray.cli.repl import conversation
+from codetether_ray.cli.repl.jobs import Job
+from codetether_ray.cli.repl.lines import Line, split_options
+from codetether_ray.cli.repl.questions import APPROVE, DENY, Question
+from codetether_ray.cli.repl.screen import plain
+from codetether_ray.cli.summary import summary
+from codetether_ray.cli.swarm_output import plan_lines
+from codetether_ray.core.errors import DecisionNeededError, UsageError
+from codetether_ray.core.events import Record, RunStarted
+from codetether_ray.core.usage import Usage
+from codetether_ray.swarm.estimate import Estimate
+from codetether_ray.swarm.plan import Plan
+
+if TYPE_CHECKING:
+    from codetether_ray.cli.repl.app import Repl
+
+Show = Callable[[Record], None]
+_LOOKED_AT = 50
+"""How many of the newest runs `/resume` chooses from."""
+
+Driven = Callable[[Job, Show], Coroutine[Any, Any, dict[str, Any]]]
+"""Drives a run to its result, showing its records."""
+
+
+def options_of(like: str, text: str) -> tuple[dict[str, Any], str]:
+    """The options at the head of `text`, read as the CLI's command `like` reads them, and the rest.
+
+    Raises:
+        click.ClickException: they are wrong.
+        click.exceptions.Exit: they ask for help, which was printed.
+    """
+    module, _, attribute = like.partition(":")
+    command: click.Command = getattr(importlib.import_module(module), attribute)
+    words, rest = split_options(text, command)
+    takes_text = any(isinstance(p, click.Argument) for p in command.params)
+    arguments = [*words, "--", rest] if takes_text and rest else words
+    with command.make_context(f"/{command.name}", arguments) as context:
+        return dict(context.params), rest
+
+
+async def swarm(repl: "Repl", line: Line) -> None:
+    """`/swarm TASK`: as `codetether swarm`."""
+    given, task = options_of("codetether_ray.cli.swarm:command", line.text)
+    if given["resume"] is None and not task:
+        raise UsageError("/swarm needs a task: /swarm [OPTIONS] TASK [&]")
+    given["model"] = given["model"] or repl.talk.model
+    from codetether_ray.bootstrap.swarm import run_swarm
+    from codetether_ray.cli.swarm import wish_of
+
+    wish = wish_of(task, given)
+
+    async def drive(job: Job, show: Show) -> dict[str, Any]:
+        return await run_swarm(wish, show, consent(repl, job, is_given=given["yes"]), repl.say)
+
+    follow(
+        repl,
+        drive,
+        title=task or f"swarm {given['resume']}",
+        kind="swarm",
+        lasts=not given["is_local"] and repl.would_last(given["address"]),
+        in_background=line.in_background,
+        max_time_s=given["max_time"],
+    )
+
+
+def follow(
+    repl: "Repl",
+    drive: Driven,
+    *,
+    title: str,
+    kind: str,
+    in_background: bool,
+    lasts: bool = False,
+    max_time_s: float | None = None,
+) -> Job:
+    """Start a run as a job, show how it goes, and its result."""
+
+    async def work(job: Job) -> None:
+        view = SwarmView()
+        job.status = lambda: view.headline(time.time())
+
+        def show(record: Record) -> None:
+            if isinstance(record.event, RunStarted):
+                job.run_id = view.run_id = record.correlation.run_id
+            for said in view.apply(record):
+                repl.tell(job, plain(said), "yellow" if _is_trouble(said) else "dim")
+
+        loop = asyncio.get_running_loop()
+        alarm = loop.call_later(max_time_s, job.stop) if max_time_s else None
+        try:
+            result = await drive(job, show)
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+        finish(repl, job, result)
+
+    return repl.begin(work, title, kind=kind, lasts=lasts, in_background=in_background)
+
+
+def finish(repl: "Repl", job: Job, result: dict[str, Any]) -> None:
+    """Show a run's result, and count what it used."""
+    for text in plain(str(result.get("result") or "")).splitlines():
+        repl.tell(job, text)
+    for text in summary(result):
+        repl.tell(job, plain(text))
+    counts = {k: v for k, v in result["usage"].items() if k in Usage.__dataclass_fields__}
+    repl.tally.add(job.kind, job.run_id or job.name, Usage(**counts), result["cost_usd"])
+
+
+def consent(
+    repl: "Repl", job: Job, *, is_given: bool
+) -> Callable[[Plan, Estimate], Awaitable[bool]]:
+    """Shows a plan and asks for a word on it at the prompt."""
+
+    async def ask(plan: Plan, cost: Estimate) -> bool:
+        for text in plan_lines(plan, cost):
+            repl.tell(job, plain(text))
+        if is_given:
+            return True
+        question = Question("Carry this plan out?", (APPROVE, DENY), by=job.name, job=job.number)
+        try:
+            return await repl.desk.put(question) == APPROVE.word
+        except DecisionNeededError as error:
+            repl.tell(job, str(error), "yellow")
+            return False
+
+    return ask
+
+
+async def resume(repl: "Repl", line: Line) -> None:
+    """`/resume [ID]`: go on with a session or with another run."""
+    row = await asyncio.to_thread(_to_resume, repl, line.text)
+    if row["kind"] == "session":
+        _resume_session(repl, row)
+        return
+    starter = STARTERS.get(str(row["kind"]))
+    if starter is None:
+        raise UsageError(f"{row['id']} is a {row['kind']}; it goes on with: {row['continue']}")
+    again = Line(command="", text=f"--resume {row['id']}", in_background=line.in_background)
+    await starter(repl, again)
+
+
+def _resume_session(repl: "Repl", row: dict[str, Any]) -> None:
+    session_id = str(row["id"])
+    repl.talk.session_id, repl.talk.answered_by = session_id, str(row["model"])
+    if row["resume"] is None:
+        repl.say(f'the next message goes on with {session_id} ("{row["title"]}")')
+        return
+    wish = repl.talk.again(session_id)
+    repl.begin_turn(lambda job: conversation.turn(repl, job, wish), str(row["title"]))
+
+
+def _to_resume(repl: "Repl", named: str) -> dict[str, Any]:
+    """The row of the run that is meant. It blocks.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from codetether_ray.bootstrap.truth.reading import reading
+    from codetether_ray.bootstrap.truth.runs import ROWS
+
+    with reading(None, repl.say_from_thread) as source:
+        limit = None if named else _LOOKED_AT
+        rows: list[dict[str, Any]] = source.ask(ROWS, limit, "", None, time.time())
+    if named:
+        found = next((row for row in rows if row["id"] == named), None)
+        if found is None:
+            raise UsageError(f"there is no run {named} (/runs lists them)")
+        return found
+    here = [row for row in rows if row["directory"] == str(repl.talk.directory)]
+    cut = [row for row in here if row["state"] == "interrupted"]
+    newest = [row for row in here if row["kind"] == "session" or row["resume"]]
+    if not cut and not newest:
+        raise UsageError("there is nothing to go on with in this directory yet")
+    return (cut or newest)[0]
+
+
+def _is_trouble(said: str) -> bool:
+    return said.startswith("warning") or "failed" in said or "not merged" in said
+
+
+STARTERS: dict[str, Callable[["Repl", Line], Awaitable[None]]] = {"swarm": swarm}
+"""What goes on with a run of a kind, given `--resume ID`."""
