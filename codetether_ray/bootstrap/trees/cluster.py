@@ -115,6 +115,10 @@ class ClusterWorkspace:
 
     # -- trees ------------------------------------------------------------------------------------
 
+    async def ground(self) -> Ground:
+        """See `GroundedWorkspace.ground`."""
+        return await self._inner.ground()
+
     async def start(self, id: str, parents: tuple[str, ...] = (), *, node: str = "") -> Tree:
         """A worktree on `node`; see `Workspace.start`.
 

@@ -1,0 +1,148 @@
+"""A clean tree of a commit, where key results are measured.
+
+It is a repository of its own that borrows the run's objects: no worktree of the run is touched,
+no agent works in it, and it is simply deleted.
+"""
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from codetether_ray.workspace.git import Ground
+from codetether_ray.workspace.git_command import Git
+from codetether_ray.workspace.prepare import Preparation
+
+
+class Grounded(Protocol):
+    """A run's workspace that tells what it stands on."""
+
+    async def ground(self) -> Ground:
+        """Its repository and hub."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a run's commits are."""
+
+    objects: tuple[Path, ...]
+    """Directories of git objects."""
+    common_dir: Path
+    prefix: str = ""
+    """Where in the repository the user's directory is."""
+    root: Path | None = None
+    """The user's tree, for what is copied from it; None where it is on another machine."""
+
+
+async def source_of(trees: Grounded) -> Source:
+    """Where the commits of a run's workspace are.
+
+    Raises:
+        WorkspaceError: git refuses.
+    """
+    ground = await trees.ground()
+    found = ground.repository
+    objects = (found.common_dir / "objects",)
+    if ground.hub is not None:
+        objects = (*objects, ground.hub.objects)
+    return Source(
+        objects=objects, common_dir=found.common_dir, prefix=found.prefix, root=found.root
+    )
+
+
+class CleanTree:
+    """One tree, made anew for each commit that is measured."""
+
+    def __init__(self, source: Source, root: Path, preparation: Preparation) -> None:
+        self._source, self._root, self._preparation = source, root, preparation
+        self._git = Git(work_tree=root, git_dir=root / ".git")
+        self._commit = ""
+
+    @property
+    def cwd(self) -> Path:
+        """Where commands run: the directory that the user started from."""
+        return self._root / self._source.prefix
+
+    async def make(self, commit: str) -> None:
+        """Check a commit out, where nothing is left of an earlier one; run the setup.
+
+        Raises:
+            WorkspaceError: git refuses, or the setup failed.
+        """
+        await self.remove()
+        self._root.mkdir(mode=0o700, parents=True)
+        kind = await Git(work_tree=self._root, git_dir=self._source.common_dir).text(
+            "rev-parse", "--show-object-format"
+        )
+        await Git(work_tree=self._root).run(
+            "init", "--quiet", "--template=", f"--object-format={kind}", str(self._root)
+        )
+        await asyncio.to_thread(self._borrow)
+        await self._git.run("checkout", "--quiet", "--detach", commit)
+        self._commit = commit
+        self.cwd.mkdir(parents=True, exist_ok=True)
+        if self._source.root is not None:
+            await self._preparation.bring_copies(self._source.root, self._root)
+        await self._preparation.run_setup(self.cwd, {})
+
+    async def clean(self) -> None:
+        """As `make` left it: what a measurement wrote is gone; of what git ignores, without setup.
+
+        Raises:
+            WorkspaceError: git refuses.
+        """
+        ignored = "" if self._preparation.setup or self._preparation.copy else "x"
+        await self._git.run("reset", "--quiet", "--hard", self._commit)
+        await self._git.run("clean", "--quiet", f"-ffd{ignored}")
+
+    async def restore(self, paths: tuple[str, ...], approved: str) -> tuple[str, ...]:
+        """Put files and directories back as they were in a commit; those that it has."""
+        restored = []
+        for path in paths:
+            below = (PurePosixPath(self._source.prefix) / path).as_posix()
+            found = await self._git.run("cat-file", "-t", f"{approved}:{below}", allow=(0, 128))
+            if found.code:
+                continue
+            if found.text == "tree":  # what was added to it meanwhile does not measure
+                await asyncio.to_thread(shutil.rmtree, self._root / below, ignore_errors=True)
+            await self._git.run("checkout", "--quiet", approved, "--", below)
+            restored.append(path)
+        return tuple(restored)
+
+    async def diff(self, approved: str) -> str:
+        """The change from a commit to the one that is measured."""
+        found = await self._git.run("diff", "--no-ext-diff", approved, self._commit)
+        return found.stdout.decode("utf-8", "replace")
+
+    def text(self, path: str) -> str | None:
+        """A file's text; None where there is none inside the tree."""
+        try:
+            found = (self.cwd / path).resolve()
+            if not path or not found.is_relative_to(self._root.resolve()):
+                return None
+            return found.read_text("utf-8", "replace") if found.is_file() else None
+        except (OSError, ValueError):
+            return None
+
+    def has(self, path: str) -> bool:
+        """Whether there is a file or directory of that path inside the tree."""
+        try:
+            found = (self.cwd / path).resolve()
+            return found.is_relative_to(self._root.resolve()) and found.exists()
+        except (OSError, ValueError):
+            return False
+
+    async def remove(self) -> None:
+        """Delete the tree."""
+        await asyncio.to_thread(shutil.rmtree, self._root, ignore_errors=True)
+
+    def _borrow(self) -> None:
+        git_dir = self._root / ".git"
+        (git_dir / "objects" / "info").mkdir(parents=True, exist_ok=True)
+        lines = "".join(f"{path.resolve()}\n" for path in self._source.objects)
+        (git_dir / "objects" / "info" / "alternates").write_text(lines, "utf-8")
+        shallow = self._source.common_dir / "shallow"
+        if shallow.exists():
+            shutil.copyfile(shallow, git_dir / "shallow")
