@@ -25,7 +25,7 @@ from codetether_ray.core.events import (
     TurnStarted,
 )
 from codetether_ray.core.messages import Message
-from codetether_ray.core.spec import AgentSpec, Correlation, TurnResult
+from codetether_ray.core.spec import AgentKind, AgentSpec, Correlation, TurnResult
 from codetether_ray.core.usage import Budget, Spend, Usage
 from codetether_ray.journal.listing import spending
 from codetether_ray.journal.reader import read_records
@@ -64,6 +64,8 @@ class SessionRequest:
     """The node that has the directory, where the supervisor's has not."""
     goes_on: bool = False
     """The last turn is taken up again where it stopped; `message` is the recorded one."""
+    agent: AgentKind = "main"
+    """What kind of agent a new session has."""
 
     @property
     def correlation(self) -> Correlation:
@@ -237,12 +239,12 @@ async def _spec(home: RunHome, request: SessionRequest) -> AgentSpec:
 def _new_spec(home: RunHome, request: SessionRequest) -> AgentSpec:
     return AgentSpec(
         path=MAIN,
-        kind="main",
+        kind=request.agent,
         name=MAIN,
         model=request.model,
         root=request.directory,
         correlation=home.correlation,
-        tools=tools_for("main"),
+        tools=tools_for(request.agent),
     )
 
 

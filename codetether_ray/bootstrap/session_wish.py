@@ -16,6 +16,7 @@ from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.ids import new_run_id
 from codetether_ray.core.messages import Message
+from codetether_ray.core.spec import AgentKind
 from codetether_ray.core.usage import Budget
 from codetether_ray.journal.listing import RunSummary
 
@@ -47,6 +48,8 @@ class SessionWish:
     on_ray: bool = False
     address: str | None = None
     """What `--address` says."""
+    agent: AgentKind = "main"
+    """Who answers in a new session: a `planner` looks at files and changes none."""
 
 
 async def request_of(
@@ -107,6 +110,7 @@ async def _new_turn(
         output_schema=wish.output_schema,
         retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
         wait_quota_s=agent.wait_quota_s if wish.wait_quota_s is None else wish.wait_quota_s,
+        agent=wish.agent,
         resumed=known is not None,
     )
 
