@@ -158,6 +158,8 @@ class StoryEnded:
     digest: str = ""
     """Like failures have the same."""
     commit: str = ""
+    branch: str = ""
+    """Where the work of an attempt that did not pass is kept."""
     files: tuple[str, ...] = ()
     entry: str = ""
 

@@ -37,9 +37,7 @@ class Crew:
         name = f"resolver {story.id}"
         return in_tree(self._spec(path, "resolver", name, prompts.RESOLVER_ROLE, story), tree)
 
-    def _spec(
-        self, path: str, kind: AgentKind, name: str, role: str, story: Story
-    ) -> AgentSpec:
+    def _spec(self, path: str, kind: AgentKind, name: str, role: str, story: Story) -> AgentSpec:
         template = self._options.template
         extra = f"\n{template.instructions}" if template.instructions else ""
         return replace(

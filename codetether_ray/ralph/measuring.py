@@ -193,7 +193,9 @@ def _is_run(path: str, commands: Sequence[str]) -> bool:
     """Whether a gate's command names the file itself (its code; what is tested is no measure)."""
     if PurePosixPath(path).suffix in (".py", ".rs", ".go") and is_test_file(path):
         return False  # tests may grow; what they lose is looked for line by line
-    words = (word.strip("'\"").removeprefix("./") for c in commands for word in re.split(r"[\s;&|]+", c))
+    words = (
+        word.strip("'\"").removeprefix("./") for c in commands for word in re.split(r"[\s;&|]+", c)
+    )
     return any(word == path for word in words)
 
 

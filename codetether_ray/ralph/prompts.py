@@ -79,7 +79,9 @@ def situation(base: Base, start: str, told: str) -> str:
     lines = []
     if base.head:
         on = f" of branch {base.branch}" if base.branch else ""
-        lines.append(f"Your workspace starts from commit {start[:12]}, based on {base.head[:12]}{on}.")
+        lines.append(
+            f"Your workspace starts from commit {start[:12]}, based on {base.head[:12]}{on}."
+        )
     lines += base.notes
     if told:
         lines.append(f"What earlier stories of this feature have left:\n{told}")
