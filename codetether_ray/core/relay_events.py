@@ -33,6 +33,21 @@ class RelayContinued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OkrAnswered:
+    """Somebody decided on the relay's objective, before anything was done for it."""
+
+    tag: ClassVar[str] = "relay.okr"
+    number: int
+    """Which draft, from 1."""
+    okr_id: str
+    okr_run_id: str
+    answer: Literal["approved", "denied", "redraft"]
+    """`redraft`: denied, and another one is wanted for `intent`."""
+    intent: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TeamFormed:
     """Who takes turns, in that order: each profile as `relay.profiles` encodes it."""
 
