@@ -55,6 +55,7 @@ from codetether_ray.core.ralph_events import (
 )
 from codetether_ray.core.relay_events import (
     KrMeasured,
+    OkrAnswered,
     RelayContinued,
     RelayEvent,
     RelayFinished,
@@ -109,6 +110,7 @@ __all__ = [
     "ModelRequested",
     "ModelResponded",
     "Nudged",
+    "OkrAnswered",
     "PlanMade",
     "Queued",
     "RalphContinued",

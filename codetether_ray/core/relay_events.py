@@ -1,7 +1,7 @@
 """What a relay does: its team, its turns, what was measured. Durable: the journal keeps it."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.measures import KrReading
@@ -118,5 +118,12 @@ class RelayFinished:
 
 
 RelayEvent = (
-    RelayStarted | RelayContinued | TeamFormed | TurnBegun | TurnDone | KrMeasured | RelayFinished
+    RelayStarted
+    | RelayContinued
+    | OkrAnswered
+    | TeamFormed
+    | TurnBegun
+    | TurnDone
+    | KrMeasured
+    | RelayFinished
 )

@@ -55,6 +55,10 @@ class LocalPublisher:
         self._topics = _topics(correlation, agent)
         self._swarm = topic("swarm", correlation.swarm_id) if correlation.swarm_id else ""
 
+    def correlate(self, correlation: Correlation) -> None:
+        """From now on, say that what happens belongs to this."""
+        self._correlation = correlation
+
     async def record(self, *events: Event) -> None:
         """Journal durable events and wait until they are on disk; then publish them soon.
 

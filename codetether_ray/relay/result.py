@@ -138,6 +138,8 @@ def exit_code(result: RelayResult) -> int:
         return 0
     if result.outcome == "interrupted":
         return 130
+    if result.outcome == "pending_approval":
+        return errors.DecisionNeededError.exit_code
     if result.error_kind and result.outcome not in ("max_rounds", "converged"):
         kind = getattr(errors, result.error_kind, errors.CodetetherError)
         return int(getattr(kind, "exit_code", 1))

@@ -15,8 +15,11 @@ RelayOutcome = Literal[
     "failed",
     "interrupted",
     "cancelled",
+    "denied",
+    "pending_approval",
 ]
-"""How a relay ended. `max_rounds`: all its rounds were done."""
+"""How a relay ended. `max_rounds`: all its rounds were done. The last two: nothing was done,
+because somebody did not want the objective, or has yet to decide on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
