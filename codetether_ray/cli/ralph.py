@@ -10,6 +10,9 @@ from codetether_ray.cli.lazy import LazyGroup
 
 RALPH = MappingProxyType(
     {
+        "create-prd": Entry(
+            "codetether_ray.cli.ralph_create", "Print a new PRD; with --describe, drafted."
+        ),
         "status": Entry("codetether_ray.cli.ralph_status", "Show how far a PRD is."),
     }
 )
@@ -21,6 +24,7 @@ RALPH = MappingProxyType(
     cls=LazyGroup,
     table=RALPH,
     epilog=examples(
+        'codetether ralph create-prd --feature "Rate limits" --project-name api -o prd.json',
         "codetether ralph status",
     ),
 )
