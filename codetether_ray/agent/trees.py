@@ -245,6 +245,8 @@ class TreeKeeper:
         if any(p.effect == Effect.SHELL for p in conversation.pending):
             return
         self._found = None
+        if any(p.effect == Effect.SPAWN for p in conversation.pending):
+            return  # the results of children tell for themselves
         turn = conversation.turn
         is_told = turn is not None and turn.is_open and bool(turn.steps)
         if found is None or not is_told or found.commit in ("", conversation.snapshot):

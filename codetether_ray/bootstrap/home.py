@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from codetether_ray.agent.parts import AgentLinks
 from codetether_ray.bootstrap.agents import build_parts
+from codetether_ray.bootstrap.child_runs import HostedChildRuns, Show
 from codetether_ray.bootstrap.heap import settle_heap
 from codetether_ray.bootstrap.run_journal import Notices, open_pusher, open_run_journal
+from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.bootstrap.trees.order import Nodes
 from codetether_ray.bootstrap.watching import Send, Watch, open_traces
+from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.events import Warned
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.core.usage import Budget, Spend
@@ -158,6 +161,7 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
             ledger=ledger,
             limiter=limiter,
             children=runtime,
+            runs=runs,
             shares=shares,
         )
 
@@ -170,6 +174,7 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
         clock,
         directory=LocalDirectory(clock),
     )
+    runs = HostedChildRuns(terms.data_dir, runtime, ledger, voices, _beside)
     return RunHome(
         correlation=terms.correlation,
         journal=journal,
@@ -181,6 +186,12 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
         pusher=open_pusher(terms.data_dir, terms.correlation.run_id, terms.notices),
         watch=watch,
     )
+
+
+async def _beside(request: RunRequest, show: Show) -> JsonObject:
+    from codetether_ray.bootstrap.child_homes import run_here
+
+    return await run_here(request, show)
 
 
 async def open_watch(terms: HomeTerms, clock: Clock, send: Send | None = None) -> Watch:

@@ -20,8 +20,8 @@ _LOST = frozenset({"AgentLostError", "NodeLostError", "MemoryExceededError"})
 _UNTOLD = 1_000  # ordinals from here on are of calls that no response names
 
 
-def ordinal(history: Sequence[Event], call_id: str) -> int:
-    """Which child (from 1) the call `call_id` of the `task` tool means.
+def ordinal(history: Sequence[Event], call_id: str, tool: str = SPAWN_TOOL) -> int:
+    """Which child (from 1) the call `call_id` of the tool means.
 
     Counted over all calls that the parent's model made, in their order, so that a parent that is
     rebuilt from its journal means the same child. Where a provider repeats ids, the last one
@@ -32,7 +32,7 @@ def ordinal(history: Sequence[Event], call_id: str) -> int:
         for event in history
         if isinstance(event, ModelResponded)
         for call in event.response.message.tool_calls
-        if call.name == SPAWN_TOOL
+        if call.name == tool
     ]
     if call_id in calls:
         return len(calls) - calls[::-1].index(call_id)

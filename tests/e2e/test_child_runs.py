@@ -1,0 +1,118 @@
+"""An agent whose tool call starts a whole run: in its own directory, once, and at its own cost."""
+
+import signal
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+
+from codetether_ray.core.events import ChildRunFinished, ChildRunStarted, RunFinished
+from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
+from tests.e2e.program import Ended, Program
+from tests.e2e.swarm_scene import SwarmModel, git, make_repository, records
+
+MODEL = ("--model", "local/test-model")
+ASKED = "have the four files written"
+
+
+@dataclass
+class Parent:
+    """A main agent that calls `swarm` once, and the swarm that comes of it."""
+
+    swarm: SwarmModel = field(default_factory=SwarmModel)
+    seen: list[str] = field(default_factory=list)
+    """What the main agent was told by its call."""
+
+    def __call__(self, asked: ModelCall) -> Reply:
+        if asked.first_user_text.find(ASKED) < 0:
+            return self.swarm(asked)
+        if asked.step == 0:
+            return call("swarm", task="write the four files")
+        self.seen += [r.content for m in asked.messages for r in m.tool_results]
+        return say("they are written")
+
+
+async def begun(program: Program, server: ModelServer, *words: str, **env: str) -> Ended:
+    return await program.run(
+        *("run", ASKED, "--format", "json", *words),
+        *MODEL,
+        CODETETHER_LOCAL_BASE_URL=server.url,
+        timeout_s=90,
+        **env,
+    )
+
+
+def runs(program: Program) -> tuple[str, str]:
+    """The ids of the session and of its one child."""
+    names = sorted(p.name for p in (program.data / "events").iterdir())
+    [session] = [name for name in names if name.startswith("ses_")]
+    [child] = [name for name in names if name.startswith("swm_")]
+    return session, child
+
+
+async def test_a_swarm_that_an_agent_calls_delivers_into_its_directory(program: Program) -> None:
+    make_repository(program.project)
+    model = Parent()
+    async with ModelServer(model) as server:
+        ended = await begun(program, server)
+    assert ended.code == 0, ended.err
+    session, child = runs(program)
+    assert f"swarm {child}: success" in model.seen[0]
+    assert "All of it is done." in model.seen[0]
+    for name in ("alpha", "beta", "gamma", "delta"):
+        assert (program.project / f"{name}.txt").read_text() == f"by {name}\n"
+    assert git(program.project, "log", "-1", "--format=%B").startswith(
+        f"Merge the result of {child}"
+    )
+    assert (program.project / "tracked.txt").read_text() == "first\nnot committed\n"
+    told = [r.event for r in records(program, session)]
+    [started] = [e for e in told if isinstance(e, ChildRunStarted)]
+    [finished] = [e for e in told if isinstance(e, ChildRunFinished)]
+    assert (started.run_id, finished.run_id, finished.outcome) == (child, child, "success")
+    assert finished.usage.total_tokens > 0
+    assert ended.json["usage"]["total_tokens"] > finished.usage.total_tokens
+    assert {r.correlation.session_id for r in records(program, child)} == {session}
+
+
+async def test_a_child_may_spend_what_is_left_to_its_parent(program: Program) -> None:
+    make_repository(program.project)
+    model = Parent()
+    async with ModelServer(model) as server:
+        ended = await begun(program, server, "--max-tokens", "20000")
+    session, _ = runs(program)
+    told = [r.event for r in records(program, session)]
+    [finished] = [e for e in told if isinstance(e, ChildRunFinished)]
+    assert finished.outcome == "budget"
+    assert ended.json["outcome"] == "budget"
+    assert finished.usage.total_tokens <= 20000
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "child.started:1",
+        pytest.param("merge.recorded:2", marks=pytest.mark.matrix),
+        pytest.param("run.delivered:1", marks=pytest.mark.matrix),
+        "child.finished:1",
+    ],
+)
+async def test_a_parent_that_is_killed_finds_its_child_again(place: str, program: Program) -> None:
+    make_repository(program.project)
+    model = Parent()
+    async with ModelServer(model) as server:
+        killed = await begun(program, server, CODETETHER_FAILPOINT=place)
+        assert killed.code == -signal.SIGKILL, killed.err
+        ended = await program.run(
+            *("run", "--resume", "--format", "json"), CODETETHER_LOCAL_BASE_URL=server.url
+        )
+        asked = Counter(model.swarm.asked)
+    assert (ended.code, ended.json["text"]) == (0, "they are written"), ended.err
+    session, child = runs(program)
+    assert f"swarm {child}: success" in model.seen[-1]
+    assert asked[("planner", 0)] == 1
+    commits = git(program.project, "log", "--format=%s").splitlines()
+    assert commits.count(f"Merge the result of {child}") == 1
+    ends = [r.event for r in records(program, child) if isinstance(r.event, RunFinished)]
+    assert [e.outcome for e in ends] == ["success"]
+    paid = [r.event for r in records(program, session) if isinstance(r.event, ChildRunFinished)]
+    assert len({(e.run_id, e.usage) for e in paid}) == 1
