@@ -71,6 +71,14 @@ async def swarm_in_supervisor(options: JsonObject, world: World) -> JsonObject:
     )
 
 
+async def relay_in_supervisor(options: JsonObject, world: World) -> JsonObject:
+    """Run a relay where its supervisor lives; one that had begun goes on."""
+    from codetether_ray.bootstrap.relay_home import relay_in_home
+    from codetether_ray.bootstrap.relay_request import RelayRequest
+
+    return await run_in_supervisor(RelayRequest.from_json(options), world, relay_in_home)
+
+
 async def run_in_supervisor(
     request: R,
     world: World,

@@ -36,9 +36,9 @@ class Progress(Protocol):
         ...
 
 
-def open_progress(stream: TextIO) -> Progress:
-    """The progress that suits a stream."""
-    return TerminalProgress(stream) if stream.isatty() else PlainProgress(stream)
+def open_progress(stream: TextIO, view: SwarmView | None = None) -> Progress:
+    """The progress that suits a stream; `view` is another than a swarm's."""
+    return TerminalProgress(stream, view) if stream.isatty() else PlainProgress(stream, view)
 
 
 @contextlib.asynccontextmanager
@@ -93,9 +93,9 @@ class TerminalProgress:
 
     period_s = _REDRAW_S
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, view: SwarmView | None = None) -> None:
         self._stream = stream
-        self._view = SwarmView()
+        self._view = view or SwarmView()
         self._live: Live | None = None
 
     def show(self, record: Record) -> None:

@@ -1,0 +1,181 @@
+"""The driver's side of a relay: checks the terms, starts the run, follows it to its result."""
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from codetether_ray.bootstrap.follow import Audience, Show
+from codetether_ray.bootstrap.known_secrets import stored_values, unsaid
+from codetether_ray.bootstrap.models import check_budget, choose
+from codetether_ray.bootstrap.principal import this_principal
+from codetether_ray.bootstrap.relay_gate import OkrAnswer, OkrQuestion
+from codetether_ray.bootstrap.relay_home import relay_in_home, unrecorded
+from codetether_ray.bootstrap.relay_request import TIMEOUT_S, RelayRequest
+from codetether_ray.bootstrap.running import Doing, fetched, run, take_up, with_model_of_today
+from codetether_ray.bootstrap.truth.place import Truth
+from codetether_ray.bootstrap.truth.reach import Reach, has_own_head, reached
+from codetether_ray.config.settings import Settings, load_settings
+from codetether_ray.config.stores import open_secret_store
+from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.errors import UsageError
+from codetether_ray.core.ids import new_run_id
+from codetether_ray.core.usage import Budget
+from codetether_ray.relay.options import DEFAULT_ROUNDS
+from codetether_ray.relay.profiles import DEFAULT_COUNT, LEAST, MOST
+
+Decide = Callable[[OkrQuestion], Awaitable[OkrAnswer]]
+"""Asks somebody whether an objective shall be pursued."""
+
+_MAY_CHANGE = ("max_steps", "timeout_s", "rounds", "retry_for_s", "wait_quota_s")
+"""Terms that a resumed relay may be given anew."""
+_AGENTS_PER_MEMBER = 20
+"""A tree may hold this many agents for each member that the team may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayWish:
+    """What `/autochat` or `/go` was asked for. None leaves a choice to the settings."""
+
+    task: str
+    directory: Path
+    is_gated: bool = False
+    """Whether an objective is drafted and approved first (`/go`)."""
+    is_approved: bool = False
+    """What is drafted is approved beforehand (`--yes`)."""
+    okr_run_id: str = ""
+    """Work for this run of an OKR that is there; its approval is looked up there."""
+    resume: str | None = None
+    """Go on with this relay; its task and terms hold, but for what is given."""
+    count: int = DEFAULT_COUNT
+    rounds: int | None = None
+    model: str | None = None
+    max_steps: int | None = None
+    timeout_s: float | None = None
+    retry_for_s: float | None = None
+    wait_quota_s: float | None = None
+    budget: Budget = field(default_factory=Budget)
+    deliver: bool = False
+    record: Path | None = None
+    address: str | None = None
+    """What `--address` says."""
+    on_ray: bool = False
+    """In a supervisor, though no cluster is there yet."""
+    is_local: bool = False
+    """In this process, whatever cluster is there."""
+    dashboard: bool = False
+
+
+async def run_relay(
+    wish: RelayWish, show: Show, decide: Decide, notice: Callable[[str], None]
+) -> JsonObject:
+    """Run a relay to its result; cancelled, the result has outcome `interrupted`.
+
+    `notice` is given sentences that a person should read.
+
+    Raises:
+        CodetetherError: nothing was started, or there was nothing to work on.
+    """
+    settings = load_settings(wish.directory, os.environ)
+    local = wish.is_local
+    async with reached(wish.address, settings.paths.data, notice, is_local=local) as reach:
+        request = await _request(wish, settings, reach.truth, notice)
+        if not isinstance(request, RelayRequest):
+            return request
+
+        async def ask(question: JsonObject) -> JsonObject:
+            return (await decide(OkrQuestion.from_json(question))).to_json()
+
+        return await run(
+            DOING,
+            request,
+            reach,
+            Audience(show=show, ask=ask, notice=notice),
+            is_local=local or not (wish.on_ray or _is_cluster_there(reach)),
+            dashboard=wish.dashboard,
+            tape=wish.record,
+        )
+
+
+DOING = Doing(
+    in_home=relay_in_home,
+    supervised="codetether_ray.bootstrap.on_ray:relay_in_supervisor",
+    unrecorded=unrecorded,
+)
+
+
+def _is_cluster_there(reach: Reach) -> bool:
+    """Whether there is a cluster to join: one that the user names, or a head of this user."""
+    if reach.address.value:
+        return not reach.address.is_local
+    return has_own_head(reach.truth.data_dir)
+
+
+async def _request(
+    wish: RelayWish, settings: Settings, truth: Truth, notice: Callable[[str], None]
+) -> RelayRequest | JsonObject:
+    """The wish with everything decided that it left open.
+
+    A result, where the relay to be resumed has one that is its last word.
+    """
+    if wish.resume is not None:
+        taken = await take_up(RelayRequest, wish.resume, wish.directory, truth, notice)
+        result = taken.result
+        if result is not None and (not wish.deliver or "delivered" in result):
+            return await fetched(taken.request, truth, result)
+        return await _resumed(taken.request, wish, settings.paths.data)
+    if not wish.task.strip():
+        raise UsageError("nothing was asked: the task is empty")
+    if not LEAST <= wish.count <= MOST:
+        raise UsageError(f"a team has {LEAST} to {MOST} agents, not {wish.count}")
+    store = open_secret_store(os.environ, settings.paths.data)
+    model = await choose(wish.model, settings, store, wish.directory)
+    check_budget(model, wish.budget)
+    secrets = await stored_values(os.environ, store, model.ref.provider)
+    agent, workspace = settings.agent, settings.workspace
+    return RelayRequest(
+        relay_id=new_run_id("relay"),
+        task=unsaid(secrets, notice)(wish.task),
+        count=wish.count,
+        rounds=wish.rounds or DEFAULT_ROUNDS,
+        is_gated=wish.is_gated or bool(wish.okr_run_id),
+        is_approved=wish.is_approved,
+        okr_run_id=wish.okr_run_id,
+        directory=str(wish.directory.resolve()),
+        data_dir=str(truth.data_dir),
+        principal=this_principal(),
+        model=str(model),
+        base_url=model.base_url,
+        context_window=model.context_window,
+        price=model.price,
+        max_steps=wish.max_steps or agent.max_steps,
+        max_tool_calls=agent.max_tool_calls,
+        max_depth=settings.swarm.max_depth,
+        timeout_s=wish.timeout_s or TIMEOUT_S,
+        memory_bytes=settings.swarm.memory_bytes,
+        total_memory_bytes=settings.swarm.total_memory_bytes,
+        pool=settings.pool,
+        retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
+        wait_quota_s=agent.wait_quota_s if wish.wait_quota_s is None else wish.wait_quota_s,
+        budget=replace(wish.budget, agents=MOST * _AGENTS_PER_MEMBER),
+        setup=workspace.setup,
+        copy=workspace.copy,
+        hooks=workspace.hooks,
+        deliver=wish.deliver,
+    )
+
+
+async def _resumed(old: RelayRequest, wish: RelayWish, data_dir: Path) -> RelayRequest:
+    """The old request, on the terms of today."""
+    now = await with_model_of_today(old, wish.model, wish.budget, data_dir)
+    workspace = load_settings(Path(old.directory), os.environ).workspace
+    given = {name: value for name in _MAY_CHANGE if (value := getattr(wish, name)) is not None}
+    return replace(
+        now,
+        **given,
+        setup=workspace.setup,
+        copy=workspace.copy,
+        hooks=workspace.hooks,
+        deliver=wish.deliver or old.deliver,
+        is_approved=wish.is_approved or old.is_approved,
+    )
