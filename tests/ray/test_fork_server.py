@@ -222,6 +222,27 @@ def test_jobs_share_a_server_and_leave_no_process_and_it_ends_with_its_raylet(
             assert not Path(f"{protocol.base_path(ray_is['node'])}.sock").exists()
 
 
+def test_a_server_that_one_job_started_forks_workers_for_the_next_when_that_job_is_over(
+    data_dir: Path,
+) -> None:
+    """Ray's core would count them among the first job, and end each as it comes."""
+    with python("head", data_dir) as head:
+        node = told(head)["node"]
+        with python("job", data_dir) as first:
+            told(first)
+            ended(first)
+        os.kill(eventually(lambda: status_of(node)).pid, signal.SIGKILL)
+        servers = set()
+        for _ in range(2):  # the one starts a server, and is over before the other comes
+            with python("job", data_dir) as job:
+                said = told(job)
+                assert {a["job"] for a in said["abouts"]} == {said["job"]}
+                servers |= {parent(pid) for pid in said["pids"]}
+                ended(job)
+        assert servers == {eventually(lambda: status_of(node)).pid}
+        ended(head)
+
+
 def test_switched_off_workers_start_as_ray_meant(data_dir: Path) -> None:
     with python("job", data_dir, CODETETHER_FORK_SERVER="0") as alone:
         assert {comm(about["parent"]) for about in told(alone)["abouts"]} == {"raylet"}

@@ -144,7 +144,9 @@ def _start(base: str, arguments: list[str]) -> bool:
 def _spawn(base: str, lock: int, arguments: list[str]) -> None:
     """Start the server; it outlives this launcher.
 
-    The worker's arguments follow its own: Ray writes titles of workers over them.
+    The worker's arguments follow its own: Ray writes titles of workers over them. It is of no job:
+    Ray's core reads that variable once, at its import, and would count every worker that is forked
+    later among the launcher's job, and end it at once where that job is over.
     """
     log = posix.open(
         protocol.log_path(arguments),
@@ -160,7 +162,7 @@ def _spawn(base: str, lock: int, arguments: list[str]) -> None:
     posix.posix_spawn(
         sys.executable,
         [sys.executable, "-c", code, base, str(lock), *arguments],
-        posix.environ,
+        {**posix.environ, **protocol.OF_NO_JOB},
         file_actions=[
             (posix.POSIX_SPAWN_OPEN, 0, "/dev/null", posix.O_RDONLY, 0),
             (posix.POSIX_SPAWN_DUP2, log, 1),

@@ -21,6 +21,8 @@ STATUS = b"status"
 """Asked instead of a request: its pid, how many it forked, CPU (ns) of their launchers, its own."""
 MOST_BYTES = 1 << 20
 """Of one message; a larger request is not sent."""
+OF_NO_JOB = {b"RAY_JOB_ID": b"ffffffff"}
+"""The variable by which Ray tells workers of one raylet their jobs, as it is for none (Ray's nil)."""
 _NODE_CHARS = 28
 
 Request = tuple[int, str, int, list[str], dict[bytes, bytes], str, int]

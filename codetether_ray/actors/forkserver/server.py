@@ -26,8 +26,6 @@ _READ_PATIENCE_S = 5.0
 _BACKLOG = 1024
 _FRESH_S = 1.0
 """How long its code is believed to be as it was."""
-_OWN_OF_A_WORKER = frozenset({b"RAY_JOB_ID"})
-"""Variables that Ray gives workers of one raylet in different ways."""
 _FAREWELL_S = 3.0
 _LOOK_S = 0.1
 _TITLE = "ray::fork_server"
@@ -202,7 +200,7 @@ def _children() -> list[int]:
 
 
 def _without_own(environ: dict[bytes, bytes]) -> dict[bytes, bytes]:
-    return {name: value for name, value in environ.items() if name not in _OWN_OF_A_WORKER}
+    return {name: value for name, value in environ.items() if name not in protocol.OF_NO_JOB}
 
 
 def _check_peer(connection: socket.socket) -> None:

@@ -19,6 +19,9 @@ _WORKER = "/lib/ray/_private/workers/default_worker.py"
 _NODE = "ab" * 28
 
 
+SPAWN = hook._spawn
+
+
 class Exited(BaseException):
     """The launcher's process ended."""
 
@@ -107,6 +110,20 @@ def test_a_worker_that_is_refused_starts_as_ray_meant_and_it_is_told_once(launch
 def test_without_a_server_that_can_be_started_a_worker_starts_as_ray_meant(launcher: Path) -> None:
     hook.run()
     assert "no process can be made" in log()
+
+
+def test_a_server_is_of_no_job_whichever_jobs_worker_starts_it(
+    launcher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's core would keep that job for every worker that is forked later."""
+    spawned: list[dict[bytes, bytes]] = []
+    monkeypatch.setattr(hook, "_spawn", SPAWN)
+    monkeypatch.setattr(posix, "posix_spawn", lambda _, __, env, **___: spawned.append(env))
+    monkeypatch.setattr(hook, "_LISTEN_PATIENCE_S", 0.05)
+    monkeypatch.setitem(posix.environ, b"RAY_JOB_ID", b"04000000")
+    hook.run()
+    assert {env[b"RAY_JOB_ID"] for env in spawned} == {b"ffffffff"}
+    assert all(env[b"SHADE"] == b"green" for env in spawned)
 
 
 def test_where_a_server_was_given_up_none_is_started_again(launcher: Path) -> None:
