@@ -9,7 +9,7 @@ from codetether_ray.actors.audit import RayAudit
 from codetether_ray.actors.broker import RaySecrets
 from codetether_ray.actors.caller import Caller
 from codetether_ray.actors.door import Badge
-from codetether_ray.actors.family import RayChildren, RayShares
+from codetether_ray.actors.family import RayChildren, RayChildRuns, RayShares
 from codetether_ray.actors.journal import RayJournal
 from codetether_ray.actors.keeper import RayKeeper
 from codetether_ray.actors.ledger import RayLedger
@@ -79,6 +79,7 @@ class Seat:
             ledger=RayLedger(caller),
             limiter=post.limiter,
             children=RayChildren(caller),
+            runs=RayChildRuns(caller),
             shares=RayShares(caller),
             audit=RayAudit(caller) if post.is_away else None,
             secrets=RaySecrets(caller) if post.is_away or post.links.is_far else None,

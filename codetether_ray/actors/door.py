@@ -22,6 +22,7 @@ from codetether_ray.core.events import Record
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.core.usage import Budget, Spend
 from codetether_ray.ports.audit import Action, Audit, AuditOutcome
+from codetether_ray.ports.child_runs import ChildResult, ChildRuns, ChildWish
 from codetether_ray.ports.journal import Journal
 from codetether_ray.ports.ledger import Ledger, Reservation
 from codetether_ray.ports.snapshots import HubKeeper, Kept
@@ -90,6 +91,7 @@ class Served:
     ledger: Ledger
     shares: ShareStore | None = None
     children: ChildRuntime | None = None
+    runs: ChildRuns | None = None
     hub: HubKeeper | None = None
     """Keeps what agents on other nodes leave."""
     audit: Audit | None = None
@@ -130,6 +132,7 @@ class Door:
             "spent": self._spent,
             "limits": self._limits,
             "run_child": self._run_child,
+            "run_run": self._run_run,
             "share": self._share,
             "shared": self._shared,
             "all_shared": self._all_shared,
@@ -266,6 +269,12 @@ class Door:
         if children is None:
             raise ClusterError(f"the supervisor of {self._run_id} starts no children")
         return await children.run_child(parent, call_id, description, prompt)
+
+    async def _run_run(self, parent: AgentSpec, call_id: str, wish: ChildWish) -> ChildResult:
+        runs = self._behind.runs
+        if runs is None:
+            raise ClusterError(f"the supervisor of {self._run_id} starts no runs")
+        return await runs.run(parent, call_id, wish)
 
     async def _share(self, result: SharedResult) -> None:
         await self._shares.publish(result)

@@ -1,7 +1,8 @@
-"""What an agent's tools reach in its run's supervisor: its children, and shared results."""
+"""What an agent's tools reach in its run's supervisor: children, runs, and shared results."""
 
 from codetether_ray.actors.caller import Caller
 from codetether_ray.core.spec import AgentSpec, TurnResult
+from codetether_ray.ports.child_runs import ChildResult, ChildWish
 from codetether_ray.ports.tool import SharedResult
 
 
@@ -22,6 +23,18 @@ class RayChildren:
         result: TurnResult = await self._caller.ask(
             "run_child", parent, call_id, description, prompt
         )
+        return result
+
+
+class RayChildRuns:
+    """The child run port on a supervisor."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def run(self, parent: AgentSpec, call_id: str, wish: ChildWish) -> ChildResult:
+        """Do a run; see the port."""
+        result: ChildResult = await self._caller.ask("run_run", parent, call_id, wish)
         return result
 
 

@@ -62,11 +62,11 @@ class World:
         self.begun = asyncio.Event()
         """Set by the run function once its end will be recorded: it is not cancelled before."""
         self.questions: asyncio.Queue[tuple[Any, asyncio.Future[Any]]] = asyncio.Queue()
-        self._services = services
+        self.services = services
         self._supervisor = supervisor
         self._life = secrets.token_hex(4)
         self._dossier = dossier
-        self._lease_s = lease_s
+        self.lease_s = lease_s
 
     async def succeed(self) -> None:
         """See that nothing of an earlier life of this supervisor goes on beside this one."""
@@ -83,7 +83,7 @@ class World:
         """
         links = Links(
             self._supervisor,
-            self._services,
+            self.services,
             environ=tuple(tool_environment(os.environ).items()),
             home=this_node(),
             is_far=self.is_far,
@@ -93,7 +93,7 @@ class World:
             wiring,
             links,
             self.door,
-            lease_s=self._lease_s,
+            lease_s=self.lease_s,
             note=note,
             stays=stays,
             leases=self._shared_leases(pool) if self.is_shared else OwnLeases(pool or PoolTerms()),
@@ -105,7 +105,7 @@ class World:
 
     def admission(self, party: Party) -> FarAdmission:
         """This run's way to the scheduler that all runs of a shared cluster meet at."""
-        return open_admission(self._services.registry_actor, party)
+        return open_admission(self.services.registry_actor, party)
 
     @property
     def is_shared(self) -> bool:

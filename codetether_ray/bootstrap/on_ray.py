@@ -5,17 +5,23 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from codetether_ray.actors.broker import Broker
+from codetether_ray.actors.child_runs import Errand, run_beside
 from codetether_ray.actors.door import Served
 from codetether_ray.actors.nodes import this_node
 from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.agents import WIRING
 from codetether_ray.bootstrap.auditing.opening import open_audit
 from codetether_ray.bootstrap.auditing.runs import audited_run, audited_session, ended
+from codetether_ray.bootstrap.child_homes import way_of
+from codetether_ray.bootstrap.child_runs import HostedChildRuns, Show
 from codetether_ray.bootstrap.clocks import ClockedNodes
 from codetether_ray.bootstrap.drive import drive
+from codetether_ray.bootstrap.follow import Follower
 from codetether_ray.bootstrap.home import (
     HomeTerms,
     RunHome,
@@ -28,6 +34,7 @@ from codetether_ray.bootstrap.home import (
 )
 from codetether_ray.bootstrap.models import is_key_optional
 from codetether_ray.bootstrap.restarted import Known, known_of
+from codetether_ray.bootstrap.resuming import records_of
 from codetether_ray.bootstrap.run_home import Ask, home_terms
 from codetether_ray.bootstrap.run_journal import open_pusher
 from codetether_ray.bootstrap.run_request import RunRequest
@@ -173,6 +180,7 @@ async def open_home(
     )
     shares = LocalShares(world.bus)
     run_id = terms.correlation.run_id
+    runs = HostedChildRuns(terms.data_dir, runtime, ledger, voices, partial(_beside, world))
     watch.start(Watched(run_id=run_id, runtime=runtime, ledger=ledger, bus=world.bus))
     world.serve(
         Served(
@@ -180,6 +188,7 @@ async def open_home(
             ledger=ledger,
             shares=shares,
             children=runtime,
+            runs=runs,
             audit=audit,
             secrets=broker,
             hub=HubKeeping(hub_path(terms.data_dir, run_id), run_id),
@@ -198,6 +207,24 @@ async def open_home(
         watch=watch,
         nodes=_nodes(world, terms) if world.is_shared else None,
     )
+
+
+async def _beside(world: World, request: RunRequest, show: Show) -> JsonObject:
+    """Do a run that an agent of this one has started."""
+    errand = Errand(
+        run_id=request.run_id,
+        function=way_of(request.kind).supervised,
+        options=request.to_json(),
+        data_dir=Path(request.data_dir),
+        since=await asyncio.to_thread(records_of, Path(request.data_dir), request.run_id),
+    )
+    follower = Follower(world.bus, request.run_id, show)
+    await follower.start()
+    try:
+        result: JsonObject = await run_beside(world, errand)
+        return result
+    finally:
+        await follower.finish()
 
 
 def _nodes(world: World, terms: HomeTerms) -> Nodes:

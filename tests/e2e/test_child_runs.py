@@ -1,5 +1,6 @@
 """An agent whose tool call starts a whole run: in its own directory, once, and at its own cost."""
 
+import asyncio
 import signal
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import pytest
 from codetether_ray.core.events import ChildRunFinished, ChildRunStarted, RunFinished
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.e2e.program import Ended, Program
+from tests.e2e.ray_scene import kill
 from tests.e2e.swarm_scene import SwarmModel, git, make_repository, records
 
 MODEL = ("--model", "local/test-model")
@@ -32,12 +34,14 @@ class Parent:
         return say("they are written")
 
 
-async def begun(program: Program, server: ModelServer, *words: str, **env: str) -> Ended:
+async def begun(
+    program: Program, server: ModelServer, *words: str, timeout_s: float = 90, **env: str
+) -> Ended:
     return await program.run(
         *("run", ASKED, "--format", "json", *words),
         *MODEL,
         CODETETHER_LOCAL_BASE_URL=server.url,
-        timeout_s=90,
+        timeout_s=timeout_s,
         **env,
     )
 
@@ -116,3 +120,28 @@ async def test_a_parent_that_is_killed_finds_its_child_again(place: str, program
     assert [e.outcome for e in ends] == ["success"]
     paid = [r.event for r in records(program, session) if isinstance(r.event, ChildRunFinished)]
     assert len({(e.run_id, e.usage) for e in paid}) == 1
+
+
+async def test_on_ray_a_child_has_a_supervisor_and_outlives_the_loss_of_both(
+    program: Program,
+) -> None:
+    make_repository(program.project)
+    model, killed = Parent(), list[int]()
+
+    async def script(asked: ModelCall) -> Reply:
+        reply = model(asked)
+        if model.swarm.asked[-1:] == [("gamma", 1)] and not killed:
+            killed.extend(kill(program, "Supervisor"))
+            await asyncio.sleep(2)
+        return reply
+
+    async with ModelServer(script) as server:
+        ended = await begun(program, server, "--ray", timeout_s=240)
+    assert (ended.code, ended.json["text"]) == (0, "they are written"), ended.err
+    session, child = runs(program)
+    assert len(killed) == 2, "the session's and the swarm's"
+    assert f"swarm {child}: success" in model.seen[-1]
+    assert Counter(model.swarm.asked)[("planner", 0)] == 1
+    assert (program.project / "delta.txt").read_text() == "by delta\n"
+    paid = [r.event for r in records(program, session) if isinstance(r.event, ChildRunFinished)]
+    assert [e.outcome for e in paid] == ["success"]
