@@ -40,6 +40,7 @@ COMMANDS = MappingProxyType(
         "ralph": Entry(
             "codetether_ray.cli.ralph", "Work a PRD off, story by story; its state, a new one."
         ),
+        "okr": Entry("codetether_ray.cli.okr", "Objectives with key results that are measured."),
         "replay": Entry(
             "codetether_ray.cli.replay", "Show a run as it happened, verify it, make it a page."
         ),

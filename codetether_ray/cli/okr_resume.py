@@ -1,0 +1,67 @@
+"""`codetether okr resume`: an approved run starts, or one that began goes on."""
+
+from typing import Any
+
+import click
+
+from codetether_ray.cli import exit_codes, okr_options, options
+from codetether_ray.cli.examples import examples
+
+
+@click.command(
+    "resume",
+    context_settings={"ignore_unknown_options": True},
+    epilog=examples(
+        "codetether okr resume --id 3f2a",
+        "codetether okr resume --id 3f2a --max-tokens 2000000",
+        "codetether okr resume --id rly_00mws4k4xr_686d8be8 --json",
+    ),
+)
+@okr_options.id_option(is_required=True)
+@okr_options.as_json
+@options.address
+@click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF run]...")
+@click.pass_context
+def command(
+    context: click.Context, id: str, as_json: bool, address: str | None, more: tuple[str, ...]
+) -> int:
+    """Start an approved run, or go on with one that paused, failed or was cut off.
+
+    It goes on where its journal ends: nothing that was finished is done again. Options of
+    `codetether run` may follow (a new budget, say).
+    """
+    from codetether_ray.core.errors import NotApprovedError, OkrTransitionError
+    from codetether_ray.okr.transitions import is_resumable
+
+    with okr_options.opened(address) as source:
+        _, run = _run(source, id)
+    if run.status == "pending_approval":
+        raise NotApprovedError(run.id, run.status, "resumed", "")
+    if run.status != "approved" and not is_resumable(run):
+        raise OkrTransitionError(run.id, run.status, "resumed")
+    if not run.relay_id:
+        raise OkrTransitionError(run.id, run.status, "resumed", "no relay belongs to it")
+    arguments = ["--resume", run.relay_id, *(("--format", "json") if as_json else ())]
+    if address is not None:
+        arguments += ["--address", address]
+    return _go_on(context, [*arguments, *more])
+
+
+def _run(source: Any, id: str) -> Any:
+    """The run that is meant; of an OKR, the newest that can start or go on."""
+    from codetether_ray.core.errors import UnknownOkrError
+    from codetether_ray.okr.transitions import is_over
+
+    okrs, runs = okr_options.everything(source, id)
+    if not runs:
+        raise UnknownOkrError(id, "run of OKR")
+    return okrs[0], next((run for run in reversed(runs) if not is_over(run)), runs[-1])
+
+
+def _go_on(context: click.Context, arguments: list[str]) -> int:
+    """As `codetether run --resume RELAY` does."""
+    from codetether_ray.cli.run import command as run_command
+
+    with run_command.make_context("run", arguments, parent=context.parent) as inner:
+        code = run_command.invoke(inner)
+    return code if isinstance(code, int) else exit_codes.SUCCESS
