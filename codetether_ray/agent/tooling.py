@@ -170,6 +170,7 @@ class ToolRunner:
             children=self.children,
             runs=self.runs,
             shares=self._parts.links.shares,
+            prds=self._parts.prds,
             run_tool=run_tool,
             search_program=self._parts.search_program,
         )

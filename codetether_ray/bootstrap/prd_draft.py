@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from codetether_ray.bootstrap.follow import Show
+from codetether_ray.bootstrap.prd_desk import gates_of
 from codetether_ray.bootstrap.session import run_session
 from codetether_ray.bootstrap.session_home import SessionResult
 from codetether_ray.bootstrap.session_wish import SessionWish
@@ -17,11 +18,7 @@ from codetether_ray.core.errors import PrdError
 from codetether_ray.core.messages import user
 from codetether_ray.core.usage import Budget, Usage
 from codetether_ray.ralph import drafting
-from codetether_ray.ralph.languages import READ, Found, find_gates
 from codetether_ray.ralph.prd_text import PrdText, write_prd
-
-_MOST_CHARS = 1_000_000
-"""Of a file at the root that is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +43,6 @@ class Draft:
     usage: Usage
     """Of all turns."""
     cost_usd: float | None
-
-
-def gates_of(directory: Path) -> Found:
-    """The gates that fit what is at the root of a repository."""
-    names = sorted(entry.name for entry in directory.iterdir())
-    return find_gates({name: _text(directory / name) if name in READ else "" for name in names})
 
 
 def template_prd(directory: Path, project: str, feature: str) -> PrdText:
@@ -119,14 +110,6 @@ class _Model:
             tokens=None if tokens is None else max(tokens - self._usage.total_tokens, 1),
             usd=None if usd is None else max(usd - (self._cost or 0.0), 1e-9),
         )
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return file.read(_MOST_CHARS)
-    except OSError:
-        return ""
 
 
 def _now() -> str:

@@ -114,27 +114,49 @@ def repair(problems: tuple[str, ...]) -> str:
 
 
 def drafted(answer: str, project: str, feature: str, checks: QualityChecks, now: str) -> PrdText:
-    """The PRD in a model's answer, which satisfies `SCHEMA`; gates that it left out are `checks`.
-
-    No story has passed, whatever the answer says.
+    """The PRD in a model's answer, which satisfies `SCHEMA`.
 
     Raises:
         PrdError: it cannot be worked on.
     """
-    given = json.loads(answer)
-    gates = given.get("quality_checks") or {name: getattr(checks, name) for name in GATES}
+    dates = {"created_at": now, "updated_at": now}
+    return compose({**json.loads(answer), "project": project, "feature": feature, **dates}, checks)
+
+
+def compose(parts: Mapping[str, Any], checks: QualityChecks) -> PrdText:
+    """A new PRD of these members of its file; gates that it has none of are `checks`.
+
+    No story has passed, whatever they say.
+
+    Raises:
+        PrdError: it cannot be worked on.
+    """
+    stories = parts.get("user_stories", [])
+    if isinstance(stories, list):
+        stories = [_story(story) for story in stories]
     whole = {
-        "project": project,
-        "feature": feature,
-        "branch_name": branch_of(feature),
+        "project": parts.get("project", ""),
+        "feature": parts.get("feature", ""),
+        "branch_name": branch_of(str(parts.get("feature", ""))),
         "version": "1.0",
-        "user_stories": [{**_ORDER, **story, "passes": False} for story in given["user_stories"]],
-        "technical_requirements": given.get("technical_requirements", []),
-        "quality_checks": gates,
-        "created_at": now,
-        "updated_at": now,
+        "user_stories": stories,
+        "technical_requirements": parts.get("technical_requirements", []),
+        "quality_checks": parts.get("quality_checks")
+        or {name: getattr(checks, name) for name in GATES},
+        "created_at": parts.get("created_at", ""),
+        "updated_at": parts.get("updated_at", ""),
     }
     return read_prd((json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _story(given: Any) -> Any:
+    """A story with every key in its place; what is no story is left to be refused."""
+    if not isinstance(given, dict):
+        return given
+    story = dict(given)
+    if "depends_on" not in story and "dependencies" in story:
+        story["depends_on"] = story.pop("dependencies")
+    return {**_ORDER, **story, "passes": False}
 
 
 _ORDER: Mapping[str, Any] = {

@@ -24,8 +24,8 @@ async def _refusal(desk: Any, name: str, arguments: str) -> str:
 
 def test_all_promised_tools_are_there() -> None:
     promised = (
-        "apply_patch bash batch codesearch edit glob grep list_dir multiedit ralph read_file swarm "
-        "swarm_share task todo_read todo_write write_file"
+        "apply_patch bash batch codesearch edit glob grep list_dir multiedit prd ralph read_file "
+        "swarm swarm_share task todo_read todo_write write_file"
     )
     assert [s.name for s in toolbox(ALL_TOOLS).schemas()] == promised.split()
 
@@ -79,7 +79,10 @@ def test_effects_tell_what_may_be_run_at_once_or_again() -> None:
         *catalog.READ_TOOLS,
         "todo_read",
     }
-    assert {n for n in ALL_TOOLS if box.effect(n) is Effect.WRITE} == set(catalog.WRITE_TOOLS)
+    assert {n for n in ALL_TOOLS if box.effect(n) is Effect.WRITE} == {
+        *catalog.WRITE_TOOLS,
+        "prd",
+    }
     assert box.effect("bash") is Effect.SHELL
     assert box.effect("batch") is Effect.SHELL
     assert box.effect("task") is Effect.SPAWN
