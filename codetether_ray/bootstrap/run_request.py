@@ -60,6 +60,9 @@ class RunRequest(ABC):
     than that; empty where it is there."""
     prefix: str = ""
     """Where in that repository the directory is."""
+    set_aside: tuple[str, ...] = ()
+    """Files (absolute paths) that the base has as they were committed, whatever they hold now: the
+    run keeps its state in them."""
     within: Correlation | None = None
     """Of the agent that started it, where one did."""
 

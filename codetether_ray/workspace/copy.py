@@ -38,6 +38,7 @@ class CopyWorkspace:
         limits: Limits | None = None,
         ports_dir: Path | None = None,
         hub: Path | None = None,
+        set_aside: tuple[Path, ...] = (),
     ) -> None:
         self._directory = directory.resolve()
         git_dir = copies_dir.resolve() / REPOSITORY
@@ -57,6 +58,7 @@ class CopyWorkspace:
             ports_dir=ports_dir,
             repository=self._repository,
             hub=hub,
+            set_aside=set_aside,
         )
         self._making = asyncio.Lock()
 

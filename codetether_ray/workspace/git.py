@@ -75,6 +75,7 @@ class GitWorkspace:
 
     `worktrees_dir` belongs to this run. `date` (as git writes dates) fixes the dates of commits.
     `hub` is where the run's hub is, or will be: what agents commit is there before it counts.
+    `set_aside` are files that the base has as they were committed, whatever they hold now.
     Any method opens the workspace if nobody has.
     """
 
@@ -93,8 +94,10 @@ class GitWorkspace:
         ports_dir: Path | None = None,
         repository: Repository | None = None,
         hub: Path | None = None,
+        set_aside: tuple[Path, ...] = (),
     ) -> None:
         self._directory = directory
+        self._set_aside = set_aside
         self._hub = None if hub is None else Hub(hub)
         self._run_id = run_id
         self._slug = run_slug(run_id)
@@ -129,6 +132,8 @@ class GitWorkspace:
         repository = self._repository or await find_repository(self._directory)
         if repository is None:
             raise WorkspaceError(f"{self._directory} is not in a git repository")
+        aside = tuple(found for p in self._set_aside if (found := _below(repository.root, p)))
+        self._limits = replace(self._limits, set_aside=aside)
         git = Git(
             work_tree=repository.root,
             git_dir=repository.git_dir,
@@ -319,3 +324,9 @@ class GitWorkspace:
         here.record = replace(here.record, delivered=main)
         write_record(run_record_path(here.repository.common_dir, self._slug), here.record)
         return said
+
+
+def _below(root: Path, path: Path) -> str:
+    """A file's path from the root; empty where it is not below it."""
+    real, top = path.resolve(), root.resolve()
+    return real.relative_to(top).as_posix() if real.is_relative_to(top) else ""

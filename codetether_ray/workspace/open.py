@@ -26,11 +26,13 @@ async def open_workspace(
     sandbox: Sandbox | None = None,
     date: str = "",
     keeps_steps: bool = True,
+    set_aside: tuple[Path, ...] = (),
 ) -> GitWorkspace | CopyWorkspace:
     """Choose: the repository that holds `directory`, or a copy of it. The base is made by then.
 
     `setup` (a shell command, which needs `sandbox`), `copy` (globs) and `hooks` come from the
     project's configuration. `keeps_steps`: with a hub, as where the run's agents live.
+    `set_aside` are files that the run's base has as they were committed.
 
     Raises:
         WorkspaceError: there is no such directory, git is missing or refuses, it is too large.
@@ -55,6 +57,7 @@ async def open_workspace(
             date=date,
             ports_dir=data_dir / PORTS,
             hub=hub,
+            set_aside=set_aside,
         )
     else:
         workspace = GitWorkspace(
@@ -69,6 +72,7 @@ async def open_workspace(
             ports_dir=data_dir / PORTS,
             hub=hub,
             repository=repository,
+            set_aside=set_aside,
         )
     await workspace.open()
     return workspace

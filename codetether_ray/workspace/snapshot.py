@@ -24,11 +24,15 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a snapshot takes in. `leave_out` are globs of files that are environment, not work."""
+    """What a snapshot takes in. `leave_out` are globs of files that are environment, not work.
+
+    `set_aside` are paths that are in it as they were committed, whatever they hold now.
+    """
 
     file_bytes: int = 50 * _MB
     total_bytes: int = 2_000 * _MB
     leave_out: tuple[str, ...] = ()
+    set_aside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +119,8 @@ def _choose(status: Status, root: Path, limits: Limits) -> _Sorted:
 
 def _reason_to_leave(change: Change, root: Path, limits: Limits) -> str | None:
     """Why a change is no part of the snapshot: a sentence's end, "" for silently, None to take."""
+    if change.path in limits.set_aside:
+        return ""
     if change.is_nested_repository:
         return "is a repository of its own and left out"
     if change.is_only_inside_submodule:

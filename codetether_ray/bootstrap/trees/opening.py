@@ -61,6 +61,7 @@ async def _at_home(request: RunRequest) -> GitWorkspace | CopyWorkspace:
         copy=request.copy,
         hooks=request.hooks,
         sandbox=LocalSandbox(),
+        set_aside=tuple(map(Path, request.set_aside)),
     )
 
 

@@ -16,8 +16,11 @@ class LastTrees:
         self._run_id = run_id
 
     async def of(self, subtask: str) -> str:
-        """The commit, which is in the run's hub; empty where no step left anything."""
-        agent = f"sub/{subtask}"
+        """The commit, which is in the run's hub; empty where no step left anything.
+
+        Trees that are named by their agents' paths are told from a swarm's by the slash.
+        """
+        agent = subtask if "/" in subtask else f"sub/{subtask}"
         folder = self._hub / agent_ref(self._run_id, agent, "")
         if not folder.is_dir():
             return ""
