@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
-from codetether_ray.cli import exit_codes, options
+from codetether_ray.cli import exit_codes, options, relay_run
 from codetether_ray.cli.examples import examples
 from codetether_ray.cli.output import Format, open_output, say
+from codetether_ray.cli.slash import parse_slash
 from codetether_ray.core.errors import CodetetherError
 from codetether_ray.core.events import Record
+from codetether_ray.core.ids import run_kind
 
 
 @click.command(
@@ -21,6 +23,8 @@ from codetether_ray.core.events import Record
         'codetether run --continue "now fix it"',
         "codetether run --resume",
         "codetether run --resume ses_00mws4k4xr_686d8be8 --max-steps 200",
+        'codetether run "/autochat 3 make the parser faster, with a benchmark"',
+        'codetether run --yes "/go make the tests pass on Python 3.13"',
         'codetether run "sum up the changes" --output-schema schema.json --format json',
     ),
 )
@@ -74,6 +78,14 @@ from codetether_ray.core.events import Record
     metavar="TIME",
     help="How long the agent may work, waiting for children not counted.",
 )
+@click.option("-y", "--yes", is_flag=True, help="With /go: approve what is drafted beforehand.")
+@click.option("--merge", is_flag=True, help="With /go, /autochat: merge into the current branch.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With /go, /autochat: rounds of turns at most.  [default: 3]",
+)
 @options.address
 @click.option("--ray", "on_ray", is_flag=True, help="Run the agent on a Ray cluster.")
 def command(message: str, form: Format, **given: Any) -> int:
@@ -81,10 +93,23 @@ def command(message: str, form: Format, **given: Any) -> int:
 
     What was interrupted goes on with --resume, which takes no message: what was asked is recorded,
     and so are the model and the limits, unless they are given anew.
+
+    "/go [COUNT] TASK" drafts an objective, asks, and lets a team of COUNT agents (2 to 8) work by
+    turns until its key results are met; "/autochat [COUNT] TASK" does the task without asking.
+    "/swarm TASK" and "/ralph [PRD]" are the commands of that name.
     """
     given["resume"] = _resumed(message, given)
-    text = None if given["resume"] is not None else _asked(message)
-    return asyncio.run(_run(text, form, given))
+    if given["resume"] is not None:
+        if run_kind(given["resume"]) == "relay":
+            return asyncio.run(relay_run.relay(None, form, given))
+        return asyncio.run(_run(None, form, given))
+    text = _asked(message)
+    slash = parse_slash(text)
+    if slash is None:
+        return asyncio.run(_run(text, form, given))
+    if slash.verb in ("go", "autochat"):
+        return asyncio.run(relay_run.relay(slash, form, given))
+    return relay_run.other(slash, form, given)
 
 
 def _asked(message: str) -> str:

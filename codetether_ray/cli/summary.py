@@ -20,7 +20,7 @@ def summary(result: dict[str, Any]) -> list[str]:
         out += [line for each in result["subtask_results"] for line in _trouble(each)]
     if result["diffstat"]:
         out += ["", result["diffstat"].rstrip("\n")]
-    return [*out, "", _totals(result), *_next_steps(result)]
+    return [*out, "", _totals(result), *next_steps(result)]
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
@@ -68,7 +68,8 @@ def _totals(result: dict[str, Any]) -> str:
     return f"total: {agents} · {spent} · {took}"
 
 
-def _next_steps(result: dict[str, Any]) -> list[str]:
+def next_steps(result: dict[str, Any]) -> list[str]:
+    """What to type next: to go on, to look, to merge."""
     out = []
     if result.get("delivered"):
         out.append(result["delivered"])

@@ -39,12 +39,12 @@ class Consent:
             return False
         self._stderr.write("Carry this plan out? [y/N] ")
         self._stderr.flush()
-        answer = await _line(self._stdin)
+        answer = await typed_line(self._stdin)
         return answer.strip().lower() in ("y", "yes")
 
 
-async def _line(stream: TextIO) -> str:
-    """A line that a person types; waiting for it can be cancelled."""
+async def typed_line(stream: TextIO) -> str:
+    """A line that a person types, empty at the end of input; waiting for it can be cancelled."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[str] = loop.create_future()
 

@@ -1,0 +1,137 @@
+"""Asks a person whether an objective shall be pursued: approve, deny, or edit."""
+
+import asyncio
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from codetether_ray.cli import words
+from codetether_ray.cli.live import Progress
+from codetether_ray.cli.swarm_output import typed_line
+from codetether_ray.core.errors import CodetetherError, UsageError
+
+if TYPE_CHECKING:
+    from codetether_ray.bootstrap.relay_gate import OkrAnswer, OkrQuestion
+    from codetether_ray.core.okrs import KeyResult, Okr
+
+_WORDS = {
+    "a": "approve", "approve": "approve", "y": "approve", "yes": "approve",
+    "d": "deny", "deny": "deny", "n": "deny", "no": "deny",
+    "e": "edit", "edit": "edit",
+}  # fmt: skip
+
+
+class OkrConsent:
+    """Shows a draft and asks for a word on it, where there is somebody to ask."""
+
+    def __init__(
+        self, progress: Progress, *, stdin: TextIO = sys.stdin, stderr: TextIO = sys.stderr
+    ) -> None:
+        self._progress = progress
+        self._stdin, self._stderr = stdin, stderr
+
+    async def ask(self, question: "OkrQuestion") -> "OkrAnswer":
+        """What is said to it; `nobody` where nobody sits here, or their input ended."""
+        from codetether_ray.bootstrap.relay_gate import OkrAnswer
+
+        self._progress.close()
+        for line in okr_lines(question.okr):
+            self._say(line)
+        if not (self._stdin.isatty() and self._stderr.isatty()):
+            self._say(f"nobody can be asked here; {how_to_decide(question.run.id)}")
+            return OkrAnswer(word="nobody")
+        while True:
+            said = await self._typed("Pursue this? [a]pprove, [d]eny, [e]dit: ")
+            if said is None:
+                self._say(f"\nnothing was decided; {how_to_decide(question.run.id)}")
+                return OkrAnswer(word="nobody")
+            word = _WORDS.get(said.lower())
+            if word == "approve":
+                return OkrAnswer(word="approve")
+            if word == "deny":
+                return await self._denied()
+            if word == "edit" and (okr := await self._edited(question.okr)) is not None:
+                return OkrAnswer(word="edit", okr=okr)
+
+    async def _denied(self) -> "OkrAnswer":
+        from codetether_ray.bootstrap.relay_gate import OkrAnswer
+
+        intent = await self._typed("What do you want instead? (nothing: leave it) ")
+        return OkrAnswer(word="deny", intent=intent or "")
+
+    async def _edited(self, okr: "Okr") -> "Okr | None":
+        try:
+            return await asyncio.to_thread(edited, okr)
+        except CodetetherError as error:
+            self._say(f"not taken: {error}")
+            return None
+
+    async def _typed(self, prompt: str) -> str | None:
+        """What is typed; None at the end of input."""
+        self._stderr.write(prompt)
+        self._stderr.flush()
+        line = await typed_line(self._stdin)
+        return line.strip() if line else None
+
+    def _say(self, line: str) -> None:
+        self._stderr.write(line + "\n")
+        self._stderr.flush()
+
+
+def how_to_decide(run_id: str) -> str:
+    """What to type where nobody could be asked."""
+    return f"`codetether okr approve --id {run_id}` approves it; `--yes` does so beforehand"
+
+
+def okr_lines(okr: "Okr") -> Iterator[str]:
+    """All that is approved or denied."""
+    yield f"objective: {words.one_line(okr.title, 400)}"
+    for line in okr.description.splitlines():
+        yield f"  {words.one_line(line, 400)}"
+    for number, key_result in enumerate(okr.key_results, 1):
+        yield from _key_result(number, key_result)
+
+
+def _key_result(number: int, key_result: "KeyResult") -> Iterator[str]:
+    from codetether_ray.core.measures import RubricMeasure
+    from codetether_ray.okr.terms import describe
+
+    better = "at most" if key_result.direction == "lower" else "at least"
+    target = f"{better} {key_result.target_value:g} {key_result.unit}".rstrip()
+    yield f"  {number}. {words.one_line(key_result.title, 200)}: {target}"
+    yield f"     measured by {words.one_line(describe(key_result.measure), 1000)}"
+    if isinstance(key_result.measure, RubricMeasure):
+        for criterion in key_result.measure.criteria:
+            yield f"     - {words.one_line(criterion, 400)}"
+
+
+def edited(okr: "Okr") -> "Okr":
+    """The OKR as the person's editor left it. It blocks.
+
+    Raises:
+        UsageError: there is no editor, or it failed; or nothing was changed.
+        InvalidOkrError: what it left is not sound; the line is named.
+    """
+    from codetether_ray.okr.draft_text import from_text, to_text
+
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not editor:
+        raise UsageError("there is no editor: set EDITOR, or deny and say what you want instead")
+    with tempfile.TemporaryDirectory(prefix="codetether-okr-") as folder:
+        path = Path(folder) / "objective.txt"
+        path.write_text(to_text(okr), "utf-8")
+        try:
+            done = subprocess.run([*shlex.split(editor), str(path)], check=False)
+        except OSError as error:
+            raise UsageError(f"the editor {editor!r} cannot be started: {error}") from error
+        if done.returncode:
+            raise UsageError(f"the editor {editor!r} ended with {done.returncode}")
+        text = path.read_text("utf-8", "replace")
+    if not text.strip():
+        raise UsageError("the text is empty, so nothing was changed")
+    return from_text(text, okr)

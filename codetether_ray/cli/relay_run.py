@@ -1,0 +1,95 @@
+"""`codetether run "/go …"` and its like: a relay, or the command that the message names."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from codetether_ray.cli import options
+from codetether_ray.cli.output import Format, say
+from codetether_ray.cli.slash import Slash
+
+_PASSED_ON = {
+    "model": "--model",
+    "budget": "--budget",
+    "max_tokens": "--max-tokens",
+    "max_time": "--max-time",
+    "retry_for": "--retry-for",
+    "wait_quota": "--wait-quota",
+    "record": "--record",
+    "address": "--address",
+    "max_steps": "--max-steps",
+}
+"""Options of `run` that the commands behind `/swarm` and `/ralph` have as well."""
+
+
+async def relay(slash: Slash | None, form: Format, given: dict[str, Any]) -> int:
+    """Do the relay of `/go` or `/autochat`; without a `slash`, the one that `--resume` names."""
+    from codetether_ray.bootstrap.relay import run_relay
+    from codetether_ray.cli import unfinished
+    from codetether_ray.cli.live import open_progress, ticking
+    from codetether_ray.cli.relay_consent import OkrConsent
+    from codetether_ray.cli.relay_output import finish
+    from codetether_ray.cli.relay_view import RelayView
+    from codetether_ray.cli.signals import Stopper
+    from codetether_ray.cli.swarm_output import stream_line
+
+    if slash is not None:
+        unfinished.remind(Path.cwd())
+    progress = open_progress(sys.stderr, RelayView())
+    consent = OkrConsent(progress)
+    stopper: Stopper[dict[str, Any]] = Stopper(say, given["max_time"])
+
+    def show(record: Any) -> None:
+        stopper.saw(record)
+        progress.show(record)
+        if form == "stream-json":
+            stream_line(record.to_json())
+
+    wish = wish_of(slash, given)
+    async with ticking(progress):
+        result = await stopper.run(run_relay(wish, show, consent.ask, say))
+    finish(result, form)
+    return stopper.exit_code(result["exit_code"])
+
+
+def wish_of(slash: Slash | None, given: dict[str, Any]) -> Any:
+    """The options of `codetether run` as what is wanted of a relay."""
+    from codetether_ray.bootstrap.relay import RelayWish
+
+    return RelayWish(
+        task="" if slash is None else slash.text,
+        directory=Path.cwd(),
+        is_gated=slash is not None and slash.verb == "go",
+        is_approved=given["yes"],
+        resume=given["resume"] if slash is None else None,
+        count=3 if slash is None else slash.count,
+        rounds=given["rounds"],
+        model=given["model"],
+        max_steps=given["max_steps"],
+        timeout_s=given["timeout"],
+        retry_for_s=given["retry_for"],
+        wait_quota_s=given["wait_quota"],
+        budget=options.budget(given["budget"], given["max_tokens"]),
+        deliver=given["merge"],
+        record=given["record"],
+        address=given["address"],
+        on_ray=given["on_ray"],
+    )
+
+
+def other(slash: Slash, form: Format, given: dict[str, Any]) -> int:
+    """Do `/swarm` or `/ralph` as the command of that name does."""
+    from codetether_ray.cli.main import root
+
+    words = ["--format", form] if slash.verb == "swarm" else ["--json"] * (form != "text")
+    for name, option in _PASSED_ON.items():
+        if given[name] is not None:
+            words += [option, str(given[name])]
+    if slash.verb == "swarm":
+        flags = [f"--{name}" for name in ("merge", "yes") if given[name]]
+        arguments = ["swarm", *words, *flags, "--", slash.text]
+    else:
+        prd = ["--prd", slash.text] if slash.text else []
+        arguments = ["ralph", "run", *words, *prd]
+    answer = root.main(args=arguments, prog_name="codetether", standalone_mode=False)
+    return answer if isinstance(answer, int) else 0
