@@ -44,7 +44,7 @@ async def source_of(trees: Grounded) -> Source:
     """
     ground = await trees.ground()
     found = ground.repository
-    objects = (found.common_dir / "objects",)
+    objects: tuple[Path, ...] = (found.common_dir / "objects",)
     if ground.hub is not None:
         objects = (*objects, ground.hub.objects)
     return Source(

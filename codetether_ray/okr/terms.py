@@ -40,11 +40,11 @@ def read_measure(data: object, where: str) -> MeasureTerms:
         )
     _check_types(fields, where)
     try:
-        measure = decode(MeasureTerms, fields)  # type: ignore[arg-type]
+        measure: MeasureTerms = decode(cast("Any", MeasureTerms), fields)
     except ValueError as error:
         raise InvalidOkrError(where, str(error)) from None
-    check_measure(cast("MeasureTerms", measure), where)
-    return cast("MeasureTerms", measure)
+    check_measure(measure, where)
+    return measure
 
 
 def check_measure(measure: MeasureTerms, where: str) -> None:
