@@ -90,10 +90,11 @@ def checked(text: str, where: str) -> str:
     """
     if text in (LOCAL, "auto"):
         return text
-    host, _, port = text.removeprefix("ray://").rpartition(":")
+    bare = text.removeprefix("ray://").removeprefix("https://").removeprefix("http://")
+    host, _, port = bare.rstrip("/").rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536 or "/" in host:
         raise UsageError(
             f"{where}: {text!r} is no address of a Ray cluster; write HOST:6379, "
-            "ray://HOST:10001, or `local` for none"
+            "ray://HOST:10001, http://HOST:8265, or `local` for none"
         )
     return text

@@ -1,9 +1,10 @@
 """The cluster that a command uses, joined early only where the truth has to be asked for there."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,11 @@ async def reached(
         yield Reach(address=address, truth=truth_here(data_dir))
         return
     from codetether_ray.actors.cluster import ClusterOptions, join_or_start
+    from codetether_ray.actors.gateways import cluster_behind, is_gateway
 
+    if is_gateway(address.value):
+        behind = await asyncio.to_thread(cluster_behind, address.value)
+        address = replace(address, value=behind)
     log = data_dir / "logs" / "cluster.ray.log"
     cluster = await join_or_start(
         ClusterOptions(data_dir=data_dir, address=address.value, log_path=log), notice
@@ -56,6 +61,29 @@ async def reached(
     try:
         truth = await find_truth(data_dir, cluster.address)
         yield Reach(address=address, truth=truth, cluster=cluster)
+    finally:
+        await cluster.close()
+
+
+@asynccontextmanager
+async def joined(
+    reach: Reach, data_dir: Path, notice: Callable[[str], None]
+) -> AsyncIterator["Cluster"]:
+    """The cluster of a reach, which is joined now where nobody had to ask it yet.
+
+    Raises:
+        ClusterError: it cannot be joined.
+    """
+    if reach.cluster is not None:
+        yield reach.cluster
+        return
+    from codetether_ray.actors.cluster import ClusterOptions, join_or_start
+
+    log = data_dir / "logs" / "cluster.ray.log"
+    wanted = ClusterOptions(data_dir=data_dir, address=reach.address.value, log_path=log)
+    cluster = await join_or_start(wanted, notice)
+    try:
+        yield cluster
     finally:
         await cluster.close()
 

@@ -47,7 +47,9 @@ def test_what_is_no_address_is_refused_before_anything_is_joined(home: Path, tex
     assert run(["context", "use", text]) == 2
 
 
-@pytest.mark.parametrize("text", ["10.0.0.5:6379", "[fd00::1]:6379", "ray://h:10001", "local"])
+@pytest.mark.parametrize(
+    "text", ["10.0.0.5:6379", "[fd00::1]:6379", "ray://h:10001", "http://h:8265", "local"]
+)
 def test_an_address_may_have_these_forms(home: Path, text: str) -> None:
     assert choose_address(text, env(home)).value == text
 
