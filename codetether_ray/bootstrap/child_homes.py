@@ -11,7 +11,6 @@ from codetether_ray.bootstrap.home import open_local_home
 from codetether_ray.bootstrap.run_home import home_terms
 from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.core.codec import JsonObject
-from codetether_ray.core.errors import ToolError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +23,13 @@ class Way:
 
 def way_of(kind: str) -> Way:
     """The way of a kind."""
-    if kind != "swarm":
-        raise ToolError("Ralph cannot be started by an agent")
-    from codetether_ray.bootstrap.swarm_home import swarm_in_home
+    if kind == "swarm":
+        from codetether_ray.bootstrap.swarm_home import swarm_in_home
 
-    return Way(swarm_in_home, "codetether_ray.bootstrap.on_ray:swarm_in_supervisor")
+        return Way(swarm_in_home, "codetether_ray.bootstrap.on_ray:swarm_in_supervisor")
+    from codetether_ray.bootstrap.ralph_home import ralph_in_home
+
+    return Way(ralph_in_home, "codetether_ray.bootstrap.on_ray:ralph_in_supervisor")
 
 
 async def run_here(request: RunRequest, show: Show) -> JsonObject:

@@ -105,7 +105,9 @@ def request_class(kind: ChildKind) -> type[RunRequest]:
         from codetether_ray.bootstrap.swarm_request import SwarmRequest
 
         return SwarmRequest
-    raise ToolError("Ralph cannot be started by an agent")
+    from codetether_ray.bootstrap.ralph_request import RalphRequest
+
+    return RalphRequest
 
 
 def _new(child: Child, settings: Settings, budget: Budget, data_dir: Path) -> RunRequest:
