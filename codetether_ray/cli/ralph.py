@@ -13,6 +13,7 @@ RALPH = MappingProxyType(
         "create-prd": Entry(
             "codetether_ray.cli.ralph_create", "Print a new PRD; with --describe, drafted."
         ),
+        "run": Entry("codetether_ray.cli.ralph_run", "Work a PRD off, story by story."),
         "status": Entry("codetether_ray.cli.ralph_status", "Show how far a PRD is."),
     }
 )
@@ -25,6 +26,7 @@ RALPH = MappingProxyType(
     table=RALPH,
     epilog=examples(
         'codetether ralph create-prd --feature "Rate limits" --project-name api -o prd.json',
+        "codetether ralph run --budget 10",
         "codetether ralph status",
     ),
 )

@@ -69,6 +69,7 @@ class RalphCoordinator:
         clock: Clock,
         *,
         ask: Ask | None = None,
+        mask: Callable[[str], str] = str,
         spent: Spent | None = None,
         elapsed_s: float = 0.0,
     ) -> None:
@@ -92,6 +93,7 @@ class RalphCoordinator:
             clock=clock,
             board=Board(),
             ask=ask,
+            mask=mask,
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: asyncio.Queue[tuple[str, BaseException | None]] = asyncio.Queue()

@@ -11,6 +11,7 @@ from codetether_ray.ralph.progress import tail
 
 _OUTPUT_BYTES = 400_000  # of a gate, before its end is kept
 _KEPT_CHARS = 16_000
+_LONGEST_LINE = 100_000
 
 
 async def run_gates(
@@ -47,12 +48,8 @@ async def run_gates(
 
 
 async def _run(place: Place, story: Story, tree: Tree, gate: GateRun) -> GateRun:
-    call = f"gate:{story.id}:{gate.gate}"
-    place.publisher.emit(ToolOutput(call_id=call, text=f"$ {gate.command}\n"))
-
-    def show(text: str) -> None:
-        place.publisher.emit(ToolOutput(call_id=call, text=text))
-
+    shown = _Shown(place, f"gate:{story.id}:{gate.gate}")
+    shown.say(f"$ {gate.command}\n")
     began = place.clock.monotonic()
     ended = await place.sandbox.run(
         gate.command,
@@ -60,12 +57,36 @@ async def _run(place: Place, story: Story, tree: Tree, gate: GateRun) -> GateRun
         env=tree.env,
         timeout_s=place.options.gate_timeout_s,
         max_output_bytes=_OUTPUT_BYTES,
-        on_output=show,
+        on_output=shown.say,
     )
+    shown.end()
     return replace(
         gate,
         exit_code=ended.exit_code,
         timed_out=ended.timed_out,
         elapsed_ms=round((place.clock.monotonic() - began) * 1000),
-        output=tail(ended.output, _KEPT_CHARS),
+        output=tail(place.mask(ended.output), _KEPT_CHARS),
     )
+
+
+class _Shown:
+    """What a gate prints, as it prints it: whole lines, for a secret must not be cut in two."""
+
+    def __init__(self, place: Place, call: str) -> None:
+        self._place = place
+        self._call = call
+        self._rest = ""
+
+    def say(self, text: str) -> None:
+        """Show the lines that are complete by now."""
+        whole, end, rest = (self._rest + text).rpartition("\n")
+        self._rest = rest
+        if len(rest) > _LONGEST_LINE:
+            whole, end, self._rest = whole + end + rest, "", ""
+        if whole or end:
+            words = self._place.mask(whole + end)
+            self._place.publisher.emit(ToolOutput(call_id=self._call, text=words))
+
+    def end(self) -> None:
+        """Show what has no line end."""
+        self.say("\n" if self._rest else "")

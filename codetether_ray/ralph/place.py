@@ -39,6 +39,8 @@ class Place:
     clock: Clock
     board: Board
     ask: Ask | None = None
+    mask: Callable[[str], str] = str
+    """Takes secrets out of what gates print."""
     landed: Mapping[str, str] = field(default_factory=dict)
     """Commits of this run that earlier tries landed, by story."""
     landing: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -5,14 +5,13 @@ its files would not be those of its commit any more.
 """
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.ports.trunk import Opened
-from codetether_ray.ports.workspace import Tree
+from codetether_ray.ports.workspace import Tree, Workspace
 from codetether_ray.workspace.commits import (
     changed_paths,
     commit_tree,
@@ -34,40 +33,18 @@ _CLEAN_TREE = "gates"
 _MODE = "100644"
 
 
-class Grounded(Protocol):
-    """What of a run's workspace is needed."""
-
-    async def ground(self) -> Ground:
-        """What the run stands on."""
-        ...
-
-    async def start(self, id: str, parents: tuple[str, ...] = (), *, node: str = "") -> Tree:
-        """A worktree."""
-        ...
-
-    async def release(self, tree: Tree, *, keep: bool) -> str | None:
-        """Let go of one."""
-        ...
-
-    async def head(self) -> str:
-        """The main branch's commit."""
-        ...
-
-    async def advance(self, commit: str) -> None:
-        """Move the main branch on."""
-        ...
-
-
 class GitTrunk:
     """Implements `Trunk` over a run's workspace.
 
-    `branch` follows the line; `own` are paths from the root that no story changes: they are what
-    `squash` is given. `story_of` reads the story in a commit's message.
+    `ground` is what that stands on. `branch` follows the line; `own` are paths from the root that
+    no story changes: they are what `squash` is given. `story_of` reads the story in a commit's
+    message.
     """
 
     def __init__(
         self,
-        workspace: Grounded,
+        workspace: Workspace,
+        ground: Callable[[], Awaitable[Ground]],
         run_id: str,
         branch: str,
         *,
@@ -75,6 +52,7 @@ class GitTrunk:
         story_of: Callable[[str], str] = lambda message: "",
     ) -> None:
         self._workspace = workspace
+        self._ground = ground
         self._run = run_slug(run_id)
         self._branch = branch
         self._own = own
@@ -86,7 +64,7 @@ class GitTrunk:
 
     async def open(self) -> Opened:
         """Find where the line begins; a run that goes on has begun there."""
-        ground = await self._workspace.ground()
+        ground = await self._ground()
         if ground.repository.is_private:
             self._left, self._start = "there is no git repository", ground.record.base
             return Opened(start=self._start)
@@ -99,8 +77,11 @@ class GitTrunk:
         if await _is_checked_out(ground.git, self._branch):
             self._left = f"{self._branch} is checked out"
             notes = (f"{self._left}: it moves only with --merge",)
-        await self._workspace.advance(self._start)
-        await self._follow(ground, await self._workspace.head())
+        head = await self._workspace.head()
+        if head == ground.record.base != self._start:
+            await self._workspace.advance(self._start)
+            head = self._start
+        await self._follow(ground, head)
         return Opened(start=self._start, branch="" if self._left else self._branch, notes=notes)
 
     async def _begin(self, ground: Ground) -> str:
@@ -138,7 +119,7 @@ class GitTrunk:
         self, merged: str, onto: str, message: str, files: Mapping[str, bytes]
     ) -> str | None:
         """One commit on `onto` with the tree of `merged`; see the port."""
-        ground = await self._workspace.ground()
+        ground = await self._ground()
         git = ground.git
         tree = await tree_of(git, merged)
         changed = set(await changed_paths(git, onto, tree))
@@ -151,7 +132,7 @@ class GitTrunk:
 
     async def changes(self, old: str, new: str) -> str:
         """What lies between two commits."""
-        ground = await self._workspace.ground()
+        ground = await self._ground()
         out = await ground.git.run(
             "diff", "--no-ext-diff", "--no-textconv", "-U0", "-M", old, new
         )  # fmt: skip
@@ -159,7 +140,7 @@ class GitTrunk:
 
     async def checkout(self, commit: str) -> Tree:
         """The clean tree at a commit."""
-        ground = await self._workspace.ground()
+        ground = await self._ground()
         tree = await self._workspace.start(_CLEAN_TREE, (commit,))
         self._tree = tree
         git, record = self._inside(ground, tree)
@@ -182,7 +163,7 @@ class GitTrunk:
             raise WorkspaceError(f"the run's branch is at {head[:10]}, not at {old[:10]}")
         await self._workspace.advance(new)
         failpoints.hit("trunk.advanced")
-        await self._follow(await self._workspace.ground(), new)
+        await self._follow(await self._ground(), new)
 
     async def _follow(self, ground: Ground, new: str) -> None:
         """Have the branch be where the line is, if it may; no landing fails for it."""
@@ -204,7 +185,7 @@ class GitTrunk:
 
     async def landed(self) -> Mapping[str, str]:
         """Commits of this run in the line, by story."""
-        ground = await self._workspace.ground()
+        ground = await self._ground()
         span = f"{self._start}..{await self._workspace.head()}"
         out = await ground.git.run("log", "--first-parent", "-z", "--format=%H%n%B", span)
         found: dict[str, str] = {}
@@ -217,7 +198,7 @@ class GitTrunk:
 
     async def close(self) -> str:
         """Let go of the clean tree; a sentence on the branch, where it did not follow."""
-        ground = await self._workspace.ground()
+        ground = await self._ground()
         tree, self._tree = self._tree, None
         if tree is not None:
             git, record = self._inside(ground, tree)

@@ -45,6 +45,11 @@ class _AuditedWorkspace:
             done.detail |= {**_told(outcome), "resolved": True}
             return outcome
 
+    async def advance(self, commit: str) -> None:
+        """See `Workspace.advance`."""
+        async with audited(self._audit, self._action("land", commit)):
+            await self._inner.advance(commit)
+
     async def deliver(self) -> str:
         """See `Workspace.deliver`."""
         head = await self._inner.head()

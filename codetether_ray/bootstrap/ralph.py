@@ -1,0 +1,221 @@
+"""The driver's side of a Ralph run: checks the terms, starts the run, follows it to its result."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+from codetether_ray.bootstrap.follow import Audience, Show
+from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
+from codetether_ray.bootstrap.prd_file import read_prd_file
+from codetether_ray.bootstrap.principal import this_principal
+from codetether_ray.bootstrap.ralph_book import write
+from codetether_ray.bootstrap.ralph_home import ralph_in_home, unrecorded
+from codetether_ray.bootstrap.ralph_request import PROGRESS, RalphRequest
+from codetether_ray.bootstrap.running import Doing, fetched, run, take_up, with_model_of_today
+from codetether_ray.bootstrap.truth.place import Truth
+from codetether_ray.bootstrap.truth.reach import Reach, reached
+from codetether_ray.config.settings import Settings, load_settings
+from codetether_ray.config.stores import open_secret_store
+from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.ids import new_run_id
+from codetether_ray.core.usage import Budget
+from codetether_ray.ralph.options import GATE_TIMEOUT_S, MAX_ITERATIONS
+
+Decide = Callable[[JsonObject], Awaitable[JsonObject]]
+"""Asks somebody whether an acceptance criterion shall be amended; `approved` is in the answer."""
+
+TIMEOUT_S = 1800.0
+"""How long one agent may work on a story, where nobody says otherwise."""
+_MAY_CHANGE = (
+    "max_iterations",
+    "max_steps",
+    "timeout_s",
+    "gate_timeout_s",
+    "parallel",
+    "retry_for_s",
+    "wait_quota_s",
+)
+"""Terms that a resumed run may be given anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RalphRunWish:
+    """What `codetether ralph run` was asked for. None leaves a choice to the settings."""
+
+    prd: Path
+    directory: Path
+    resume: str | None = None
+    """Go on with this run (`resuming.NEWEST`: with the one to resume); its PRD and terms hold."""
+    model: str | None = None
+    max_iterations: int | None = None
+    max_steps: int | None = None
+    timeout_s: float | None = None
+    gate_timeout_s: float | None = None
+    parallel: int | None = None
+    retry_for_s: float | None = None
+    wait_quota_s: float | None = None
+    budget: Budget = field(default_factory=Budget)
+    deliver: bool = False
+    record: Path | None = None
+    address: str | None = None
+    """What `--address` says."""
+    is_local: bool = False
+    dashboard: bool = False
+
+
+async def run_ralph(
+    wish: RalphRunWish, show: Show, decide: Decide, notice: Callable[[str], None]
+) -> JsonObject:
+    """Work a PRD off; cancelled, the result has outcome `interrupted`.
+
+    `notice` is given sentences that a person should read.
+
+    Raises:
+        CodetetherError: nothing was started, or there was nothing to work on.
+    """
+    settings = load_settings(wish.directory, os.environ)
+    local = wish.is_local
+    async with reached(wish.address, settings.paths.data, notice, is_local=local) as reach:
+        request = await _request(wish, settings, reach.truth, notice)
+        if not isinstance(request, RalphRequest):
+            return request
+
+        async def ask(question: JsonObject) -> JsonObject:
+            return await decide(question)
+
+        return await run(
+            DOING,
+            request,
+            reach,
+            Audience(show=show, ask=ask, notice=notice),
+            is_local=local,
+            dashboard=wish.dashboard,
+            tape=wish.record,
+        )
+
+
+async def _far(
+    request: RalphRequest, reach: Reach, audience: Audience, dashboard: bool
+) -> JsonObject:
+    """In a supervisor; where that is on another machine, its PRD comes back with its branch."""
+    from codetether_ray.bootstrap.running import on_ray
+
+    result = await on_ray(DOING, request, reach, audience, dashboard=dashboard)
+    return await asyncio.to_thread(_brought_home, request, result)
+
+
+def _brought_home(request: RalphRequest, result: JsonObject) -> JsonObject:
+    """The PRD and progress.txt as a far run left them, saved here."""
+    files = cast("dict[str, str]", result.pop("files", None) or {})
+    place = Path(request.prd)
+    if files and place.parent.is_dir():
+        for name, path in (("prd", place), ("progress", place.with_name(PROGRESS))):
+            if name in files:
+                write(path, files[name].encode())
+    return result
+
+
+DOING = Doing(
+    in_home=ralph_in_home,
+    supervised="codetether_ray.bootstrap.on_ray:ralph_in_supervisor",
+    unrecorded=unrecorded,
+    far=_far,
+)
+
+
+# -- the request ----------------------------------------------------------------------------------
+
+
+async def _request(
+    wish: RalphRunWish, settings: Settings, truth: Truth, notice: Callable[[str], None]
+) -> RalphRequest | JsonObject:
+    """The wish with everything decided that it left open.
+
+    A result, where the run to be resumed has one that is its last word.
+    """
+    if wish.resume is not None:
+        taken = await take_up(RalphRequest, wish.resume, wish.directory, truth, notice)
+        result = taken.result
+        if result is not None and (not wish.deliver or "delivered" in result):
+            return _brought_home(taken.request, await fetched(taken.request, truth, result))
+        return await _resumed(taken.request, wish, settings.paths.data)
+    text = await asyncio.to_thread(read_prd_file, wish.prd)  # before a model is looked for
+    for warning in text.warnings:
+        notice(f"warning: {warning}")
+    store = open_secret_store(os.environ, settings.paths.data)
+    model = await choose(wish.model, settings, store, wish.directory)
+    check_budget(model, wish.budget)
+    return new_ralph(wish, settings, model, truth.data_dir)
+
+
+def new_ralph(
+    wish: RalphRunWish, settings: Settings, model: ChosenModel, data_dir: Path
+) -> RalphRequest:
+    """The request of a run that has yet to begin; the settings fill what the wish leaves open.
+
+    Raises:
+        PrdFileError, PrdError: there is no PRD that can be worked on.
+    """
+    prd = wish.prd.absolute()
+    text = read_prd_file(prd)
+    progress = prd.with_name(PROGRESS)
+    agent, swarm, workspace = settings.agent, settings.swarm, settings.workspace
+    return RalphRequest(
+        ralph_id=new_run_id("ralph"),
+        prd=str(prd),
+        feature=text.prd.feature,
+        prd_text=text.text,
+        progress_text=progress.read_text("utf-8", "replace") if progress.is_file() else "",
+        max_iterations=wish.max_iterations or MAX_ITERATIONS,
+        gate_timeout_s=wish.gate_timeout_s or GATE_TIMEOUT_S,
+        directory=str(_directory(prd, wish.directory)),
+        data_dir=str(data_dir),
+        principal=this_principal(),
+        model=str(model),
+        base_url=model.base_url,
+        context_window=model.context_window,
+        price=model.price,
+        max_steps=wish.max_steps or swarm.max_steps,
+        max_tool_calls=agent.max_tool_calls,
+        max_depth=swarm.max_depth,
+        timeout_s=wish.timeout_s or TIMEOUT_S,
+        memory_bytes=swarm.memory_bytes,
+        total_memory_bytes=swarm.total_memory_bytes,
+        parallel=wish.parallel,
+        placement="pack" if swarm.placement == "pack" else "spread",
+        pack=swarm.pack,
+        pool=settings.pool,
+        retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
+        wait_quota_s=agent.wait_quota_s if wish.wait_quota_s is None else wish.wait_quota_s,
+        budget=wish.budget,
+        setup=workspace.setup,
+        copy=workspace.copy,
+        hooks=workspace.hooks,
+        deliver=wish.deliver,
+        set_aside=(str(prd), str(progress)),
+    )
+
+
+def _directory(prd: Path, directory: Path) -> Path:
+    """Where the work is done: the current directory, unless the PRD is outside of it."""
+    here = directory.resolve()
+    return here if prd.resolve().is_relative_to(here) else prd.resolve().parent
+
+
+async def _resumed(old: RalphRequest, wish: RalphRunWish, data_dir: Path) -> RalphRequest:
+    """The old request, on the terms of today: a setup command may have been put right since."""
+    request = await with_model_of_today(old, wish.model, wish.budget, data_dir)
+    settings = await asyncio.to_thread(load_settings, Path(old.directory), os.environ)
+    workspace = settings.workspace
+    given = {name: value for name in _MAY_CHANGE if (value := getattr(wish, name)) is not None}
+    return replace(
+        request,
+        **given,
+        setup=workspace.setup,
+        copy=workspace.copy,
+        hooks=workspace.hooks,
+        deliver=wish.deliver or old.deliver,
+    )
