@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
+from codetether_ray.actors.awaited import told_of
 from codetether_ray.actors.calls import reason, translated
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.dossier import Dossier, Job
@@ -110,12 +111,14 @@ class RaySupervisor:
         self,
         ask: Callable[[Any], Awaitable[Any]],
         on_restart: Callable[[str], None] = _ignore,
+        on_wait: Callable[[str], None] = _ignore,
     ) -> Any:
         """The run's plain result, through restarts of its supervisor; `ask` answers questions.
 
         A question that a successor repeats is not asked again: it gets the word that was given.
 
-        `on_restart` is told, in a sentence, when the supervisor was replaced.
+        `on_restart` is told, in a sentence, when the supervisor was replaced; `on_wait`, what
+        it waits for, while the supervisor is not up.
 
         Raises:
             CodetetherError: what the run raised.
@@ -124,7 +127,7 @@ class RaySupervisor:
         """
         known, words, answering = "", _Words(ask), set[asyncio.Task[None]]()
         try:
-            while (news := await self._news(known, on_restart)).ended is None:
+            while (news := await self._news(known, on_restart, on_wait)).ended is None:
                 if news.question is not None and news.question.id != known:
                     known = news.question.id
                     answering.add(asyncio.create_task(self._answer(news.question, words)))
@@ -147,13 +150,15 @@ class RaySupervisor:
         ray.kill(self.actor)
         self._dossier.remove(self._job)
 
-    async def _news(self, known: str, on_restart: Callable[[str], None]) -> News:
+    async def _news(
+        self, known: str, on_restart: Callable[[str], None], on_wait: Callable[[str], None]
+    ) -> News:
         loop = asyncio.get_running_loop()
         missed_since = None
         while True:
             wait_s = self._wait_s if self._body is not None else 0.0
             answer = asked(self.actor.news.remote(known, wait_s))
-            if not await patiently(answer, self._patience_s):
+            if not await self._is_heard(answer, on_wait):
                 answer.cancel()
                 self._end_silent(on_restart)
                 continue
@@ -170,6 +175,18 @@ class RaySupervisor:
                 raise RunLostError(self.run_id, reason(error)) from error
             self._see(news, on_restart)
             return news
+
+    async def _is_heard(
+        self, answer: "asyncio.Future[Any]", on_wait: Callable[[str], None]
+    ) -> bool:
+        """Whether it answers in time; who waits for its first word is told why."""
+        if self._body is not None:
+            return await patiently(answer, self._patience_s)
+
+        def tell(why: str) -> None:
+            on_wait(f"the supervisor of {self} {why}")
+
+        return await told_of(answer, self._patience_s, self.actor, tell)
 
     async def _check_is_restarting(self, missed_s: float) -> None:
         """The supervisor lives on one node, where its files are; it does not outlive that."""

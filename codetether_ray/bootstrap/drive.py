@@ -171,7 +171,9 @@ class _Run:
             self._audience.notice(sentence)
             follower.mark_gap()
 
-        work = asyncio.create_task(supervisor.result(self._audience.ask, on_restart))
+        work = asyncio.create_task(
+            supervisor.result(self._audience.ask, on_restart, self._audience.notice)
+        )
         try:
             try:
                 result = await asyncio.shield(work)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import ray
 
+from codetether_ray.actors import awaited
 from codetether_ray.actors.bus import RayBus
-from codetether_ray.actors.pulse import GROUPS, Pulse
+from codetether_ray.actors.pulse import GROUPS, Pulse, asked
 from codetether_ray.actors.registry import Registry
 from codetether_ray.actors.services import Services
 from codetether_ray.actors.supervised import RaySupervisor, find
@@ -222,6 +223,23 @@ async def test_an_actor_that_computes_is_alive_and_one_that_is_stopped_is_not(
     await asyncio.wait_for(silence, 20)
     pulse.kill()
     await gone(pulse.body.process.pid)
+
+
+async def test_who_waits_for_an_actor_that_is_not_up_is_told_what_for(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(awaited, "_SILENT_S", 0.3)
+    monkeypatch.setattr(awaited, "_AGAIN_S", 0.3)
+    actor = ray.remote(Busy).options(num_cpus=0, resources={"what_no_node_has": 1}).remote()
+    told: list[str] = []
+    try:
+        answer = asked(actor.loop.remote())
+        assert not await awaited.told_of(answer, 0.8, actor, told.append)
+        answer.cancel()
+    finally:
+        ray.kill(actor)
+    assert len(told) == 2
+    assert all("is not up after" in x and ("placed it" in x or "started its" in x) for x in told)
 
 
 async def test_a_bus_that_is_stopped_is_started_anew_and_publishing_goes_on(

@@ -22,7 +22,7 @@ STATUS = b"status"
 MOST_BYTES = 1 << 20
 """Of one message; a larger request is not sent."""
 OF_NO_JOB = {b"RAY_JOB_ID": b"ffffffff"}
-"""The variable by which Ray tells workers of one raylet their jobs, as it is for none (Ray's nil)."""
+"""The variable by which Ray tells a worker its job, as it is for none (Ray's nil)."""
 _NODE_CHARS = 28
 
 Request = tuple[int, str, int, list[str], dict[bytes, bytes], str, int]
