@@ -15,7 +15,13 @@ from codetether_ray.actors.chatter import Chatter
 from codetether_ray.actors.forkserver.status import forget
 from codetether_ray.actors.forkserver.switch import variables as forking
 from codetether_ray.actors.head import announce_head, withdraw_head
-from codetether_ray.actors.joining import admission, own_raylet, to_join, worded
+from codetether_ray.actors.joining import (
+    admission,
+    demand_versions,
+    own_raylet,
+    to_join,
+    worded,
+)
 from codetether_ray.actors.orphans import Watch
 from codetether_ray.actors.probe import answers
 from codetether_ray.actors.processes import Process
@@ -50,6 +56,8 @@ class ClusterOptions:
     memory_bytes: int | None = None
     """What agents may reserve; None: what Ray finds (70 % of what is free)."""
     object_store_bytes: int = _OBJECT_STORE_BYTES
+    must_match: bool = True
+    """A cluster that is joined by its address must have this version of this program."""
     announce: bool = False
     """Let this user's other commands join, as long as this process lives."""
 
@@ -166,6 +174,8 @@ class _Keeper:
                 self.info = _init(
                     arguments, log_path, lean="_temp_dir" in arguments and not _wants(arguments)
                 )
+            if self.directory is None and self._must_match:
+                demand_versions(self.info["gcs_address"])
             if self.directory is not None:
                 self._watch = Watch(_processes_of_ray(), self.directory)
                 self.servers = _servers_of_ray()
@@ -176,6 +186,11 @@ class _Keeper:
             self._tell(worded(error, self._options.address))
         finally:
             self._finish(chatter)
+
+    @property
+    def _must_match(self) -> bool:
+        """One's own head, which is found without an address, has said its versions already."""
+        return bool(self._options.address) and self._options.must_match
 
     def _announce(self, directory: Path) -> None:
         if self._options.announce:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from codetether_ray import __version__
 from codetether_ray.actors import processes
 
 _METRICS = "prom_metrics_service_discovery.json"
@@ -29,6 +30,14 @@ class Head:
     uid: int
     token: str = ""
     """Path of the file with its token."""
+    package: str = ""
+    """Version of this program that started it; empty where that is not known."""
+
+    @property
+    def runs(self) -> str:
+        """Its versions, for people."""
+        package = f" and codetether-ray {self.package}" if self.package else ""
+        return f"Ray {self.ray} on Python {self.python}{package}"
 
     @property
     def is_mine_and_alive(self) -> bool:
@@ -37,8 +46,9 @@ class Head:
 
     @property
     def fits(self) -> bool:
-        """Whether this process can join it: same Ray, same Python."""
-        return (self.ray, self.python) == versions()
+        """Whether this process can join it: same Ray, same Python, same program."""
+        package = self.package or __version__
+        return (self.ray, self.python, package) == (*versions(), __version__)
 
 
 def versions() -> tuple[str, str]:
@@ -96,6 +106,7 @@ def announce_head(data_dir: Path, *, address: str, token: Path) -> Head:
         started=me.started if me else "",
         uid=os.getuid(),
         token=str(token),
+        package=__version__,
     )
     path = state_path(data_dir)
     path.parent.mkdir(parents=True, exist_ok=True)

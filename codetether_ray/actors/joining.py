@@ -9,10 +9,19 @@ from codetether_ray.actors import private
 from codetether_ray.actors.head import find_head
 from codetether_ray.actors.probe import probe
 from codetether_ray.actors.token_check import lets_in
-from codetether_ray.actors.versions import from_ray, mismatch
+from codetether_ray.actors.versions import (
+    TOLD,
+    demand_match,
+    from_ray,
+    mismatch,
+    ours,
+    remedy,
+)
 from codetether_ray.core.errors import ClusterError
 
 _MODE = "RAY_AUTH_MODE"
+_TOLD_PATIENCE_S = 60.0
+"""For the versions on the head, where the first command has the node's daemon started."""
 
 
 def to_join(
@@ -36,8 +45,8 @@ def to_join(
         return None
     if not head.fits:
         notice(
-            f"the Ray head at {head.address} has Ray {head.ray} on Python {head.python}, not this "
-            "program's versions, so a private one is started; `codetether down` ends that head"
+            f"the Ray head at {head.address} has {head.runs}, not this program's versions, so a "
+            "private one is started; `codetether down` ends that head"
         )
         return None
     try:
@@ -88,6 +97,37 @@ def own_raylet(address: str) -> dict[str, str]:
     if len(services.find_node_ids()) < 2:
         return {}
     return {"_node_ip_address": services.node_ip_address_from_perspective(address)}
+
+
+def demand_versions(address: str) -> None:
+    """Compare the head of the cluster that this process has joined with this process.
+
+    Two versions of this program would run two different loops on one journal. It blocks.
+
+    Raises:
+        ClusterError: they differ, or it has not this program; the sentence says what mends it.
+    """
+    import ray  # noqa: PLC0415 - imported already
+    from ray.exceptions import GetTimeoutError, RayError  # noqa: PLC0415
+
+    from codetether_ray.actors.calls import reason  # noqa: PLC0415 - it imports Ray
+    from codetether_ray.actors.node import RayNode, head_node  # noqa: PLC0415
+
+    node = RayNode.on(head_node(), lasts=True)
+    where = f"the cluster at {address}"
+    try:
+        found = ray.get(node.actor.call.remote(TOLD, ()), timeout=_TOLD_PATIENCE_S)
+    except GetTimeoutError as error:
+        raise ClusterError(
+            f"{where} did not start this program on its head within {_TOLD_PATIENCE_S:.0f} s; "
+            f"`codetether doctor --address {address}` looks at each of its nodes"
+        ) from error
+    except RayError as error:
+        raise ClusterError(
+            f"{where} cannot run this program on its head ({reason(error)}); install it there: "
+            f"`{remedy(ours(), ours())}`"
+        ) from error
+    demand_match(found, where)
 
 
 def worded(error: Exception, address: str) -> ClusterError:

@@ -41,6 +41,9 @@ def ours() -> Versions:
     )
 
 
+TOLD = f"{__name__}:told"
+
+
 def told(_: Any = None) -> dict[str, str]:
     """The versions of the node that it is called on (see `RayNode.call`)."""
     return asdict(ours())

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 
+from codetether_ray import __version__
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.e2e.program import Program
 from tests.e2e.ray_scene import kill, processes_of
@@ -20,6 +21,7 @@ async def test_commands_share_a_head_from_up_to_down(program: Program) -> None:
         again = await program.run("up")
         assert (again.out, "runs already" in again.err) == (up.out, True)
         await a_run_on_it_sees_the_variables_of_its_command(program)
+        await a_driver_with_another_version_of_this_program_is_refused(program)
         await a_swarm_on_it_is_told_when_it_ends(program)
     finally:
         await program.run("down")
@@ -52,6 +54,29 @@ async def a_run_on_it_sees_the_variables_of_its_command(program: Program) -> Non
     left = [title for title in processes_of(program).values() if "ray::" in title]
     assert not [x for x in left if "Agent.turn" in x or "Supervisor" in x]  # they ended with it
     assert any("LocalBus" in x for x in left)  # and the next run meets these
+
+
+async def a_driver_with_another_version_of_this_program_is_refused(program: Program) -> None:
+    folder = program.home / "older"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        'import codetether_ray\n\ncodetether_ray.__version__ = "0.0.9"\n'
+    )
+    head = json.loads((program.data / "ray" / "head.json").read_text())
+    elsewhere = {
+        "CODETETHER_DATA_DIR": str(program.home / "elsewhere"),
+        "RAY_AUTH_TOKEN_PATH": head["token"],
+        "RAY_AUTH_MODE": "token",
+        "PYTHONPATH": str(folder),
+    }
+    ended = await program.run("runs", "--address", head["address"], **elsewhere)
+    assert (ended.code, ended.out) == (1, "")
+    assert f"runs codetether-ray {__version__} (here 0.0.9)" in ended.err
+    assert f"'codetether-ray=={__version__}'`" in ended.err
+    assert ended.err.count("\n") == 1
+    elsewhere.pop("PYTHONPATH")
+    ended = await program.run("runs", "--address", head["address"], **elsewhere)
+    assert ended.code == 0, ended.err
 
 
 async def a_swarm_on_it_is_told_when_it_ends(program: Program) -> None:

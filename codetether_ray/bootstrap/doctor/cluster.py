@@ -27,7 +27,7 @@ def head(data_dir: Path) -> Check:
         return Check(name="ray head", state="ok", detail="none; each swarm starts its own")
     if not found.fits:
         fix = "`codetether down`, then `codetether up`"
-        words = f"{found.address} has other versions of Ray or Python"
+        words = f"{found.address} runs {found.runs}, not this program's versions"
         return Check(name="ray head", state="warn", detail=words, fix=fix)
     return Check(name="ray head", state="ok", detail=f"running at {found.address}")
 
@@ -56,7 +56,8 @@ async def _looked_at(
     probe(address or (own.address if own else ""))
     notices: list[str] = []
     there = await join_or_start(
-        ClusterOptions(data_dir=settings.paths.data, address=address), notices.append
+        ClusterOptions(data_dir=settings.paths.data, address=address, must_match=False),
+        notices.append,
     )
     try:
         if there.is_private:
