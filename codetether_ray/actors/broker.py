@@ -14,6 +14,7 @@ from codetether_ray.secrets.sealed import Recipient, seal
 
 if TYPE_CHECKING:
     from codetether_ray.actors.caller import Caller
+    from codetether_ray.actors.custody import Custody
 
 _PATIENCE_S = 600.0
 """How long a driver that is away may take to come back."""
@@ -31,17 +32,19 @@ class Broker:
         *,
         at_home: SecretSource | None = None,
         conceal: Callable[[Iterable[str]], None] | None = None,
+        custody: "Custody | None" = None,
         verb: str = "swarm",
         is_optional: Callable[[str], bool] = lambda _: False,
         patience_s: float = _PATIENCE_S,
     ) -> None:
         """Ask the driver by `ask`; `at_home` is the supervisor's own store, where it is the
-        driver's as well. `conceal` is told each value that must not be seen; a key that
-        `is_optional` is not waited for where the driver is away."""
+        driver's as well. `conceal` is told each value that must not be seen, `custody` who
+        hands a key to whom; a key that `is_optional` is not waited for where the driver is away."""
         self._run_id = run_id
         self._ask = ask
         self._at_home = at_home
         self._conceal = conceal
+        self._custody = custody
         self._verb = verb
         self._is_optional = is_optional
         self._patience_s = patience_s
@@ -51,14 +54,22 @@ class Broker:
     def __repr__(self) -> str:
         return f"Broker({self._run_id})"
 
-    async def sealed(self, provider: str, public: bytes) -> bytes | None:
-        """The provider's secret for who has that public key; None where it has none.
+    async def sealed(self, provider: str, public: bytes, who: str = "") -> bytes | None:
+        """The provider's secret for the agent `who`, whose process has that public key.
+
+        None where there is none.
 
         Raises:
             KeyAwayError: nobody who has the key is there.
+            AuditError: it cannot be recorded, so it is not given.
         """
         secret = await self.get(provider)
-        return None if secret is None else seal(secret, public)
+        if secret is None:
+            return None
+        if self._custody is None:
+            return seal(secret, public)
+        async with self._custody.given(provider, public, who):
+            return seal(secret, public)
 
     async def get(self, provider: str) -> ProviderSecret | None:
         """The provider's secret, for the supervisor's own process.
@@ -88,12 +99,19 @@ class Broker:
         question = {"kind": _KIND, "provider": provider, "public_key": self._me.public}
         try:
             async with asyncio.timeout(_OPTIONAL_S if is_optional else self._patience_s):
-                sealed = await ask(question)
+                sealed = await self._deposit(provider, self._me.public, lambda: ask(question))
         except TimeoutError:
             if is_optional:
                 return None
             raise KeyAwayError(provider, self._run_id, self._verb) from None
         return self._me.open(sealed) if sealed else None
+
+    async def _deposit(
+        self, provider: str, public: bytes, ask: Callable[[], Awaitable[bytes | None]]
+    ) -> bytes | None:
+        if self._custody is None:
+            return await ask()
+        return await self._custody.deposited(provider, public, ask)
 
 
 def answering(

@@ -78,8 +78,8 @@ Entry = tuple[Action, ...] | End
 class Envelopes(Protocol):
     """Gives secrets in envelopes; see `Broker`."""
 
-    async def sealed(self, provider: str, public: bytes) -> bytes | None:
-        """A provider's secret for who has that public key."""
+    async def sealed(self, provider: str, public: bytes, who: str) -> bytes | None:
+        """A provider's secret for the agent `who`, whose process has that public key."""
         ...
 
 
@@ -140,8 +140,9 @@ class Door:
         self._verbs_of_guests: dict[str, Callable[..., Awaitable[Any]]] = {
             "put": self._put,
             "keep": self._keep,
+            "secret": self._secret,
         }
-        self._verbs |= {"audit": self._audit, "secret": self._secret}
+        self._verbs |= {"audit": self._audit}
 
     def serve(self, served: Served) -> None:
         """Have something behind the door; before the first agent starts."""
@@ -311,9 +312,9 @@ class Door:
         found = await asyncio.gather(*waiting, return_exceptions=True)
         return [_told(answer) for answer in found]
 
-    async def _secret(self, provider: str, public: bytes) -> bytes | None:
+    async def _secret(self, badge: Badge, provider: str, public: bytes) -> bytes | None:
         secrets = self._behind.secrets
-        return None if secrets is None else await secrets.sealed(provider, public)
+        return None if secrets is None else await secrets.sealed(provider, public, badge.path)
 
     @property
     def _hub(self) -> HubKeeper:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from codetether_ray.actors.broker import Broker
 from codetether_ray.actors.child_runs import Errand, run_beside
+from codetether_ray.actors.custody import Custody
 from codetether_ray.actors.door import Served
 from codetether_ray.actors.nodes import this_node
 from codetether_ray.actors.world import World
@@ -138,6 +139,7 @@ async def _home(world: World, terms: HomeTerms, verb: str) -> AsyncIterator[RunH
         world.ask_driver if world.is_far else None,
         at_home=store,
         conceal=audit.conceal,
+        custody=Custody(audit, terms.correlation, terms.principal),
         verb=verb,
         is_optional=is_key_optional,
     )

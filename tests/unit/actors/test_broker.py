@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from codetether_ray.actors.broker import Broker, RaySecrets, answering
+from codetether_ray.actors.custody import Custody, fingerprint
 from codetether_ray.actors.door import Door, Served
-from codetether_ray.core.errors import KeyAwayError, SecretStoreError
+from codetether_ray.core.errors import AuditError, KeyAwayError, SecretStoreError
+from codetether_ray.core.spec import Correlation
 from codetether_ray.core.usage import Budget
 from codetether_ray.local.ledger import LocalLedger
 from codetether_ray.ports.secrets import ProviderSecret
 from codetether_ray.secrets.sealed import Recipient, seal
 from codetether_ray.testing.clock import FakeClock
+from codetether_ray.testing.fakes import MemoryAudit
 from tests.unit.actors.test_door import SlowJournal
 
 KEY = "sk-ant-api03-" + "x" * 40
@@ -148,3 +151,42 @@ def test_envelopes_tell_nothing_by_their_length_of_keys_that_are_alike() -> None
 def test_a_key_pair_does_not_travel() -> None:
     with pytest.raises(TypeError, match="does not travel"):
         pickle.dumps(Recipient())
+
+
+async def test_who_hands_a_key_to_which_process_is_audited_without_the_key() -> None:
+    audit = MemoryAudit()
+    custody = Custody(audit, Correlation(run_id="swm_x"), "alice@laptop")
+    publics: list[bytes] = []
+    answer = answering(nobody, Store(anthropic=SECRET), {"anthropic"})
+
+    async def driver(question: Any) -> Any:
+        publics.append(question["public_key"])
+        return await answer(question)
+
+    broker = Broker("swm_x", driver, custody=custody)
+    agent = RaySecrets(WiredCaller(Wire(), broker))  # type: ignore[arg-type]
+    assert await agent.get("anthropic") == SECRET
+    assert agent._me is not None
+    deposit, gift = audit.intents.values()
+    assert (deposit.action, deposit.resource, deposit.principal) == (
+        *("key.deposit", "anthropic"),
+        "user:alice@laptop",
+    )
+    assert deposit.detail == {"public_key": fingerprint(publics[0])}
+    assert (gift.action, gift.principal) == ("key.give", "agent:sub/a")
+    assert gift.detail == {"public_key": fingerprint(agent._me.public)}
+    assert audit.outcomes == {"0": ("success", {"has_key": True}), "1": ("success", {})}
+    assert KEY not in repr(audit.intents)
+
+
+async def test_a_key_that_cannot_be_audited_is_not_given() -> None:
+    audit = MemoryAudit()
+    audit.broken = AuditError("the disk is full")
+    broker = Broker(
+        "swm_x",
+        None,
+        at_home=Store(anthropic=SECRET),
+        custody=Custody(audit, Correlation(run_id="swm_x")),
+    )
+    with pytest.raises(AuditError):
+        await broker.sealed("anthropic", Recipient().public, "sub/a")
