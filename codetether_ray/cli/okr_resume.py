@@ -34,17 +34,17 @@ def command(
     from codetether_ray.okr.transitions import is_resumable
 
     with okr_options.opened(address) as source:
-        _, run = _run(source, id)
+        okr, run = _run(source, id)
     if run.status == "pending_approval":
         raise NotApprovedError(run.id, run.status, "resumed", "")
     if run.status != "approved" and not is_resumable(run):
         raise OkrTransitionError(run.id, run.status, "resumed")
-    if not run.relay_id:
-        raise OkrTransitionError(run.id, run.status, "resumed", "no relay belongs to it")
-    arguments = ["--resume", run.relay_id, *(("--format", "json") if as_json else ())]
+    arguments = ["--format", "json"] if as_json else []
     if address is not None:
         arguments += ["--address", address]
-    return _go_on(context, [*arguments, *more])
+    if run.relay_id:
+        return _go_on(context, ["--resume", run.relay_id, *arguments, *more])
+    return _start(context, okr, run, [*arguments, *more])
 
 
 def _run(source: Any, id: str) -> Any:
@@ -56,6 +56,21 @@ def _run(source: Any, id: str) -> Any:
     if not runs:
         raise UnknownOkrError(id, "run of OKR")
     return okrs[0], next((run for run in reversed(runs) if not is_over(run)), runs[-1])
+
+
+def _start(context: click.Context, okr: Any, run: Any, arguments: list[str]) -> int:
+    """A relay for a run that has none yet: its task is what the objective says."""
+    import asyncio
+
+    from codetether_ray.cli.relay_run import relay
+    from codetether_ray.cli.run import command as run_command
+    from codetether_ray.cli.slash import Slash
+
+    slash = Slash(verb="go", text=f"{okr.title}\n\n{okr.description}".strip())
+    with run_command.make_context("run", [*arguments, slash.text], parent=context.parent) as inner:
+        given = dict(inner.params)
+    form = given.pop("form")
+    return asyncio.run(relay(slash, form, given, okr_run_id=run.id))
 
 
 def _go_on(context: click.Context, arguments: list[str]) -> int:

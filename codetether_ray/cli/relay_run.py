@@ -1,6 +1,7 @@
 """`codetether run "/go …"` and its like: a relay, or the command that the message names."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,13 @@ _PASSED_ON = {
 """Options of `run` that the commands behind `/swarm` and `/ralph` have as well."""
 
 
-async def relay(slash: Slash | None, form: Format, given: dict[str, Any]) -> int:
-    """Do the relay of `/go` or `/autochat`; without a `slash`, the one that `--resume` names."""
+async def relay(
+    slash: Slash | None, form: Format, given: dict[str, Any], *, okr_run_id: str = ""
+) -> int:
+    """Do the relay of `/go` or `/autochat`; without a `slash`, the one that `--resume` names.
+
+    `okr_run_id`: it works for this run of an OKR that is there, and drafts none.
+    """
     from codetether_ray.bootstrap.relay import run_relay
     from codetether_ray.cli import unfinished
     from codetether_ray.cli.live import open_progress, ticking
@@ -45,7 +51,7 @@ async def relay(slash: Slash | None, form: Format, given: dict[str, Any]) -> int
         if form == "stream-json":
             stream_line(record.to_json())
 
-    wish = wish_of(slash, given)
+    wish = replace(wish_of(slash, given), okr_run_id=okr_run_id)
     async with ticking(progress):
         result = await stopper.run(run_relay(wish, show, consent.ask, say))
     finish(result, form)
