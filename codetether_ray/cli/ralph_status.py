@@ -1,5 +1,6 @@
 """`codetether ralph status`: how far a PRD is, what may begin, and what waits for what."""
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from codetether_ray.cli import exit_codes
+from codetether_ray.cli import exit_codes, options
 from codetether_ray.cli.examples import examples
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _WARNING = 300
     epilog=examples(
         "codetether ralph status",
         "codetether ralph status -p docs/prd.json --json | jq -r '.waves[0][]'",
+        "codetether ralph status --run rlp_00mws4k4xr_686d8be8 --follow --address 10.0.0.5:6379",
     ),
 )
 @click.option(
@@ -36,12 +38,21 @@ _WARNING = 300
     show_default=True,
     help="The PRD's file.",
 )
+@click.option("--run", "run_id", metavar="ID", help="Show this run instead, wherever it lives.")
+@click.option("--follow", is_flag=True, help="Look on until the run has ended; its exit code then.")
+@options.address
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status(path: Path, as_json: bool) -> int:
+def status(path: Path, run_id: str | None, follow: bool, address: str | None, as_json: bool) -> int:
     """Show how far a PRD is: what has passed, what may begin now, what waits for what.
 
     Exit code 0 for every PRD that can be worked on, however far it is.
     """
+    if run_id is not None:
+        from codetether_ray.cli.ralph_seen import show_run
+
+        return asyncio.run(show_run(run_id, address, follows=follow, as_json=as_json))
+    if follow:
+        raise click.UsageError("--follow needs a run: --run ID")
     from codetether_ray.bootstrap.prd_file import read_prd_file
 
     text = read_prd_file(path)
