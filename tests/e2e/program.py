@@ -46,6 +46,11 @@ class Program:
         """Where the program keeps its data."""
         return self.home / ".local" / "share" / "codetether-agent"
 
+    @property
+    def binary(self) -> str:
+        """The command itself."""
+        return str(_BIN / "codetether")
+
     async def run(
         self, *arguments: str, stdin: str = "", timeout_s: float = 90, **env: str
     ) -> Ended:
@@ -61,7 +66,7 @@ class Program:
         """Start, and let it run; with a terminal before it, if one is given."""
         return await asyncio.create_subprocess_exec(
             *self.prefix,
-            str(_BIN / "codetether"),
+            self.binary,
             *arguments,
             cwd=self.project,
             env={**self.env, **env},

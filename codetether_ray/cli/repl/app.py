@@ -30,6 +30,7 @@ from codetether_ray.core.errors import CodetetherError
 _STYLE = Style.from_dict(
     {"bottom-toolbar": "noreverse fg:ansibrightblack", "question": "bold", "prompt": "bold"}
 )
+_MENU_ROWS = 5
 _TICK_S = 1.0
 _PATIENCE_S = 10.0
 
@@ -68,12 +69,14 @@ class Repl:
             multiline=True,
             key_bindings=bindings(interrupt=self.interrupt),
             history=history,
+            complete_while_typing=False,
             complete_in_thread=True,
             bottom_toolbar=lambda: toolbar(self),
             prompt_continuation="  ",
             style=_STYLE,
             input=input,
             output=output,
+            reserve_space_for_menu=_MENU_ROWS,
             enable_suspend=True,
         )
 

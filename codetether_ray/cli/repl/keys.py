@@ -20,9 +20,6 @@ def bindings(*, interrupt: Callable[[], None]) -> KeyBindings:
     def enter(event: KeyPressEvent) -> None:
         """Send, or go on below where the line ends with a backslash."""
         buffer = event.current_buffer
-        if buffer.complete_state is not None and buffer.complete_state.current_completion:
-            buffer.complete_state = None
-            return
         if buffer.document.is_cursor_at_the_end and goes_on(buffer.text):
             buffer.delete_before_cursor()
             buffer.insert_text("\n")

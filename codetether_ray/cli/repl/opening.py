@@ -68,7 +68,7 @@ async def _opened() -> int:
     _take_signals(repl, paths.data)
     with patch_stdout(raw=True):
         async with kept_process():
-            repl.say(f"{__version__} in {directory}; /help lists commands, Ctrl-D leaves")
+            repl.say(f"{__version__}; /help lists commands, Ctrl-D leaves")
             repl.spawn(_remind(repl, paths.data))
             code = await repl.run()
     if repl.left_behind:
