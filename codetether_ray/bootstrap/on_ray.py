@@ -87,6 +87,14 @@ async def relay_in_supervisor(options: JsonObject, world: World) -> JsonObject:
     return await run_in_supervisor(RelayRequest.from_json(options), world, relay_in_home)
 
 
+async def ralph_in_supervisor(options: JsonObject, world: World) -> JsonObject:
+    """Work a PRD off where its supervisor lives; a run that had begun goes on."""
+    from codetether_ray.bootstrap.ralph_home import ralph_in_home
+    from codetether_ray.bootstrap.ralph_request import RalphRequest
+
+    return await run_in_supervisor(RalphRequest.from_json(options), world, ralph_in_home)
+
+
 async def run_in_supervisor(
     request: R,
     world: World,
