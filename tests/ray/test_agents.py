@@ -1,6 +1,7 @@
 """Agents as Ray actors, under a supervisor, against a model server that counts."""
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from codetether_ray.core.errors import BudgetSpentError, ClusterError
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.ray.desk import Job
-from tests.ray.scene import gone, supervised
+from tests.ray.scene import gone, is_running, supervised
 
 _RUN = "tests.ray.desk:run_agents"
 
@@ -86,6 +87,38 @@ async def test_a_killed_agent_goes_on_and_finished_model_calls_are_not_asked_aga
     assert (result.outcome, result.text) == ("completed", "went on")
     assert steps == [0, 1, 1]  # the first is not asked again, the one under way is
     assert ("sub/a", "agent.restarted") in out["kinds"]
+
+
+@pytest.mark.parametrize("with_reaper", [False, True], ids=["alone", "with its reaper"])
+async def test_what_a_killed_agents_commands_started_is_ended(
+    services: Services, tmp_path: Path, with_reaper: bool
+) -> None:
+    """One sleeps where its shell waits, one has left its session and its parent."""
+    root = tmp_path / "root"
+    sleeps = "echo $$ $PPID > shell; (setsid sleep 3600 & echo $! > away); sleep 3600 & "
+    sleeps += "echo $! > near; echo all > up; wait"
+
+    def script(asked: ModelCall) -> Reply:
+        if asked.step == 0:
+            return call("bash", command=sleeps)
+        return say("went on")
+
+    async with ModelServer(script) as server:
+        with supervised(services, tmp_path) as scene:
+            work = asyncio.create_task(scene.run(_RUN, job(server, root, scene.run_id, "a")))
+            async with asyncio.timeout(60):
+                while not (root / "up").exists():
+                    await asyncio.sleep(0.05)
+            reaper = int((root / "shell").read_text().split()[1])
+            pids = [int((root / name).read_text()) for name in ("near", "away")]
+            assert all(map(is_running, pids))
+            if with_reaper:
+                os.kill(reaper, signal.SIGKILL)
+            await scene.signal("sub/a", signal.SIGKILL)
+            out = await asyncio.wait_for(work, 60)
+            for pid in pids:
+                await gone(pid)
+    assert out["results"]["sub/a"].text == "went on"
 
 
 async def test_eight_permits_and_eight_agents_that_spawn_to_depth_three_all_finish(
