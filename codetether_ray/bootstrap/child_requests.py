@@ -5,17 +5,21 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from codetether_ray.bootstrap.models import ChosenModel
 from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.core.codec import JsonObject
-from codetether_ray.core.errors import ToolError, UnknownRunError
+from codetether_ray.core.errors import UnknownRunError
 from codetether_ray.core.events import RunFinished, RunStarted
 from codetether_ray.core.ids import derived_run_id
 from codetether_ray.core.spec import AgentSpec
 from codetether_ray.core.usage import Budget
 from codetether_ray.journal.reader import read_records
-from codetether_ray.ports.child_runs import ChildKind, ChildWish, SwarmWish
+from codetether_ray.ports.child_runs import ChildKind, ChildWish, RalphWish, SwarmWish
+from codetether_ray.providers import catalog
+from codetether_ray.providers.registry import parse_model
+from codetether_ray.tools.paths import place
 
 _CUT = frozenset({"cancelled", "interrupted"})
 """Ends of a child that was cut off with its parent: it goes on where the same call is made."""
@@ -113,7 +117,27 @@ def request_class(kind: ChildKind) -> type[RunRequest]:
 def _new(child: Child, settings: Settings, budget: Budget, data_dir: Path) -> RunRequest:
     if isinstance(child.wish, SwarmWish):
         return _new_swarm(child, child.wish, settings, budget, data_dir)
-    raise ToolError("Ralph cannot be started by an agent")
+    return _new_ralph(child, child.wish, settings, budget, data_dir)
+
+
+def _new_ralph(
+    child: Child, wish: RalphWish, settings: Settings, budget: Budget, data_dir: Path
+) -> RunRequest:
+    """Ralph on a PRD in its parent's directory; nobody is asked, so no criterion is amended."""
+    from codetether_ray.bootstrap.ralph import RalphRunWish, new_ralph
+
+    parent = child.parent
+    root = Path(parent.root)
+    asked = RalphRunWish(
+        prd=place(root, wish.prd).path,
+        directory=root,
+        max_iterations=wish.max_iterations,
+        retry_for_s=parent.retry_for_s,
+        wait_quota_s=parent.wait_quota_s,
+        budget=budget,
+    )
+    made = new_ralph(asked, settings, _model(parent), data_dir)
+    return replace(made, ralph_id=child.run_id)
 
 
 def _new_swarm(
@@ -121,14 +145,9 @@ def _new_swarm(
 ) -> RunRequest:
     """A swarm in its parent's directory; nobody is asked, so its plan may not be large."""
     from codetether_ray.bootstrap import swarm
-    from codetether_ray.bootstrap.models import ChosenModel
     from codetether_ray.bootstrap.swarm_request import ASK_ABOVE
-    from codetether_ray.providers import catalog
-    from codetether_ray.providers.registry import parse_model
 
     parent = child.parent
-    ref = parse_model(parent.model)
-    priced = catalog.find(ref.provider, ref.model)
     most = wish.max_subagents or settings.swarm.max_subagents
     asked = swarm.SwarmWish(
         task=wish.task,
@@ -141,5 +160,11 @@ def _new_swarm(
         budget=budget,
         ask_above=None,
     )
-    model = ChosenModel(ref=ref, price=priced.price if priced else None)
-    return replace(swarm.new_swarm(asked, settings, model, data_dir), swarm_id=child.run_id)
+    made = swarm.new_swarm(asked, settings, _model(parent), data_dir)
+    return replace(made, swarm_id=child.run_id)
+
+
+def _model(parent: AgentSpec) -> ChosenModel:
+    ref = parse_model(parent.model)
+    known = catalog.find(ref.provider, ref.model)
+    return ChosenModel(ref=ref, price=known.price if known else None)

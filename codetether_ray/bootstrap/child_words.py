@@ -2,7 +2,13 @@
 
 from codetether_ray.bootstrap.child_requests import Child
 from codetether_ray.core.codec import JsonObject
-from codetether_ray.core.events import Record, SubtaskChanged, SubtaskMerged
+from codetether_ray.core.events import (
+    AttemptStarted,
+    Record,
+    StoryEnded,
+    SubtaskChanged,
+    SubtaskMerged,
+)
 from codetether_ray.journal.listing import Spending
 from codetether_ray.ports.child_runs import ChildResult
 
@@ -44,4 +50,8 @@ def step_of(record: Record) -> str:
             return f"{name}: {status}"
         case SubtaskMerged(id=id, status=status):
             return f"{id}: {status}"
+        case AttemptStarted(story=story, attempt=attempt):
+            return f"{story}: attempt {attempt}"
+        case StoryEnded(story=story, status=status):
+            return f"{story}: {status}"
     return ""

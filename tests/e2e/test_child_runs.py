@@ -1,6 +1,7 @@
 """An agent whose tool call starts a whole run: in its own directory, once, and at its own cost."""
 
 import asyncio
+import json
 import signal
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,11 +11,13 @@ import pytest
 from codetether_ray.core.events import ChildRunFinished, ChildRunStarted, RunFinished
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.e2e.program import Ended, Program
+from tests.e2e.ralph_scene import STORIES, RalphModel, make_project
 from tests.e2e.ray_scene import kill
 from tests.e2e.swarm_scene import SwarmModel, git, make_repository, records
 
 MODEL = ("--model", "local/test-model")
 ASKED = "have the four files written"
+ONE_STORY = [{"description": "Do the work of US-001.", **STORIES[0]}]
 
 
 @dataclass
@@ -145,3 +148,31 @@ async def test_on_ray_a_child_has_a_supervisor_and_outlives_the_loss_of_both(
     assert (program.project / "delta.txt").read_text() == "by delta\n"
     paid = [r.event for r in records(program, session) if isinstance(r.event, ChildRunFinished)]
     assert [e.outcome for e in paid] == ["success"]
+
+
+async def test_an_agent_has_a_prd_worked_off_and_asks_how_it_stands(program: Program) -> None:
+    make_project(program.project, user_stories=ONE_STORY)
+    model, seen = RalphModel(), list[str]()
+    steps = [
+        call("ralph", action="run", max_iterations=3),
+        call("ralph", action="status"),
+        call("ralph", action="create-prd"),
+        say("one story"),
+    ]
+
+    def script(asked: ModelCall) -> Reply:
+        if ASKED not in asked.first_user_text:
+            return model(asked)
+        seen.extend(result.content for result in asked.last_results)
+        return steps[asked.step]
+
+    async with ModelServer(script) as server:
+        ended = await begun(program, server)
+    assert (ended.code, ended.json["text"]) == (0, "one story"), ended.err
+    [child] = [p.name for p in (program.data / "events").iterdir() if p.name.startswith("rlp_")]
+    worked, stands, begun_again = seen
+    assert f"ralph {child}: completed" in worked
+    assert "1 of 1 stories pass" in stands
+    assert "is there already" in begun_again
+    assert (program.project / "src" / "US-001.txt").read_text() == "right US-001\n"
+    assert json.loads((program.project / "prd.json").read_text())["user_stories"][0]["passes"]
