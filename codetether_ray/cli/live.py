@@ -31,6 +31,14 @@ class Progress(Protocol):
         """Time has passed."""
         ...
 
+    def pause(self) -> None:
+        """Leave the screen to a question, until `go_on`."""
+        ...
+
+    def go_on(self) -> None:
+        """The question is answered."""
+        ...
+
     def close(self) -> None:
         """Leave the screen."""
         ...
@@ -84,6 +92,13 @@ class PlainProgress:
             self._stream.flush()
         self._is_quiet = True
 
+    def pause(self) -> None:
+        """Say nothing by itself while somebody thinks."""
+        self._is_quiet = False
+
+    def go_on(self) -> None:
+        """Nothing was held back."""
+
     def close(self) -> None:
         """Nothing to leave."""
 
@@ -97,12 +112,15 @@ class TerminalProgress:
         self._stream = stream
         self._view = view or SwarmView()
         self._live: Live | None = None
+        self._is_paused = False
 
     def show(self, record: Record) -> None:
         """Take the event in; what must not be missed is printed above the lines."""
         from rich.text import Text
 
         for line in self._view.apply(record):
+            if self._is_paused:
+                continue
             if line.startswith("warning") or "failed" in line or "not merged" in line:
                 self._screen().console.print(Text(line))
 
@@ -110,10 +128,22 @@ class TerminalProgress:
         """Draw anew."""
         from rich.text import Text
 
+        if self._is_paused:
+            return
+
         size = shutil.get_terminal_size()
         lines = self._view.lines(time.time(), height=size.lines - 1, width=size.columns)
         self._screen().update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"))
         self._screen().refresh()
+
+    def pause(self) -> None:
+        """Leave the last state on the screen, and draw nothing until `go_on`."""
+        self.close()
+        self._is_paused = True
+
+    def go_on(self) -> None:
+        """Draw again."""
+        self._is_paused = False
 
     def close(self) -> None:
         """Leave the last state on the screen."""

@@ -37,9 +37,15 @@ class OkrConsent:
 
     async def ask(self, question: "OkrQuestion") -> "OkrAnswer":
         """What is said to it; `nobody` where nobody sits here, or their input ended."""
+        self._progress.pause()
+        try:
+            return await self._asked(question)
+        finally:
+            self._progress.go_on()
+
+    async def _asked(self, question: "OkrQuestion") -> "OkrAnswer":
         from codetether_ray.bootstrap.relay_gate import OkrAnswer
 
-        self._progress.close()
         for line in okr_lines(question.okr):
             self._say(line)
         if not (self._stdin.isatty() and self._stderr.isatty()):

@@ -48,8 +48,7 @@ class RelayView(SwarmView):
 
     def headline(self, now: float) -> str:
         """One line on the whole relay."""
-        line = super().headline(now).removeprefix("swarm ")
-        return f"relay {line}" if self.run_id else f"relay · {line}"
+        return super().headline(now).replace("swarm", "relay", 1)
 
     def lines(self, now: float, height: int = 30, width: int = 100) -> list[str]:
         """The headline, the key results' bars, and one line per agent."""

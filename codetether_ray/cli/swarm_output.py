@@ -29,7 +29,13 @@ class Consent:
 
     async def ask(self, plan: Plan, cost: Estimate) -> bool:
         """Whether the plan shall be carried out."""
-        self._progress.close()
+        self._progress.pause()
+        try:
+            return await self._asked(plan, cost)
+        finally:
+            self._progress.go_on()
+
+    async def _asked(self, plan: Plan, cost: Estimate) -> bool:
         for line in plan_lines(plan, cost):
             self._stderr.write(line + "\n")
         if self._is_given:
