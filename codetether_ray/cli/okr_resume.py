@@ -34,7 +34,7 @@ def command(
     from codetether_ray.okr.transitions import is_resumable
 
     with okr_options.opened(address) as source:
-        okr, run = _run(source, id)
+        okr, run = run_of(source, id)
     if run.status == "pending_approval":
         raise NotApprovedError(run.id, run.status, "resumed", "")
     if run.status != "approved" and not is_resumable(run):
@@ -47,7 +47,7 @@ def command(
     return _start(context, okr, run, [*arguments, *more])
 
 
-def _run(source: Any, id: str) -> Any:
+def run_of(source: Any, id: str) -> Any:
     """The run that is meant; of an OKR, the newest that can start or go on."""
     from codetether_ray.core.errors import UnknownOkrError
     from codetether_ray.okr.transitions import is_over

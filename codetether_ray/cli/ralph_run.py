@@ -108,12 +108,13 @@ async def _run(form: Format, given: dict[str, Any]) -> int:
             stream_line(record.to_json())
 
     async with ticking(progress):
-        result = await stopper.run(run_ralph(_wish(given), show, amending.ask, say))
+        result = await stopper.run(run_ralph(wish_of(given), show, amending.ask, say))
     finish(result, form)
     return stopper.exit_code(result["exit_code"])
 
 
-def _wish(given: dict[str, Any]) -> Any:
+def wish_of(given: dict[str, Any]) -> Any:
+    """The wish of a command line: `given` holds its options by name."""
     from codetether_ray.bootstrap.ralph import RalphRunWish
 
     return RalphRunWish(
