@@ -25,6 +25,7 @@ from tests.e2e.program import Program
 
 HEAD = "head"
 _BIN = Path(sys.executable).parent
+_RAY_ENV = Path(__file__).parents[2] / "deploy" / "ray.env"
 _PORT = 6379
 _CPUS = 8
 """That Ray may count per node; agents mostly wait."""
@@ -36,15 +37,6 @@ QUICK = {
     "RAY_health_check_failure_threshold": "3",
 }
 """A node that is lost is missed within some ten seconds, and one on a busy machine is not."""
-_QUIET = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_USE_UVLOOP": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_SCHEDULER_EVENTS": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-
-
 _ALIVE = """
 import json, sys
 from ray._raylet import GcsClient
@@ -52,6 +44,12 @@ found = GcsClient(address=sys.argv[1]).get_all_node_info().values()
 alive = [n for n in found if n.state == 0]
 print(json.dumps({n.node_manager_address: n.node_id.hex() for n in alive}))
 """
+
+
+def ray_variables() -> dict[str, str]:
+    """What `deploy/ray.env` gives Ray's processes on every node, here as on a user's cluster."""
+    lines = _RAY_ENV.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and line[0] != "#")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +214,7 @@ class Nodes:
             "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",
             "LANG": "C.UTF-8",
             "CODETETHER_DATA_DIR": str(data),
-            **_QUIET,
+            **ray_variables(),
             **self._env,
         }
         self.nodes[name] = Node(host=host, folder=folder, temp=temp, env=env)

@@ -11,6 +11,7 @@ import yaml
 
 from codetether_ray import __version__
 from codetether_ray.actors.private import QUIET
+from tests.cluster.nodes import ray_variables
 
 _ROOT = Path(__file__).parents[2]
 _DEPLOY = _ROOT / "deploy"
@@ -125,12 +126,15 @@ def test_aws_starts_a_head_that_lasts_and_workers_that_may_go(
 
 
 def test_every_way_of_starting_ray_has_the_same_variables() -> None:
-    lines = [x for x in (_DEPLOY / "ray.env").read_text().splitlines() if x and x[0] != "#"]
-    env = dict(line.split("=", 1) for line in lines)
+    env = ray_variables()
     kept = {name: value for name, value in QUIET.items() if name in env}
     assert kept | {"CODETETHER_FORK_SERVER": "1"} == env
     text = (_DEPLOY / "Dockerfile").read_text()
     assert env.items() <= dict(re.findall(r"\b([A-Za-z_]+)=(\w+)", text)).items()
+    for group in pods().values():
+        (container,) = group["template"]["spec"]["containers"]
+        said = {each["name"]: each["value"] for each in container["env"]}
+        assert said["RAY_memory_monitor_refresh_ms"] == "0"  # whatever image somebody puts there
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.cuda"])
