@@ -16,6 +16,7 @@ from codetether_ray.core.errors import (
     UsageError,
 )
 from codetether_ray.core.events import (
+    GateRun,
     ModelRequested,
     RunStarted,
     SubtaskChanged,
@@ -43,7 +44,8 @@ _OVER: Mapping[str, frozenset[str]] = MappingProxyType(
 """Outcomes that are a run's last word; after any other, the same work can be taken up again."""
 
 _PULSE = frozenset(
-    kind.tag for kind in (RunStarted, ModelRequested, ToolFinished, TurnFinished, SubtaskChanged)
+    kind.tag
+    for kind in (RunStarted, ModelRequested, ToolFinished, TurnFinished, SubtaskChanged, GateRun)
 )
 """Records that tell when a run was at work, and are read quickly."""
 

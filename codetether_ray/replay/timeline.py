@@ -30,6 +30,7 @@ from codetether_ray.core.events import (
     TurnStarted,
 )
 from codetether_ray.core.messages import Message, Reasoning, Text, ToolCall
+from codetether_ray.replay import ralph_told
 from codetether_ray.replay.lane import Lane
 from codetether_ray.replay.shelf import ROOM, Shelf
 from codetether_ray.replay.text import part_text
@@ -69,6 +70,12 @@ class Timeline:
         draw = _DRAW.get(type(record.event))
         if draw is not None:
             draw(self, lane, record, offset)
+            return
+        story = ralph_told.told(record.event)
+        if story is not None:
+            texts = [word for pair in story.texts for word in pair]
+            item = self._item(lane, record, offset, "subtask", story.words, *texts)
+            item["x"] = "ok" if story.is_ok else "error"
 
     def to_json(self) -> JsonObject:
         """The whole page's data."""

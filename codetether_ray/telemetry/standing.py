@@ -14,13 +14,17 @@ from codetether_ray.core.events import (
     AgentPlaced,
     AgentRestarted,
     AgentStarted,
+    AttemptStarted,
     ModelFailed,
     ModelRequested,
     ModelResponded,
     PlanMade,
+    RalphContinued,
+    RalphStarted,
     Record,
     RunFinished,
     RunStarted,
+    StoryEnded,
     SubtaskChanged,
     SubtaskMerged,
     ToolFinished,
@@ -160,6 +164,20 @@ class Standing:
     def _merged(self, record: Record, event: SubtaskMerged) -> None:
         self.phase = "merging"
 
+    def _stories(self, record: Record, event: RalphStarted | RalphContinued) -> None:
+        self.phase = "working"
+        for story in event.stories:
+            id = str(story.get("id", ""))
+            passes = story.get("passes") is True
+            self.subtasks[id] = "completed" if passes else self.subtasks.get(id, "pending")
+
+    def _attempt(self, record: Record, event: AttemptStarted) -> None:
+        self.subtasks[event.story] = "running"
+
+    def _story(self, record: Record, event: StoryEnded) -> None:
+        states = {"passed": "completed", "failed": "pending", "blocked": "blocked"}
+        self.subtasks[event.story] = states[event.status]
+
     def _started(self, record: Record, event: AgentStarted) -> None:
         agent = self._agent(record.agent, record.time)
         agent.name, agent.state = event.spec.name, "running"
@@ -229,6 +247,10 @@ _STEPS: Mapping[type, _Step] = MappingProxyType(
         PlanMade: Standing._planned,
         SubtaskChanged: Standing._subtask,
         SubtaskMerged: Standing._merged,
+        RalphStarted: Standing._stories,
+        RalphContinued: Standing._stories,
+        AttemptStarted: Standing._attempt,
+        StoryEnded: Standing._story,
         AgentStarted: Standing._started,
         AgentPlaced: Standing._placed,
         AgentRestarted: Standing._restarted,
