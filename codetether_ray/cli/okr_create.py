@@ -146,7 +146,9 @@ def _asked() -> "Okr":
     from codetether_ray.core.errors import DecisionNeededError
 
     if not sys.stdin.isatty():
-        raise DecisionNeededError("nobody can be asked here: say the OKR by --title or --from")
+        raise DecisionNeededError(
+            "nobody can be asked here (there is no terminal): say the OKR by --title or --from"
+        )
     from codetether_ray.cli.okr_questions import ask_for_okr
 
     return ask_for_okr()

@@ -17,12 +17,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON alone
 
 def id_option(*, is_required: bool = False) -> Callable[[F], F]:
     """`--id`: of an OKR, a run of one, or a relay; its beginning is enough."""
+    kept: dict[str, Any] = {"required": True} if is_required else {"default": ""}
     return click.option(
         "-i",
         "--id",
         "id",
-        required=is_required,
-        default=None if is_required else "",
+        **kept,
         metavar="ID",
         help="An OKR, a run of one, or its relay (rly_…); the beginning is enough.",
     )

@@ -5,6 +5,20 @@ from typing import Any
 from codetether_ray.core.measures import CommandMeasure
 from codetether_ray.core.okrs import ApprovalDecision, KeyResult, Okr, OkrRun
 
+OBJECTIVE = """\
+objective: Search is fast
+  For whoever searches.
+
+key result: p95 below 100 ms
+  target: 100
+  better: lower
+  unit: ms
+  measure: command
+  command: python3 scripts/bench.py
+  parse: regex ^p95=(\\d+)
+"""
+"""As a person writes it."""
+
 
 def an_okr(**changes: Any) -> Okr:
     """Its one key result: p95 of at most 100 ms, by a command."""
