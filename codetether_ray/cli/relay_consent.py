@@ -1,19 +1,16 @@
 """Asks a person whether an objective shall be pursued: approve, deny, or edit."""
 
 import asyncio
-import os
-import shlex
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+
+import click
 
 from codetether_ray.cli import words
 from codetether_ray.cli.live import Progress
 from codetether_ray.cli.swarm_output import typed_line
-from codetether_ray.core.errors import CodetetherError, UsageError
+from codetether_ray.core.errors import CodetetherError
 
 if TYPE_CHECKING:
     from codetether_ray.bootstrap.relay_gate import OkrAnswer, OkrQuestion
@@ -71,11 +68,14 @@ class OkrConsent:
         return OkrAnswer(word="deny", intent=intent or "")
 
     async def _edited(self, okr: "Okr") -> "Okr | None":
+        from codetether_ray.cli.okr_gate import edit
+
         try:
-            return await asyncio.to_thread(edited, okr)
-        except CodetetherError as error:
-            self._say(f"not taken: {error}")
+            edited = await asyncio.to_thread(edit, okr)
+        except (click.ClickException, CodetetherError) as error:
+            self._say(f"not taken: {getattr(error, 'message', error)}")
             return None
+        return edited if edited != okr else None
 
     async def _typed(self, prompt: str) -> str | None:
         """What is typed; None at the end of input."""
@@ -114,30 +114,3 @@ def _key_result(number: int, key_result: "KeyResult") -> Iterator[str]:
     if isinstance(key_result.measure, RubricMeasure):
         for criterion in key_result.measure.criteria:
             yield f"     - {words.one_line(criterion, 400)}"
-
-
-def edited(okr: "Okr") -> "Okr":
-    """The OKR as the person's editor left it. It blocks.
-
-    Raises:
-        UsageError: there is no editor, or it failed; or nothing was changed.
-        InvalidOkrError: what it left is not sound; the line is named.
-    """
-    from codetether_ray.okr.draft_text import from_text, to_text
-
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not editor:
-        raise UsageError("there is no editor: set EDITOR, or deny and say what you want instead")
-    with tempfile.TemporaryDirectory(prefix="codetether-okr-") as folder:
-        path = Path(folder) / "objective.txt"
-        path.write_text(to_text(okr), "utf-8")
-        try:
-            done = subprocess.run([*shlex.split(editor), str(path)], check=False)
-        except OSError as error:
-            raise UsageError(f"the editor {editor!r} cannot be started: {error}") from error
-        if done.returncode:
-            raise UsageError(f"the editor {editor!r} ended with {done.returncode}")
-        text = path.read_text("utf-8", "replace")
-    if not text.strip():
-        raise UsageError("the text is empty, so nothing was changed")
-    return from_text(text, okr)
