@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.workspace.git import Ground
 from codetether_ray.workspace.git_command import Git
 from codetether_ray.workspace.prepare import Preparation
+
+_MOST_BYTES = 20_000_000
+"""Of a file that is looked into."""
 
 
 class Grounded(Protocol):
@@ -82,6 +86,8 @@ class CleanTree:
         await asyncio.to_thread(self._borrow)
         await self._git.run("checkout", "--quiet", "--detach", commit)
         self._commit = commit
+        if not self._holds(self.cwd):
+            raise WorkspaceError(f"{self._source.prefix} leads out of the tree of {commit[:12]}")
         self.cwd.mkdir(parents=True, exist_ok=True)
         if self._source.root is not None:
             await self._preparation.bring_copies(self._source.root, self._root)
@@ -105,7 +111,8 @@ class CleanTree:
             found = await self._git.run("cat-file", "-t", f"{approved}:{below}", allow=(0, 128))
             if found.code:
                 continue
-            if found.text == "tree":  # what was added to it meanwhile does not measure
+            if found.text == "tree" and self._holds((self._root / below).parent):
+                # What was added to it meanwhile does not measure.
                 await asyncio.to_thread(shutil.rmtree, self._root / below, ignore_errors=True)
             await self._git.run("checkout", "--quiet", approved, "--", below)
             restored.append(path)
@@ -117,22 +124,26 @@ class CleanTree:
         return found.stdout.decode("utf-8", "replace")
 
     def text(self, path: str) -> str | None:
-        """A file's text; None where there is none inside the tree."""
+        """The text of a file, of a large one its beginning; None where none is in the tree."""
+        found = self.cwd / path
         try:
-            found = (self.cwd / path).resolve()
-            if not path or not found.is_relative_to(self._root.resolve()):
+            if not path or not self._holds(found) or not found.is_file():
                 return None
-            return found.read_text("utf-8", "replace") if found.is_file() else None
+            with found.open("rb") as file:
+                return file.read(_MOST_BYTES).decode("utf-8", "replace")
         except (OSError, ValueError):
             return None
 
     def has(self, path: str) -> bool:
         """Whether there is a file or directory of that path inside the tree."""
         try:
-            found = (self.cwd / path).resolve()
-            return found.is_relative_to(self._root.resolve()) and found.exists()
+            return self._holds(self.cwd / path) and (self.cwd / path).exists()
         except (OSError, ValueError):
             return False
+
+    def _holds(self, path: Path) -> bool:
+        """Whether a path is inside the tree, whatever symbolic links a commit brought."""
+        return path.resolve().is_relative_to(self._root.resolve())
 
     async def remove(self) -> None:
         """Delete the tree."""

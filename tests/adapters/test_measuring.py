@@ -171,6 +171,26 @@ def test_files_are_looked_up_in_the_tree_and_never_outside_of_it(repo: Repo) -> 
     assert [one.value for one in found] == [1, 0, 81.5, 0]
 
 
+def test_a_link_that_an_agent_committed_leads_nothing_out_of_the_tree(
+    repo: Repo, tmp_path: Path
+) -> None:
+    repo.write("checks/data/a.txt", "1\n")
+    repo.approved = repo.commit()
+    outside = tmp_path / "outside"
+    (outside / "data").mkdir(parents=True)
+    (outside / "data" / "mine.txt").write_text("precious")
+    repo.git("rm", "-rq", "checks")
+    (repo.root / "checks").symlink_to(outside)
+    commit = repo.commit()
+    count = CommandMeasure(command="ls checks/data | wc -l", parse="number", files=("checks/data",))
+    (found,) = read(repo, count, commit=commit)
+    assert found.value == 1
+    assert (outside / "data" / "mine.txt").read_text() == "precious"
+    (out,) = read(repo, CommandMeasure(command="true"), commit=commit, prefix="checks")
+    assert out.value is None
+    assert "leads out of the tree" in out.reason
+
+
 def test_a_run_begun_in_a_directory_below_the_root_is_measured_there(repo: Repo) -> None:
     repo.write("sub/n.txt", "7\n")
     here = CommandMeasure(command="cat n.txt", parse="number")
