@@ -81,8 +81,9 @@ class PrdText:
         """
         whole = self._root()
         edits = _edits(self.text, whole, root)
+        places = self._places(whole) if stories else {}
         for id, fields in stories.items():
-            edits += _edits(self.text, self._story(whole, id), fields)
+            edits += _edits(self.text, self._story(places, id), fields)
         return self._edited(edits)
 
     def amended(self, id: str, index: int, criterion: str) -> "PrdText":
@@ -91,7 +92,7 @@ class PrdText:
         Raises:
             PrdError: there is no such story or criterion.
         """
-        found = self._story(self._root(), id).get("acceptance_criteria")
+        found = self._story(self._places(self._root()), id).get("acceptance_criteria")
         items = () if found is None else items_at(self.text, found.start, ROOT)
         if not 0 <= index < len(items):
             raise PrdError((f'story "{id}" has no acceptance criterion {index}',))
@@ -101,20 +102,27 @@ class PrdText:
     def _root(self) -> Members:
         return members_at(self.text, root_span(self.text).start)
 
-    def _story(self, whole: Members, id: str) -> Members:
+    def _places(self, whole: Members) -> Mapping[str, int]:
+        """Where the text of each story begins."""
         stories = whole.get(_STORIES)
-        for item in () if stories is None else items_at(self.text, stories.start, ROOT):
-            if item.value["id"] == id:
-                return members_at(self.text, item.start)
-        raise PrdError((f'there is no story "{id}"',))
+        items = () if stories is None else items_at(self.text, stories.start, ROOT)
+        ids = (story.id for story in self.prd.stories)
+        return {id: item.start for id, item in zip(ids, items, strict=True)}
+
+    def _story(self, places: Mapping[str, int], id: str) -> Members:
+        if id not in places:
+            raise PrdError((f'there is no story "{id}"',))
+        return members_at(self.text, places[id])
 
     def _edited(self, edits: list[Edit]) -> "PrdText":
         if not edits:
             return self
-        text = self.text
-        for start, end, new in sorted(edits, reverse=True):
-            text = text[:start] + new + text[end:]
-        return _read(text)
+        parts: list[str] = []
+        at = 0
+        for start, end, new in sorted(edits):
+            parts += (self.text[at:start], new)
+            at = end
+        return _read("".join(parts) + self.text[at:])
 
 
 def read_prd(data: builtins.bytes) -> PrdText:
