@@ -1,5 +1,6 @@
 """A PRD of eight stories, a small repository with real gates, and a model that does them."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -77,11 +78,22 @@ class RalphModel:
     asked: list[tuple[str, int]] = field(default_factory=list)
     """(agent, step) of every request, in order of arrival."""
     requests: list[ModelCall] = field(default_factory=list)
+    meets: bool = False
+    """US-004 does not end before US-005 has begun, so that they must conflict."""
+    _begun: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def __call__(self, request: ModelCall) -> Reply:
+    async def __call__(self, request: ModelCall) -> Reply:
         name = self.who(request)
         self.asked.append((name, request.step))
         self.requests.append(request)
+        if name == "US-005":
+            self._begun.set()
+        if name == "US-004" and request.step and self.meets:
+            await self._begun.wait()
+        return self.answer(name, request)
+
+    def answer(self, name: str, request: ModelCall) -> Reply:
+        """What an agent is told to do."""
         if name == "resolver":
             if request.step == 0:
                 return call("write_file", path="src/shared.txt", content="both\n")
@@ -95,7 +107,8 @@ class RalphModel:
     def writes(self, name: str, request: ModelCall) -> Reply:
         """The file of a story."""
         if name in ("US-004", "US-005"):
-            return call("write_file", path="src/shared.txt", content=f"first by {name}\n")
+            mine = f"if grep -q by src/shared.txt; then echo both; else echo first by {name}; fi"
+            return call("bash", command=f"said=$({mine}); echo $said > src/shared.txt")
         right = name != "US-003" or "A diagnosis of it says" in request.first_user_text
         text = "right" if right else "wrong"
         return call("write_file", path=f"src/{name}.txt", content=f"{text} {name}\n")

@@ -32,7 +32,7 @@ async def test_eight_stories_one_twice_wrong_one_in_conflict_one_blocked(program
     make_project(program.project)
     before = (program.project / "prd.json").read_text()
     head = git(program.project, "rev-parse", "HEAD")
-    model = RalphModel()
+    model = RalphModel(meets=True)
     async with ModelServer(model) as server:
         ended = await ralph(program, server, "--json", "--parallel", "3", "--max-iterations", "20")
         assert not server.refused
