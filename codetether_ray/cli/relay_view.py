@@ -66,7 +66,7 @@ def _bar(measured: e.KrMeasured, kr_id: str, value: float | None) -> str:
     told = found if isinstance(found, dict) else {}
     share = float(str(told.get("progress") or 0.0))
     full = round(share * _BAR)
-    unit = str(told.get("unit") or "")
+    unit = f" {told['unit']}" if told.get("unit") else ""
     now = "unknown" if value is None else f"{value:g}{unit}"
     target = f" of {float(str(told['target'])):g}{unit}" if "target" in told else ""
     risk = f"; at risk: {told['at_risk_because']}" if told.get("at_risk_because") else ""

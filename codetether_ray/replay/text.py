@@ -40,7 +40,7 @@ from codetether_ray.core.events import (
 )
 from codetether_ray.core.messages import File, Image, Message, Part, Reasoning, Text, ToolCall
 from codetether_ray.core.usage import Usage
-from codetether_ray.replay import ralph_told
+from codetether_ray.replay import ralph_told, relay_told
 
 Told = tuple[str, list[str]]
 """What happened, and the texts that belong to it."""
@@ -126,7 +126,7 @@ def _told(event: Event) -> Told:
     tell = _TELL.get(type(event))
     if tell is not None:
         return tell(event)
-    ralph = ralph_told.told(event)
+    ralph = ralph_told.told(event) or relay_told.told(event)
     if ralph is None:
         return event.tag, []
     return ralph.words, [text for _, text in ralph.texts if text]

@@ -30,7 +30,7 @@ from codetether_ray.core.events import (
     TurnStarted,
 )
 from codetether_ray.core.messages import Message, Reasoning, Text, ToolCall
-from codetether_ray.replay import ralph_told
+from codetether_ray.replay import ralph_told, relay_told
 from codetether_ray.replay.lane import Lane
 from codetether_ray.replay.shelf import ROOM, Shelf
 from codetether_ray.replay.text import part_text
@@ -71,7 +71,7 @@ class Timeline:
         if draw is not None:
             draw(self, lane, record, offset)
             return
-        story = ralph_told.told(record.event)
+        story = ralph_told.told(record.event) or relay_told.told(record.event)
         if story is not None:
             texts = [word for pair in story.texts for word in pair]
             item = self._item(lane, record, offset, "subtask", story.words, *texts)

@@ -22,6 +22,8 @@ from codetether_ray.core.events import (
     RalphContinued,
     RalphStarted,
     Record,
+    RelayFinished,
+    RelayStarted,
     RunFinished,
     RunStarted,
     StoryEnded,
@@ -29,6 +31,7 @@ from codetether_ray.core.events import (
     SubtaskMerged,
     ToolFinished,
     ToolStarted,
+    TurnBegun,
     TurnFinished,
     TurnStarted,
 )
@@ -178,6 +181,15 @@ class Standing:
         states = {"passed": "completed", "failed": "pending", "blocked": "blocked"}
         self.subtasks[event.story] = states[event.status]
 
+    def _relay(self, record: Record, event: RelayStarted) -> None:
+        self.phase = "forming a team"
+
+    def _turn(self, record: Record, event: TurnBegun) -> None:
+        self.phase = f"round {event.round}, @{event.member}'s turn"
+
+    def _relay_over(self, record: Record, event: RelayFinished) -> None:
+        self.phase = event.outcome
+
     def _started(self, record: Record, event: AgentStarted) -> None:
         agent = self._agent(record.agent, record.time)
         agent.name, agent.state = event.spec.name, "running"
@@ -251,6 +263,9 @@ _STEPS: Mapping[type, _Step] = MappingProxyType(
         RalphContinued: Standing._stories,
         AttemptStarted: Standing._attempt,
         StoryEnded: Standing._story,
+        RelayStarted: Standing._relay,
+        TurnBegun: Standing._turn,
+        RelayFinished: Standing._relay_over,
         AgentStarted: Standing._started,
         AgentPlaced: Standing._placed,
         AgentRestarted: Standing._restarted,
