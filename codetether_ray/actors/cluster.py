@@ -4,8 +4,8 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from codetether_ray.actors import private, processes
 from codetether_ray.actors.chatter import Chatter
 from codetether_ray.actors.forkserver.status import forget
 from codetether_ray.actors.forkserver.switch import variables as forking
-from codetether_ray.actors.head import announce_head, withdraw_head
+from codetether_ray.actors.head import announce_head, find_head, withdraw_head
 from codetether_ray.actors.joining import (
     admission,
     demand_versions,
@@ -25,6 +25,7 @@ from codetether_ray.actors.joining import (
 from codetether_ray.actors.orphans import Watch
 from codetether_ray.actors.probe import answers
 from codetether_ray.actors.processes import Process
+from codetether_ray.actors.sharing import Hold, Shares
 from codetether_ray.core.errors import ClusterError
 
 NAMESPACE = "codetether"
@@ -63,10 +64,11 @@ class ClusterOptions:
 
 
 class Cluster:
-    """A connection of this process to Ray. One per process at a time."""
+    """A connection of this process to Ray. One per process at a time; see `sharing`."""
 
-    def __init__(self, keeper: "_Keeper") -> None:
+    def __init__(self, keeper: "_Keeper", hold: Hold | None = None) -> None:
         self._keeper = keeper
+        self._hold = hold
         self.address: str = keeper.info["gcs_address"]
         self.is_private = keeper.directory is not None
         url = keeper.info.get("webui_url") or ""
@@ -86,8 +88,15 @@ class Cluster:
             misses = 0 if is_there else misses + 1
 
     async def close(self) -> None:
-        """Leave; a private Ray is ended with all its processes and its directory."""
-        await self._keeper.end()
+        """Leave; a private Ray is ended with all its processes and its directory.
+
+        A connection that is shared is left by the last one.
+        """
+        hold, self._hold = self._hold, None
+        if hold is None or _shares is None:
+            await self._keeper.end()
+        else:
+            await _shares.give_back(hold, self._keeper.end)
 
 
 def _ignore(notice: str) -> None:
@@ -105,6 +114,43 @@ async def join_or_start(
     Raises:
         ClusterError: it cannot be joined or started; the sentence says why.
     """
+    if _shares is None:
+        return Cluster(await _connected(options, on_notice))
+    hold = await _shares.take(_target(options), on_notice)
+    if hold.connection is not None:
+        return Cluster(hold.connection, hold)
+    try:
+        keeper = await _connected(options, on_notice)
+    except BaseException:
+        await asyncio.shield(_shares.give_back(hold))
+        raise
+    _shares.made(hold, keeper, is_private=keeper.directory is not None)
+    return Cluster(keeper, hold)
+
+
+_shares: Shares | None = None
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Several runs of this process use one connection: to a head at once, else one by one."""
+    global _shares
+    before, _shares = _shares, Shares()
+    try:
+        yield
+    finally:
+        _shares = before
+
+
+def _target(options: ClusterOptions) -> str:
+    """The address that would be joined; empty for a private Ray."""
+    if options.address:
+        return "" if options.address == "local" else options.address
+    head = find_head(options.data_dir)
+    return head.address if head is not None else ""
+
+
+async def _connected(options: ClusterOptions, on_notice: Callable[[str], None]) -> "_Keeper":
     loop = asyncio.get_running_loop()
 
     def notice(sentence: str) -> None:
@@ -117,7 +163,7 @@ async def join_or_start(
     except BaseException:
         await asyncio.shield(keeper.end())
         raise
-    return Cluster(keeper)
+    return keeper
 
 
 class _Keeper:

@@ -1,7 +1,8 @@
 """The prompt itself: reads lines, starts what they ask for, and shows it above the line."""
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class Repl:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = asyncio.Event()
         self._asks = True
+        self._is_lent = False
         self._loop = asyncio.get_running_loop()
         self._session: PromptSession[str] = PromptSession(
             message=self._message,
@@ -261,9 +263,20 @@ class Repl:
             self.queued.clear()
 
     def signalled(self) -> None:
-        """SIGINT, which a terminal sends while it is lent out: as Ctrl-C."""
+        """SIGINT, which a terminal sends while something is printed: as Ctrl-C."""
+        if self._is_lent:
+            return
         buffer = self._session.default_buffer
         clear_or(buffer.text, buffer.reset, self.interrupt)
+
+    @contextlib.contextmanager
+    def lending(self) -> Iterator[None]:
+        """Somebody else has the terminal: its Ctrl-C is theirs."""
+        self._is_lent = True
+        try:
+            yield
+        finally:
+            self._is_lent = False
 
     def _put_off(self) -> None:
         question = self.desk.current

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from codetether_ray.cli.repl import listing, manage, runs
+from codetether_ray.cli.repl import listing, manage, okrs, ralph, relays, resuming, runs
 from codetether_ray.cli.repl.lines import Line
 
 if TYPE_CHECKING:
@@ -35,6 +35,21 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
+        "go": Command(
+            run=relays.go,
+            arguments="[OPTIONS] [COUNT] TASK [&]",
+            help="Draft an objective with key results, ask, and let a team pursue it.",
+            like=relays.RUN,
+            in_front=True,
+            aliases=("team",),
+        ),
+        "autochat": Command(
+            run=relays.autochat,
+            arguments="[OPTIONS] [COUNT] TASK [&]",
+            help="Let a team of agents take turns at a task, at once.",
+            like=relays.RUN,
+            in_front=True,
+        ),
         "swarm": Command(
             run=runs.swarm,
             arguments="[OPTIONS] TASK [&]",
@@ -42,8 +57,24 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             like="codetether_ray.cli.swarm:command",
             in_front=True,
         ),
+        "ralph": Command(
+            run=ralph.ralph,
+            arguments="[OPTIONS] [PRD] [&]",
+            help="Work a PRD off, story by story; also status, create-prd.",
+            like=ralph.RUN,
+            completes="files",
+            words=("run", *ralph.PRINTING),
+            in_front=True,
+        ),
+        "okr": Command(
+            run=okrs.okr,
+            arguments="[COMMAND]",
+            help="Objectives: list, status, create, approve, deny, report, resume, …",
+            like=okrs.GROUP,
+            words=(*okrs.PRINTING, *okrs.ASKING, "resume"),
+        ),
         "resume": Command(
-            run=runs.resume,
+            run=resuming.resume,
             arguments="[ID] [&]",
             help="Go on with a run or session; without ID, with what was cut off here.",
             completes="runs",

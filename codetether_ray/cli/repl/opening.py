@@ -14,10 +14,10 @@ from prompt_toolkit.output import create_output
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from codetether_ray import __version__
-from codetether_ray.bootstrap.agents import kept_process
 from codetether_ray.bootstrap.driver import is_asked_to_stop
 from codetether_ray.bootstrap.known_secrets import known_values, stored_values
 from codetether_ray.bootstrap.resuming import unfinished_here
+from codetether_ray.bootstrap.several import several_runs
 from codetether_ray.cli import exit_codes, words
 from codetether_ray.cli.repl.app import Repl
 from codetether_ray.cli.repl.completion import Known, ReplCompleter
@@ -67,7 +67,7 @@ async def _opened() -> int:
     history.keep_if(lambda: repl.desk.current is None)
     _take_signals(repl, paths.data)
     with patch_stdout(raw=True):
-        async with kept_process():
+        async with several_runs():
             repl.say(f"{__version__}; /help lists commands, Ctrl-D leaves")
             repl.spawn(_remind(repl, paths.data))
             code = await repl.run()

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codetether_ray.cli.progress import SwarmView
-from codetether_ray.cli.repl import conversation
 from codetether_ray.cli.repl.jobs import Job
+from codetether_ray.cli.repl.kinds import KINDS
 from codetether_ray.cli.repl.lines import Line, split_options
 from codetether_ray.cli.repl.questions import APPROVE, DENY, Question
 from codetether_ray.cli.repl.screen import plain
-from codetether_ray.cli.summary import summary
 from codetether_ray.cli.swarm_output import plan_lines
 from codetether_ray.core.errors import DecisionNeededError, UsageError
 from codetether_ray.core.events import Record, RunStarted
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
     from codetether_ray.cli.repl.app import Repl
 
 Show = Callable[[Record], None]
-_LOOKED_AT = 50
-"""How many of the newest runs `/resume` chooses from."""
-
 Driven = Callable[[Job, Show], Coroutine[Any, Any, dict[str, Any]]]
 """Drives a run to its result, showing its records."""
 
@@ -87,7 +82,7 @@ def follow(
     """Start a run as a job, show how it goes, and its result."""
 
     async def work(job: Job) -> None:
-        view = SwarmView()
+        view = KINDS[kind].view()
         job.status = lambda: view.headline(time.time())
 
         def show(record: Record) -> None:
@@ -110,9 +105,8 @@ def follow(
 
 def finish(repl: "Repl", job: Job, result: dict[str, Any]) -> None:
     """Show a run's result, and count what it used."""
-    for text in plain(str(result.get("result") or "")).splitlines():
-        repl.tell(job, text)
-    for text in summary(result):
+    shown = KINDS[job.kind]
+    for text in (*shown.answer(result), *shown.summary(result)):
         repl.tell(job, plain(text))
     counts = {k: v for k, v in result["usage"].items() if k in Usage.__dataclass_fields__}
     repl.tally.add(job.kind, job.run_id or job.name, Usage(**counts), result["cost_usd"])
@@ -138,57 +132,5 @@ def consent(
     return ask
 
 
-async def resume(repl: "Repl", line: Line) -> None:
-    """`/resume [ID]`: go on with a session or with another run."""
-    row = await asyncio.to_thread(_to_resume, repl, line.text)
-    if row["kind"] == "session":
-        _resume_session(repl, row)
-        return
-    starter = STARTERS.get(str(row["kind"]))
-    if starter is None:
-        raise UsageError(f"{row['id']} is a {row['kind']}; it goes on with: {row['continue']}")
-    again = Line(command="", text=f"--resume {row['id']}", in_background=line.in_background)
-    await starter(repl, again)
-
-
-def _resume_session(repl: "Repl", row: dict[str, Any]) -> None:
-    session_id = str(row["id"])
-    repl.talk.session_id, repl.talk.answered_by = session_id, str(row["model"])
-    if row["resume"] is None:
-        repl.say(f'the next message goes on with {session_id} ("{row["title"]}")')
-        return
-    wish = repl.talk.again(session_id)
-    repl.begin_turn(lambda job: conversation.turn(repl, job, wish), str(row["title"]))
-
-
-def _to_resume(repl: "Repl", named: str) -> dict[str, Any]:
-    """The row of the run that is meant. It blocks.
-
-    Raises:
-        UsageError: there is none.
-    """
-    from codetether_ray.bootstrap.truth.reading import reading
-    from codetether_ray.bootstrap.truth.runs import ROWS
-
-    with reading(None, repl.say_from_thread) as source:
-        limit = None if named else _LOOKED_AT
-        rows: list[dict[str, Any]] = source.ask(ROWS, limit, "", None, time.time())
-    if named:
-        found = next((row for row in rows if row["id"] == named), None)
-        if found is None:
-            raise UsageError(f"there is no run {named} (/runs lists them)")
-        return found
-    here = [row for row in rows if row["directory"] == str(repl.talk.directory)]
-    cut = [row for row in here if row["state"] == "interrupted"]
-    newest = [row for row in here if row["kind"] == "session" or row["resume"]]
-    if not cut and not newest:
-        raise UsageError("there is nothing to go on with in this directory yet")
-    return (cut or newest)[0]
-
-
 def _is_trouble(said: str) -> bool:
     return said.startswith("warning") or "failed" in said or "not merged" in said
-
-
-STARTERS: dict[str, Callable[["Repl", Line], Awaitable[None]]] = {"swarm": swarm}
-"""What goes on with a run of a kind, given `--resume ID`."""
