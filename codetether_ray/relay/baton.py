@@ -56,12 +56,7 @@ _END = "Go on from there with the next useful step."
 def _introduction(options: RelayOptions, memory: Memory, place: Place) -> list[str]:
     goal = [options.objective] if options.objective else []
     team = f"The team, in the order of turns (you are @{place.member}):\n"
-    rounds = f"There are {options.rounds} rounds at most."
-    return [
-        f"Task:\n{options.task}",
-        *goal,
-        f"{team}{prompts.roster(memory.team)}\n{rounds}",
-    ]
+    return [f"Task:\n{options.task}", *goal, f"{team}{prompts.roster(memory.team)}"]
 
 
 def _handoff(turn: TurnDone) -> str:

@@ -2,13 +2,14 @@
 
 from codetether_ray.core.events import DURABLE, ToolFinished
 from codetether_ray.core.messages import ToolResult, assistant, user
-from codetether_ray.replay import text
+from codetether_ray.replay import ralph_told, relay_told, text
 from codetether_ray.replay.text import block, conversation, harmless
 from tests.unit.replay.scene import HOSTILE, hostile_run, records
 
 
 def test_every_kind_of_record_has_words_of_its_own() -> None:
-    assert set(text._TELL) == set(DURABLE.values())
+    tables = (text._TELL, ralph_told._TELL, relay_told._TELL)
+    assert {kind for table in tables for kind in table} == set(DURABLE.values())
 
 
 def test_a_block_has_the_time_the_agent_and_what_happened() -> None:
