@@ -54,6 +54,7 @@ class PrdFile:
         self._real = Path(os.path.realpath(path))
         self._lock = _locked(self._real, path, data_dir, holder)
         try:
+            _sweep(self._real)
             self._text = _told(path, partial(read_prd, _read(self._real, path)))
         except BaseException:
             self.close()
@@ -169,7 +170,7 @@ def _holder(lock: int) -> str:
 
 def _replaced(real: Path, path: Path, there: bytes, data: bytes) -> bool:
     """Put `data` in the place of `there`; False where that is not what the file holds any more."""
-    draft = real.with_name(f".{real.name[:100]}.{secrets.token_hex(4)}.tmp")
+    draft = real.with_name(f"{_draft_of(real)}{secrets.token_hex(4)}")
     try:
         _write_like(real, draft, data)
         if _read(real, path) != there:
@@ -182,6 +183,19 @@ def _replaced(real: Path, path: Path, there: bytes, data: bytes) -> bool:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
     return True
+
+
+def _draft_of(real: Path) -> str:
+    """How the names of drafts of a file begin."""
+    return f".{real.name[:100]}.unfinished-"
+
+
+def _sweep(real: Path) -> None:
+    """Remove what savers left that were killed; who holds the lock is the only one who saves."""
+    with suppress(OSError):
+        for path in real.parent.iterdir():
+            if path.name.startswith(_draft_of(real)):
+                path.unlink()
 
 
 def _write_like(model: Path, draft: Path, data: bytes) -> None:

@@ -108,6 +108,16 @@ def test_a_lock_is_let_go_where_the_file_cannot_be_read(path: Path, data: Path) 
     assert len(list((data / LOCKS).iterdir())) == 1
 
 
+def test_what_a_killed_saver_left_is_removed_by_the_next(path: Path, data: Path) -> None:
+    stray = path.with_name(".prd.json.unfinished-0123abcd")
+    stray.write_text("{")
+    other = path.with_name(".prd2.json.unfinished-0123abcd")
+    other.write_text("{")
+    PrdFile(path, data).close()
+    assert not stray.exists()
+    assert other.exists()
+
+
 def test_what_somebody_else_wrote_meanwhile_is_kept(path: Path, data: Path) -> None:
     with PrdFile(path, data) as file:
         path.write_text(path.read_text().replace('"t"', '"better"'))
