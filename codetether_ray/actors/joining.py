@@ -140,4 +140,7 @@ def worded(error: Exception, address: str) -> ClusterError:
     line = text.splitlines()[0] if text else type(error).__name__
     if address not in ("", "local"):
         return ClusterError(f"the Ray cluster at {address} cannot be joined: {line}")
-    return ClusterError(f"Ray could not be started: {line}")
+    return ClusterError(
+        f"Ray could not be started: {line.rstrip('.')}; `codetether doctor` looks for the cause, "
+        "and `--local` does without Ray"
+    )

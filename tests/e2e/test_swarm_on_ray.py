@@ -11,7 +11,7 @@ import pytest
 from codetether_ray.testing.leaks import find_leaks
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.e2e.program import Program
-from tests.e2e.ray_scene import kill, processes_of, ray_directories
+from tests.e2e.ray_scene import kill, kill_titled, processes_of, ray_directories
 from tests.e2e.swarm_scene import (
     TASK,
     SwarmModel,
@@ -134,6 +134,38 @@ async def test_a_swarm_on_ray_survives_a_killed_agent_and_leaks_and_leaves_nothi
     assert "sub/gamma" in undisturbed  # it starts when beta is done
     for who in undisturbed:
         assert replayed[who] == recorded[who], who
+
+
+async def test_a_swarm_whose_ray_cannot_start_says_so_and_goes_on_from_its_plan_later(
+    program: Program,
+) -> None:
+    """Its plan was made meanwhile; what Ray needs is killed as often as it comes."""
+    model = SwarmModel()
+
+    async def no_ray() -> None:
+        while True:
+            await asyncio.to_thread(kill_titled, program, "gcs_server")
+            await asyncio.sleep(0.05)
+
+    async with ModelServer(model) as server:
+        env = {
+            "CODETETHER_LOCAL_BASE_URL": server.url,
+            "RAY_py_gcs_connect_timeout_s": "1",
+            "RAY_gcs_rpc_server_connect_timeout_s": "1",
+        }
+        killing = asyncio.create_task(no_ray())
+        ended = await program.run("swarm", TASK, "--json", "--model", "local/m", **env)
+        killing.cancel()
+        assert (ended.code, ended.json["outcome"]) == (1, "failed"), ended.err
+        assert ended.json["error"].startswith("Ray could not be started: ")
+        assert "Traceback" not in ended.err
+        resume = ended.json["resume"].split()
+        assert resume[:3] == ["codetether", "swarm", "--resume"]
+        assert model.asked == [("planner", 0)]
+        went_on = await program.run(*resume[1:], "--local", "--json", **env)
+    assert went_on.json["outcome"] == "success", went_on.err
+    assert model.asked.count(("planner", 0)) == 1
+    assert processes_of(program) == {}
 
 
 async def test_an_interrupt_on_ray_ends_agents_cleanly_and_the_swarm_can_go_on(
