@@ -51,6 +51,7 @@ def decided(
     from codetether_ray.bootstrap.truth.okrs import DECIDE
     from codetether_ray.cli.okr_words import go_on
     from codetether_ray.core.okrs import ApprovalDecision
+    from codetether_ray.core.spec import Correlation
     from codetether_ray.okr.json_form import okr_json, run_json
     from codetether_ray.okr.stamps import fresh, moment
     from codetether_ray.ports.audit import Action
@@ -64,7 +65,16 @@ def decided(
         decided_at=moment(time.time()),
     )
     action = Action(
-        category="okr", action="okr.decide", resource=run.id, principal=made.approver or ""
+        category="okr",
+        action="okr.decide",
+        resource=run.id,
+        principal=made.approver or "",
+        correlation=Correlation(
+            run_id=run.relay_id or "",
+            relay_id=run.relay_id or "",
+            okr_id=okr.id,
+            okr_run_id=run.id,
+        ),
     )
     with acting(source.paths.data, action) as done:
         okr, run = source.ask(DECIDE, run.id, made, okr.version)

@@ -86,7 +86,9 @@ def _of(key_result: KeyResult, readings: Sequence[KrReading]) -> list[KrReading]
 def _read(key_result: KeyResult, readings: list[KrReading], now: str) -> KeyResult:
     if not readings:
         return key_result
-    first = next((r.value for r in readings if r.is_baseline), key_result.baseline)
+    first = key_result.baseline
+    if first is None:  # a later run goes on from where the first one began
+        first = next((r.value for r in readings if r.is_baseline), None)
     seen = replace(key_result, current_value=readings[-1].value, baseline=first, updated_at=now)
     because = risk(seen, readings)
     return replace(seen, status=standing(seen, because), at_risk_because=because)

@@ -142,6 +142,7 @@ def test_a_decision_counts_once_and_is_in_the_audit_log(cli: Commands) -> None:
     found = [json.loads(line) for line in audit.splitlines()]
     outcomes = [entry["outcome"] for entry in found if entry["action"] == "okr.decide"]
     assert outcomes == ["denied", "failure"]
+    assert cli.run("audit", "query", "--okr", made["id"], "--json").out.count("\n") == 2
 
 
 def test_a_cancelled_run_is_over(cli: Commands) -> None:

@@ -149,6 +149,16 @@ def test_readings_become_values_statuses_and_a_baseline_and_only_they_do() -> No
     assert run_with_readings(run, found, "now").iterations == 2
 
 
+def test_a_second_run_goes_on_from_the_baseline_of_the_first() -> None:
+    okr = an_okr()
+    id = okr.key_results[0].id
+    first = tuple(replace(r, kr_id=id) for r in readings(300, 200))
+    second = tuple(replace(r, kr_id=id) for r in readings(200, 150))
+    after = with_readings(with_readings(okr, first, "now"), second, "later").key_results[0]
+    assert (after.baseline, after.current_value) == (300, 150)
+    assert progress(after) == pytest.approx(0.75)
+
+
 def test_ten_turns_that_change_nothing_are_no_progress() -> None:
     okr = an_okr()
     found = tuple(replace(r, kr_id=okr.key_results[0].id) for r in readings(*[300.0] * 11))
