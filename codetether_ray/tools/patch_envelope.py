@@ -101,6 +101,7 @@ class _Envelope:
             sections += filter(None, (section(self._lines[self._at]),))
             self._at += 1
         lines: list[tuple[Sign, str]] = []
+        blanks = 0  # at the end so far; a blank line of context may have lost its space
         at_end = False
         while not self._is_over() and not self._lines[self._at].startswith("@@"):
             line = self._lines[self._at]
@@ -111,8 +112,9 @@ class _Envelope:
             if line and line[0] not in " -+":
                 raise ToolError(f"line {self._at}: a line of a hunk begins with space, - or +")
             lines.append((line[0], line[1:]) if line else (" ", ""))  # type: ignore[arg-type]
-        while lines and lines[-1] == (" ", "") and self._is_over():
-            lines.pop()  # blank lines before the next file
+            blanks = 0 if line else blanks + 1
+        if blanks and self._is_over():
+            del lines[-blanks:]  # they stand before the next file
         if not lines:
             raise ToolError(f"line {begin + 1}: the hunk is empty")
         return Hunk(lines=tuple(lines), sections=tuple(sections), at_end=at_end)

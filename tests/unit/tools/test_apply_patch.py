@@ -91,6 +91,7 @@ def test_a_patch_for_a_file_that_has_moved_on_is_right_or_refused(
 
 @settings(max_examples=40, deadline=None)
 @given(_lines, _lines, st.integers(1, 3))
+@example([""], ["a", ""], 1)
 def test_a_patch_without_line_numbers_is_right_or_refused(
     before: list[str], after: list[str], context: int
 ) -> None:
