@@ -22,6 +22,7 @@ from codetether_ray.journal.encode import restore
 from codetether_ray.journal.files import Fetch, RunFiles
 from codetether_ray.journal.scan import Line, RunScan
 from codetether_ray.journal.segments import run_directory
+from codetether_ray.ralph.verify import RalphCheck
 from codetether_ray.replay.protocol import ProtocolCheck
 from codetether_ray.replay.verdict import LEVELS, Verdict
 from codetether_ray.swarm.verify import SwarmCheck
@@ -41,6 +42,7 @@ class RunCheck:
     is_read: bool = True
     protocol: ProtocolCheck = field(default_factory=ProtocolCheck)
     swarm: SwarmCheck = field(default_factory=SwarmCheck)
+    ralph: RalphCheck = field(default_factory=RalphCheck)
     found: dict[str, Departure] = field(default_factory=dict)
     _generations: dict[str, int] = field(default_factory=dict)
 
@@ -62,6 +64,7 @@ class RunCheck:
             return
         if record.agent == RUN_AGENT:
             odd = self.swarm.take(record.agent, record.event, is_reborn=is_new)
+            odd = odd or self.ralph.take(record.event)
         else:
             agent = self.agents.take_out(record.agent)
             odd = agent.take(record.event, is_reborn=is_new)
@@ -83,7 +86,7 @@ class RunCheck:
             run_id=run_id,
             records=self.protocol.records,
             agents=len(self.agents),
-            decisions=self.swarm.decisions + self.agents.decisions,
+            decisions=self.swarm.decisions + self.ralph.decisions + self.agents.decisions,
             is_finished=self.protocol.is_finished,
             is_read=self.is_read,
             departures=tuple(found),

@@ -13,9 +13,9 @@ from codetether_ray.core.events import (
     DiagnosisMade,
     StoryEnded,
 )
-from codetether_ray.core.ralph_events import AttemptStatus, Cause, StoryStatus
+from codetether_ray.core.ralph_events import Cause, StoryStatus
 from codetether_ray.core.spec import AgentSpec, TurnResult
-from codetether_ray.ports.workspace import Commit, Tree
+from codetether_ray.ports.workspace import Tree
 from codetether_ray.ralph import failures, progress, prompts
 from codetether_ray.ralph.crew import in_tree
 from codetether_ray.ralph.faults import (
@@ -28,16 +28,8 @@ from codetether_ray.ralph.landing import Landing
 from codetether_ray.ralph.markers import read_marker
 from codetether_ray.ralph.place import Place
 from codetether_ray.ralph.prd import Story
+from codetether_ray.ralph.reading import read_turn
 from codetether_ray.ralph.rules import FAULTS, FIRST_PAUSE_S
-
-_WORDS = {
-    "max_steps": "its agent used up its steps",
-    "stuck": "its agent repeated itself without progress",
-    "timeout": "its agent's time was over",
-    "needs_decision": "its agent needed a decision that nobody could take",
-}
-_NOTHING_SAID = "its agent did not end with STORY_COMPLETE, and there are no gates to judge by"
-_NO_CHANGE = "it changed no file"
 
 
 class Attempt:
@@ -158,7 +150,8 @@ class Attempt:
         done = await self._place.workspace.commit(tree, self._message(turn))
         await self._place.workspace.release(tree, keep=False)
         failpoints.hit("ralph.committed")
-        status, detail = self._read(turn, done)
+        has_gates = bool(self._place.prd.quality_checks.commands)
+        status, detail = read_turn(turn, self._story.id, done.files, has_gates=has_gates)
         await self._place.tell(
             AttemptEnded(
                 story=self._story.id,
@@ -182,23 +175,6 @@ class Attempt:
             f"Attempt {self._state.attempt} at {self._story.id}: {_line(self._story.title)}\n\n"
             f"{done}Codetether-Run: {run}\nStory-Id: {self._story.id}\n"
         )
-
-    def _read(self, turn: TurnResult, done: Commit) -> tuple[AttemptStatus, str]:
-        """What the agent's turn came to."""
-        if turn.outcome == "cancelled":
-            return "blocked", "its agent was cancelled"
-        if not turn.is_success:
-            return "failed", turn.error or _WORDS.get(turn.outcome, f"it ended: {turn.outcome}")
-        marker = read_marker(turn.text, self._story.id)
-        if marker.kind == "blocked":
-            return "blocked", marker.reason
-        if marker.kind == "wrong":
-            return "amends", marker.reason
-        if done.is_empty:
-            return "failed", _NO_CHANGE
-        if marker.kind == "none" and not self._place.prd.quality_checks.commands:
-            return "failed", _NOTHING_SAID
-        return "done", ""
 
     # -- the judgement ----------------------------------------------------------------------------
 

@@ -80,6 +80,7 @@ class RalphCoordinator:
         self._notes: tuple[str, ...] = ()
         self._branch = ""
         self._start = ""
+        self._known: tuple[object, ...] = ()
         self._place = Place(
             options=options,
             base=Base(commit=""),
@@ -152,29 +153,19 @@ class RalphCoordinator:
 
     async def _begin(self) -> None:
         """Record by which rules and stories it is led from here on."""
-        place, options = self._place, self._options
-        prd = place.prd
-        stories = tuple(_story_json(story) for story in prd.stories)
-        gates = dict(prd.quality_checks.commands)
+        place, prd = self._place, self._place.prd
         if place.board.rules is not None:
-            await place.tell(
-                RalphContinued(
-                    stories=stories,
-                    gates=gates,
-                    max_iterations=options.max_iterations,
-                    note=" ".join(self._notes),
-                    rules=RULES,
-                )
-            )
+            await self._go_on(" ".join(self._notes))
             return
+        self._known = self._terms()
         await place.tell(
             RalphStarted(
-                prd=options.prd,
+                prd=self._options.prd,
                 project=prd.project,
                 feature=prd.feature,
-                stories=stories,
-                gates=gates,
-                max_iterations=options.max_iterations,
+                stories=self._stories(),
+                gates=dict(prd.quality_checks.commands),
+                max_iterations=self._options.max_iterations,
                 base=place.base.commit,
                 start=self._start,
                 branch=self._branch or prd.branch,
@@ -183,6 +174,31 @@ class RalphCoordinator:
             )
         )
         failpoints.hit("ralph.started")
+
+    async def _go_on(self, note: str) -> None:
+        """Record by what it is led from here on, where it had begun."""
+        self._known = self._terms()
+        await self._place.tell(
+            RalphContinued(
+                stories=self._stories(),
+                gates=dict(self._place.prd.quality_checks.commands),
+                max_iterations=self._options.max_iterations,
+                note=note,
+                rules=RULES,
+            )
+        )
+
+    def _stories(self) -> tuple[JsonObject, ...]:
+        """The stories as they stand."""
+        here = self._place.board.passed
+        stories = self._place.prd.stories
+        return tuple(_story_json(s, passes=s.passes or s.id in here) for s in stories)
+
+    def _terms(self) -> tuple[object, ...]:
+        """What is decided by, but for what this run itself changes: that stories pass."""
+        here, prd = self._place.board.passed, self._place.prd
+        stories = (_story_json(s, passes=s.passes and s.id not in here) for s in prd.stories)
+        return (*stories, *prd.quality_checks.commands)
 
     async def _reconcile(self) -> None:
         """Have the PRD's file say of every story that passed here that it did."""
@@ -253,6 +269,8 @@ class RalphCoordinator:
                 self._stopped = self._stopped or error
             elif error is not None:
                 raise error
+        if self._known != self._terms():
+            await self._go_on("the PRD was changed meanwhile")
         await self._tell_blocked()
 
     async def _tell_blocked(self) -> None:
@@ -346,12 +364,12 @@ class RalphCoordinator:
         return await self._place.workspace.main_branch()
 
 
-def _story_json(story: Story) -> JsonObject:
+def _story_json(story: Story, *, passes: bool) -> JsonObject:
     """What is decided by, of a story."""
     return {
         "id": story.id,
         "title": story.title,
-        "passes": story.passes,
+        "passes": passes,
         "priority": story.priority,
         "complexity": story.complexity,
         "depends_on": list(story.depends_on),
