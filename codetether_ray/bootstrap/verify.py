@@ -23,6 +23,7 @@ from codetether_ray.journal.files import Fetch, RunFiles
 from codetether_ray.journal.scan import Line, RunScan
 from codetether_ray.journal.segments import run_directory
 from codetether_ray.ralph.verify import RalphCheck
+from codetether_ray.relay.verify import RelayCheck
 from codetether_ray.replay.protocol import ProtocolCheck
 from codetether_ray.replay.verdict import LEVELS, Verdict
 from codetether_ray.swarm.verify import SwarmCheck
@@ -43,6 +44,7 @@ class RunCheck:
     protocol: ProtocolCheck = field(default_factory=ProtocolCheck)
     swarm: SwarmCheck = field(default_factory=SwarmCheck)
     ralph: RalphCheck = field(default_factory=RalphCheck)
+    relay: RelayCheck = field(default_factory=RelayCheck)
     found: dict[str, Departure] = field(default_factory=dict)
     _generations: dict[str, int] = field(default_factory=dict)
 
@@ -65,11 +67,13 @@ class RunCheck:
         if record.agent == RUN_AGENT:
             odd = self.swarm.take(record.agent, record.event, is_reborn=is_new)
             odd = odd or self.ralph.take(record.event)
+            odd = odd or self.relay.take(record.agent, record.event)
         else:
             agent = self.agents.take_out(record.agent)
             odd = agent.take(record.event, is_reborn=is_new)
             self.agents.put_back(record.agent, agent)
             odd = odd or self.swarm.take(record.agent, record.event)
+            odd = odd or self.relay.take(record.agent, record.event)
         if odd is not None:
             yield odd
             if odd.level == "protocol":  # nothing can be decided from what contradicts itself
@@ -86,7 +90,9 @@ class RunCheck:
             run_id=run_id,
             records=self.protocol.records,
             agents=len(self.agents),
-            decisions=self.swarm.decisions + self.ralph.decisions + self.agents.decisions,
+            decisions=sum(
+                each.decisions for each in (self.swarm, self.ralph, self.relay, self.agents)
+            ),
             is_finished=self.protocol.is_finished,
             is_read=self.is_read,
             departures=tuple(found),

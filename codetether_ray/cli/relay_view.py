@@ -24,6 +24,8 @@ class RelayView(SwarmView):
             case e.RelayStarted(rounds=rounds, base_note=note):
                 self.phase, self.rounds = "forming a team", rounds
                 yield f"forming a team{f'; {note}' if note else ''}"
+            case e.RelayContinued(rounds=rounds):
+                self.rounds = rounds
             case e.OkrAnswered(answer=answer, by=by):
                 yield f"objective {answer}{f' by {by}' if by else ''}"
             case e.TeamFormed(profiles=profiles, note=note):

@@ -20,16 +20,19 @@ class RelayStarted:
     base_note: str = ""
     okr_id: str = ""
     okr_run_id: str = ""
+    objective: str = ""
+    """What the team is told of the OKR."""
     rules: int = 1
     """Version of the rules that decide it (`relay.rules.RULES`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayContinued:
-    """A relay was taken up again by other rules than those recorded last."""
+    """A relay was taken up again by other rules, or for other rounds, than those recorded last."""
 
     tag: ClassVar[str] = "relay.continued"
     rules: int
+    rounds: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ from codetether_ray.core.events import TurnDone
 from codetether_ray.relay import prompts
 from codetether_ray.relay.markers import Question, questions
 from codetether_ray.relay.memory import Memory
-from codetether_ray.relay.options import RelayOptions
 from codetether_ray.relay.schedule import Place
 
 _UNFINISHED = {
@@ -22,10 +21,10 @@ def goes_on_after(outcome: str) -> bool:
     return outcome == "completed" or outcome in _UNFINISHED
 
 
-def baton(options: RelayOptions, memory: Memory, place: Place) -> str:
+def baton(task: str, objective: str, memory: Memory, place: Place) -> str:
     """What the member at `place` is told: the task once, then what is new to it."""
     mine = memory.turns_of(place.member)
-    parts = [] if mine else _introduction(options, memory, place)
+    parts = [] if mine else _introduction(task, objective, memory, place)
     if memory.turns:
         parts.append(_handoff(memory.turns[-1]))
     since = mine[-1].turn if mine else 0
@@ -53,10 +52,10 @@ _FIRST = (
 _END = "Go on from there with the next useful step."
 
 
-def _introduction(options: RelayOptions, memory: Memory, place: Place) -> list[str]:
-    goal = [options.objective] if options.objective else []
+def _introduction(task: str, objective: str, memory: Memory, place: Place) -> list[str]:
+    goal = [objective] if objective else []
     team = f"The team, in the order of turns (you are @{place.member}):\n"
-    return [f"Task:\n{options.task}", *goal, f"{team}{prompts.roster(memory.team)}"]
+    return [f"Task:\n{task}", *goal, f"{team}{prompts.roster(memory.team)}"]
 
 
 def _handoff(turn: TurnDone) -> str:

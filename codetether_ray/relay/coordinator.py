@@ -136,7 +136,7 @@ class RelayCoordinator:
             self._memory = self._memory.after(done)
 
     async def _begin(self) -> None:
-        """Record by which rules it is led from here on, unless that is recorded."""
+        """Record by which rules and for how long it is led, unless that is recorded."""
         if self._memory.rules is None:
             options, ids = self._options, self._options.template.correlation
             await self._note(
@@ -148,11 +148,12 @@ class RelayCoordinator:
                     base_note=" ".join(self._base.notes),
                     okr_id=ids.okr_id,
                     okr_run_id=ids.okr_run_id,
+                    objective=options.objective,
                     rules=RULES,
                 )
             )
-        elif self._memory.rules != RULES:
-            await self._note(RelayContinued(rules=RULES))
+        elif (self._memory.rules, self._memory.rounds) != (RULES, self._options.rounds):
+            await self._note(RelayContinued(rules=RULES, rounds=self._options.rounds))
 
     async def _form_team(self) -> None:
         team, note = await form_team(self._options, Crew(self._options), self._runtime)

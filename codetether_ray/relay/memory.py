@@ -21,6 +21,7 @@ class Memory:
 
     rules: int | None = None
     """Version of the rules that decided last; None: it has not begun."""
+    rounds: int = 0
     base: str = ""
     team: tuple[Profile, ...] = ()
     """In the order of turns, those who joined included; empty before it was formed."""
@@ -43,9 +44,9 @@ class Memory:
         """The memory with one more event; others than a relay's change nothing."""
         match event:
             case RelayStarted():
-                return replace(self, rules=event.rules, base=event.base)
+                return replace(self, rules=event.rules, rounds=event.rounds, base=event.base)
             case RelayContinued():
-                return replace(self, rules=event.rules)
+                return replace(self, rules=event.rules, rounds=event.rounds)
             case TeamFormed():
                 team = tuple(Profile.from_json(each) for each in event.profiles)
                 return replace(self, team=team, team_note=event.note)

@@ -58,7 +58,7 @@ class Turns:
         Raises:
             CodetetherError: the agent could not run, or its work could not be committed.
         """
-        text = baton(self._options, memory, place)
+        text = baton(self._options.task, self._options.objective, memory, place)
         await self._begin(memory, place, text)
         profile = memory.by_name[place.member]
         spec = self._crew.member(profile, tree, len(memory.turns_of(place.member)))

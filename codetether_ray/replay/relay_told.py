@@ -31,7 +31,7 @@ def _started(e: RelayStarted) -> Told:
 
 
 def _continued(e: RelayContinued) -> Told:
-    return Told(words=f"goes on by other rules (version {e.rules})")
+    return Told(words=f"the relay goes on, for {e.rounds} rounds at most (rules {e.rules})")
 
 
 def _answered(e: OkrAnswered) -> Told:

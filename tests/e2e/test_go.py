@@ -98,7 +98,13 @@ async def test_an_approval_of_a_run_that_is_decided_is_told_who_decided(program:
 
 
 @pytest.mark.parametrize(
-    "failpoint", ["okr.drafted:1", "okr.stored:1", "okr.decided:1", "measured.recorded:2"]
+    "failpoint",
+    [
+        "okr.stored:1",
+        "measured.recorded:2",
+        pytest.param("okr.drafted:1", marks=pytest.mark.matrix),
+        pytest.param("okr.decided:1", marks=pytest.mark.matrix),
+    ],
 )
 async def test_killed_at_the_gate_or_while_measuring_it_goes_on_and_repeats_nothing(
     program: Program, failpoint: str

@@ -83,18 +83,13 @@ async def test_a_command_without_its_task_is_refused(
     assert words in ended.err
 
 
-KILLS = (
-    "team.recorded:1",
-    "turn.answered:1",
-    "turn.committed:1",
-    "turn.recorded:1",
-    "turn.begun:2",
-    "turn.advanced:3",
-    "relay.recorded:1",
+KILLS = ("turn.answered:1", "turn.committed:1", "turn.begun:2")
+MORE_KILLS = ("team.recorded:1", "turn.recorded:1", "turn.advanced:3", "relay.recorded:1")
+
+
+@pytest.mark.parametrize(
+    "failpoint", [*KILLS, *(pytest.param(name, marks=pytest.mark.matrix) for name in MORE_KILLS)]
 )
-
-
-@pytest.mark.parametrize("failpoint", KILLS)
 async def test_killed_anywhere_it_goes_on_under_its_id_and_repeats_no_call(
     program: Program, failpoint: str
 ) -> None:

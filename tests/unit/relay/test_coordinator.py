@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ from codetether_ray.core.events import (
     TeamFormed,
     TurnBegun,
     TurnDone,
+    TurnFinished,
 )
 from codetether_ray.core.spec import TurnResult
 from codetether_ray.relay.result import RelayResult
+from codetether_ray.relay.verify import RelayCheck
 from tests.unit.relay.world import (
     BreakingPublisher,
     CrashError,
@@ -267,3 +270,53 @@ async def test_killed_before_or_after_any_record_it_goes_on_and_repeats_no_turn(
             assert result.turns == wanted.turns
             assert result.commit == wanted.commit
             assert {m.turn for m in scores.kept} == set(range(len(wanted.turns) + 1))
+
+
+def _checked(scene: World) -> list[str]:
+    """What is odd in a scene's records, once its agents' turns are among them."""
+    check, odd, said = RelayCheck(), [], dict(scene.runtime.done)
+    planner = next(result for (path, _), (_, result) in said.items() if path == "planner")
+    check.take("planner", TurnFinished(turn=0, result=planner))
+    for event in scene.publisher.recorded:
+        if isinstance(event, TurnDone):
+            check.take(f"relay/{event.member}", TurnFinished(turn=0, result=event.result))
+        departure = check.take("run", event)
+        if departure is not None:
+            odd.append(departure.what)
+    return odd
+
+
+async def test_its_decisions_are_taken_again_from_its_records() -> None:
+    scene, scores = _scene()
+    await _run(scene, rounds=2, scoring=scores)
+    assert _checked(scene) == []
+
+
+async def test_other_rounds_on_a_resume_are_on_record() -> None:
+    scene = world(relay__auto_b=AgentLostError("relay/auto-b", "it died"))
+    await _run(scene, rounds=1)
+    scene.runtime.said["relay/auto-b"] = "b"
+    result = await _run(scene, rounds=2)
+    assert (result.outcome, len(result.turns)) == ("max_rounds", 4)
+    assert _checked(scene) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "words"),
+    [
+        (TurnBegun, {"member": "auto-b"}, "turn 1 is not the next step"),
+        (TurnBegun, {"baton": "0" * 64}, "the baton of turn 1 is another one"),
+        (TurnDone, {"turn": 2}, "turn 2 is done and was not begun"),
+        (RelayFinished, {"outcome": "converged"}, "the relay did not end so"),
+        (TeamFormed, {"profiles": ()}, "the team is not the planner's"),
+    ],
+)
+async def test_a_record_that_was_changed_is_found(
+    kind: type, change: dict[str, Any], words: str
+) -> None:
+    scene = world()
+    await _run(scene, rounds=1)
+    recorded = scene.publisher.recorded
+    at = next(n for n, event in enumerate(recorded) if isinstance(event, kind))
+    recorded[at] = replace(recorded[at], **change)  # type: ignore[type-var]
+    assert _checked(scene)[0] == words
