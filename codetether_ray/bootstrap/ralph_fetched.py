@@ -7,7 +7,8 @@ from codetether_ray.bootstrap.prd_file import PrdFile
 from codetether_ray.bootstrap.ralph_book import write
 from codetether_ray.bootstrap.ralph_request import PROGRESS, RalphRequest
 from codetether_ray.core.codec import JsonObject, JsonValue
-from codetether_ray.core.errors import CodetetherError
+from codetether_ray.core.errors import CodetetherError, PrdError
+from codetether_ray.ralph.prd_text import read_prd
 from codetether_ray.workspace.commits import is_ancestor, move_ref, resolve
 from codetether_ray.workspace.git_command import Git
 
@@ -20,31 +21,41 @@ async def set_down(
     Its commits are here already. A branch that is checked out, or went on by itself, stays.
     """
     out = {name: value for name, value in result.items() if name != "files"}
-    said = [await _branch(request, result)]
+    said = list[str]()
+    commit, branch = str(result.get("commit") or ""), _branch_of(request)
+    if commit and branch:
+        moved, sentence = await _follow(Path(request.directory), branch, commit)
+        out["branch"] = branch if moved else result.get("branch")
+        said.append(sentence)
     files = result.get("files")
     if isinstance(files, dict):
         said += await asyncio.to_thread(_files, request, result, files, data_dir)
     return out, tuple(sentence for sentence in said if sentence)
 
 
-async def _branch(request: RalphRequest, result: JsonObject) -> str:
-    name, commit = str(result.get("branch") or ""), str(result.get("commit") or "")
-    git = Git(work_tree=Path(request.directory))
-    if not name or not commit or name.startswith("codetether/"):
+def _branch_of(request: RalphRequest) -> str:
+    """The PRD's branch, as the PRD named it when the run was asked for."""
+    try:
+        return read_prd(request.prd_text.encode()).prd.branch
+    except PrdError:
         return ""
-    ref = f"refs/heads/{name}"
+
+
+async def _follow(directory: Path, name: str, commit: str) -> tuple[bool, str]:
+    """Move a branch of the user's to where the run has come, if it may; a sentence on it."""
+    git, ref = Git(work_tree=directory), f"refs/heads/{name}"
     old = await resolve(git, ref)
     if old == commit:
-        return f"{name} is at {commit[:10]}"
+        return True, f"{name} is at {commit[:10]}"
     worktrees = await git.run("worktree", "list", "--porcelain", "-z")
-    by_hand = f"; the run's commits: `git merge {commit[:10]}`"
+    stays = f"so it stays where it is; take the run's commits with `git merge {commit[:10]}`"
     if f"branch {ref}" in worktrees.parts:
-        return f"{name} is checked out, so it stays where it is{by_hand}"
+        return False, f"{name} is checked out, {stays}"
     if old and not await is_ancestor(git, old, commit):
-        return f"{name} went on by itself, so it stays where it is{by_hand}"
+        return False, f"{name} went on by itself, {stays}"
     if not await move_ref(git, ref, commit, old):
-        return f"{name} moved at this very moment, so it stays where it is{by_hand}"
-    return f"{name} is at {commit[:10]}"
+        return False, f"{name} moved at this very moment, {stays}"
+    return True, f"{name} is at {commit[:10]}"
 
 
 def _files(

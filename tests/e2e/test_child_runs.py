@@ -160,9 +160,9 @@ async def test_an_agent_has_a_prd_worked_off_and_asks_how_it_stands(program: Pro
         say("one story"),
     ]
 
-    def script(asked: ModelCall) -> Reply:
+    async def script(asked: ModelCall) -> Reply:
         if ASKED not in asked.first_user_text:
-            return model(asked)
+            return await model(asked)
         seen.extend(result.content for result in asked.last_results)
         return steps[asked.step]
 
