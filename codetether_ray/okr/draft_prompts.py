@@ -3,9 +3,11 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
+from codetether_ray.core.measures import PARSERS, Network
 from codetether_ray.core.okrs import Okr
-from codetether_ray.okr.terms import describe
+from codetether_ray.okr.terms import KINDS, describe
 
 _EARLIER_CHARS = 4_000
 
@@ -16,6 +18,21 @@ ROLE = (
     "Your last message is JSON and nothing else."
 )
 
+_MEASURE = {
+    "type": {"type": "string", "enum": list(KINDS)},
+    **{
+        name: {"type": "string"}
+        for name in ("command", "pattern", "json_path", "path", "contains", "url")
+    },
+    "parse": {"type": "string", "enum": list(PARSERS)},
+    "network": {"type": "string", "enum": list(get_args(Network))},
+    "files": {"type": "array", "items": {"type": "string"}},
+    "criteria": {"type": "array", "items": {"type": "string"}},
+    "timeout_s": {"type": "number"},
+    "status": {"type": "integer"},
+    "any_exit": {"type": "boolean"},
+}
+"""Named one by one: some servers let a model write what the schema names and nothing else."""
 SCHEMA = json.dumps(
     {
         "type": "object",
@@ -38,12 +55,7 @@ SCHEMA = json.dumps(
                         },
                         "measure": {
                             "type": "object",
-                            "properties": {
-                                "type": {
-                                    "type": "string",
-                                    "enum": ["command", "file", "http", "rubric"],
-                                }
-                            },
+                            "properties": _MEASURE,
                             "required": ["type"],
                         },
                     },
@@ -64,7 +76,7 @@ A measure is one of:
 the last match of "pattern"), "json" (the number at "json_path" of what it prints) or "number" \
 (the one number in its last line). It runs in a clean checkout. "files" are what measures, not \
 what is improved: they are put back as they are now before each measurement, as are scripts that \
-the command runs. A command that must end with 0 to count; "any_exit": true lifts that.
+the command runs. A command has to end with 0 to count, unless "any_exit" is true.
 {"type": "file", "path": "docs/api.md", "contains": "## Errors"}  (target 1; with "json_path" \
 the number there)
 {"type": "http", "url": "https://…", "status": 200, "network": "public"}  (target 1; "loopback" \

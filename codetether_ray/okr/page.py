@@ -111,7 +111,7 @@ def _card(key_result: KeyResult, readings: Sequence[KrReading]) -> str:
         else '<p class="soft">not measured</p>'
     )
     return (
-        f'<section class="card"><h3>{_text(key_result.title)} · {progress(newest):.0%} '
+        f'<section class="card"><h3>{_text(key_result.title)} · {progress(newest):.0%} · '
         f'<span class="{key_result.status}">{_words(key_result.status)}</span></h3>'
         f'<p class="soft">{better} {key_result.target_value:g} {_text(key_result.unit)} · '
         f"{_text(describe(key_result.measure))}</p>"

@@ -40,10 +40,12 @@ JUDGE_SCHEMA = json.dumps(
                         "reason": {"type": "string"},
                     },
                     "required": ["number", "met", "file", "quote", "reason"],
+                    "additionalProperties": False,
                 },
             }
         },
         "required": ["criteria"],
+        "additionalProperties": False,
     }
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from codetether_ray.core.errors import InvalidOkrError
 from codetether_ray.core.measures import (
@@ -19,6 +20,7 @@ from codetether_ray.core.measures import (
 )
 from codetether_ray.core.okrs import KeyResult, Okr
 from codetether_ray.core.spec import AgentSpec, Correlation, TurnResult
+from codetether_ray.okr.draft_prompts import SCHEMA, draft_request
 from codetether_ray.okr.draft_text import from_text, to_text
 from codetether_ray.okr.drafting import Denied, Drafted, draft_okr, parse_draft
 from codetether_ray.okr.rules import check_okr, read_okr
@@ -242,6 +244,24 @@ def test_a_sound_answer_is_the_draft() -> None:
     spec = runtime.spec_of("aide/okr-1")
     assert (spec.tools, spec.kind, spec.root) == (("grep",), "aide", "/r")
     assert "make search fast" in runtime.message_to("aide/okr-1")
+
+
+def test_what_the_prompt_teaches_satisfies_the_schema_and_the_rules() -> None:
+    validator = Draft202012Validator(json.loads(SCHEMA))
+    taught = [json.loads(line.split("  (")[0]) for line in examples()]
+    assert {one["type"] for one in taught} == {"command", "file", "http", "rubric"}
+    for measure in taught:
+        target = 200 if measure["type"] == "command" else 1
+        url = {"url": "https://example.org/"} if measure["type"] == "http" else {}
+        one = {**DOCS, "target": target, "measure": {**measure, **url}}
+        validator.validate(draft(one))
+        read_okr(draft(one), fresh, "now")
+
+
+def examples() -> list[str]:
+    """The measures that the prompt shows, a line each."""
+    lines = draft_request("x").splitlines()
+    return [line for line in lines if line.startswith('{"type"')]
 
 
 def test_an_unsound_answer_is_repaired_once_with_what_is_wrong() -> None:
