@@ -256,14 +256,12 @@ class Repl:
             self.say("nothing is in front; Ctrl-D or /quit leaves, /cancel stops what is behind")
         elif job.stops == 1:
             self.say("stopping; Ctrl-C once more does not wait for it")
-        else:
-            self.say(f"{job.name} is not waited for; what was finished is kept")
         if self.queued:
             self.say(f"not sent: {words.plural(len(self.queued), 'line')} that waited")
             self.queued.clear()
 
     def signalled(self) -> None:
-        """SIGINT, which a terminal sends while something is printed: as Ctrl-C."""
+        """SIGINT, which a terminal sends while it is lent, or somebody else: as Ctrl-C."""
         if self._is_lent:
             return
         buffer = self._session.default_buffer
@@ -274,7 +272,8 @@ class Repl:
         """Somebody else has the terminal: its Ctrl-C is theirs."""
         self._is_lent = True
         try:
-            yield
+            with self.screen.held():
+                yield
         finally:
             self._is_lent = False
 
@@ -306,7 +305,9 @@ class Repl:
         try:
             await work
         except asyncio.CancelledError:
-            self.tell(job, "stopped before anything had begun", "yellow")
+            is_hard = job is not None and job.stops > 1
+            kept = "not waited for; what was finished is kept"
+            self.tell(job, kept if is_hard else "stopped before anything had begun", "yellow")
         except click.exceptions.Exit:
             pass
         except click.ClickException as error:

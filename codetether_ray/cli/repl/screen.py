@@ -4,11 +4,12 @@ Whole lines go up; the line that still streams stands between them and the promp
 """
 
 import asyncio
+import contextlib
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from prompt_toolkit.application import get_app_or_none, run_in_terminal
+from prompt_toolkit.application import get_app_or_none
 from prompt_toolkit.output import Output
 
 from codetether_ray.cli import words
@@ -51,6 +52,7 @@ class Screen(io.TextIOBase):
         self._changed = changed
         self._ready = ""  # whole lines that are not written yet
         self._writing: asyncio.Task[None] | None = None
+        self._is_held = False
         self.live = ""
 
     def isatty(self) -> bool:
@@ -102,16 +104,38 @@ class Screen(io.TextIOBase):
         """Columns of the terminal."""
         return self._output.get_size().columns
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Write nothing: somebody else has the terminal."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            self._put_up("")
+
     async def _write_up(self) -> None:
-        while self._ready:
+        while self._ready and not self._is_held:
             await asyncio.sleep(_GATHER_S)
-            if get_app_or_none() is None:
+            if not self._is_held:
                 self._put()
-            else:
-                await run_in_terminal(self._put)
 
     def _put(self) -> None:
+        """Write above the prompt.
+
+        `run_in_terminal` would do so in the terminal's cooked mode, in which keys get lost.
+        """
         text, self._ready = self._ready, ""
+        app = get_app_or_none()
+        if app is None or not app.is_running:
+            self._write_raw(text)
+            return
+        app.renderer.erase()
+        self._write_raw(text)
+        app.renderer.request_absolute_cursor_position()
+        app.invalidate()
+
+    def _write_raw(self, text: str) -> None:
         self._output.enable_autowrap()
         self._output.write_raw(text.replace("\n", "\r\n"))
         self._output.flush()
