@@ -22,6 +22,7 @@ from codetether_ray.local.agent import LocalAgent
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.publisher import LocalPublisher
 from codetether_ray.ports.runtime import AgentStatus
+from codetether_ray.telemetry.identity import RunTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Links:
     was started with others."""
     home: str = ""
     """The supervisor's node. Elsewhere an agent reaches audit log and keys through its door."""
+    trace: RunTrace | None = None
+    """The run's trace, where its commands and providers are to know it."""
     is_far: bool = False
     """Whether the run's keys are its driver's, and not in the store of the supervisor's user."""
 
@@ -81,6 +84,7 @@ class Seat:
             children=RayChildren(caller),
             runs=RayChildRuns(caller),
             shares=RayShares(caller),
+            trace=post.links.trace,
             audit=RayAudit(caller) if post.is_away else None,
             secrets=RaySecrets(caller) if post.is_away or post.links.is_far else None,
             keeper=RayKeeper(caller) if post.is_away else None,

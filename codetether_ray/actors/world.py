@@ -27,6 +27,7 @@ from codetether_ray.local.far_admission import FarAdmission
 from codetether_ray.ports.admission import Party
 from codetether_ray.ports.pool import PoolTerms
 from codetether_ray.sandbox.environment import tool_environment
+from codetether_ray.telemetry.identity import RunTrace
 
 _LOOK_S = 2.0
 """How often it is seen whether a node is about to go."""
@@ -74,18 +75,26 @@ class World:
             await self._shared_leases().succeed()
 
     def host(
-        self, wiring: str, *, stays: bool = False, pack: int = 1, pool: PoolTerms | None = None
+        self,
+        wiring: str,
+        *,
+        stays: bool = False,
+        pack: int = 1,
+        pool: PoolTerms | None = None,
+        trace: RunTrace | None = None,
     ) -> RayHost:
         """A host whose agents are wired by the function that `wiring` (`module:function`) names.
 
         `stays`: they live on this node, where the run's files are. `pack`: how many share a
         process. `pool`: terms for this run's own processes, where there are no shared ones.
+        `trace`: the run's, where its commands and providers are to know it.
         """
         links = Links(
             self._supervisor,
             self.services,
             environ=tuple(tool_environment(os.environ).items()),
             home=this_node(),
+            trace=trace,
             is_far=self.is_far,
         )
         note = self._dossier.note if self._dossier is not None else None

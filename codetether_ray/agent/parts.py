@@ -17,6 +17,7 @@ from codetether_ray.ports.sandbox import Sandbox
 from codetether_ray.ports.secrets import SecretSource
 from codetether_ray.ports.snapshots import Keeper, Snapshots
 from codetether_ray.ports.tool import ChildRuntime, ShareStore, ToolBox
+from codetether_ray.telemetry.identity import RunTrace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class AgentLinks:
     """The run's hub, where that is on another node."""
     audit: Audit | None = None
     """The run's audit log, where the agent is on another node than it; None: this process's own."""
+    trace: RunTrace | None = None
+    """The run's trace, where its commands and providers are to know it."""
     secrets: SecretSource | None = None
     """The run's broker, on a cluster; None: the secret store of this process's user alone."""
 

@@ -174,10 +174,11 @@ class Steps:
         purpose: Literal["step", "compaction"],
     ) -> ModelResponse:
         history, clock = self._history, self._parts.clock
+        attempt = history.conversation.attempts
         history.note(
             ModelRequested(
                 step=request.step,
-                attempt=history.conversation.attempts,
+                attempt=attempt,
                 model=self._spec.model,
                 digest=digest,
                 messages=messages,
@@ -185,6 +186,10 @@ class Steps:
                 purpose=purpose,
             )
         )
+        trace = self._parts.links.trace
+        if trace is not None:
+            told = trace.of_model(self._spec.path, purpose, request.step, attempt)
+            request = replace(request, traceparent=told)
         # the results that this request carries are on disk before it is sent
         action = self._auditor.model(request, digest, purpose)
         (id,) = await self._auditor.beside(history.keep(), action)

@@ -11,6 +11,7 @@ from codetether_ray.agent.outlasting import outlast
 from codetether_ray.agent.parts import AgentParts
 from codetether_ray.agent.tails import Tail
 from codetether_ray.agent.text import MAX_RESULT_CHARS, clean, shortened
+from codetether_ray.agent.tracing import TracedSandbox
 from codetether_ray.agent.trees import TreeKeeper
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import (
@@ -27,6 +28,7 @@ from codetether_ray.core.messages import ToolCall, ToolResult
 from codetether_ray.core.spec import AgentSpec
 from codetether_ray.ports.audit import AuditOutcome
 from codetether_ray.ports.child_runs import ChildRuns
+from codetether_ray.ports.sandbox import Sandbox
 from codetether_ray.ports.tool import ChildRuntime, Notebook, ToolContext
 
 
@@ -162,7 +164,7 @@ class ToolRunner:
         context = ToolContext(
             spec=self._spec,
             root=root,
-            sandbox=self._parts.sandbox,
+            sandbox=self._sandbox(call),
             emit=output.emit,
             call_id=call.id,
             **({} if tail is None else {"keep_output": tail.feed}),
@@ -175,6 +177,12 @@ class ToolRunner:
             search_program=self._parts.search_program,
         )
         return context
+
+    def _sandbox(self, call: ToolCall) -> Sandbox:
+        trace = self._parts.links.trace
+        if trace is None:
+            return self._parts.sandbox
+        return TracedSandbox(self._parts.sandbox, trace.of_tool(self._spec.path, call.id))
 
     async def _within(self, call: ToolCall, step: int, context: ToolContext) -> str:
         """A call that another tool makes; audited like any other."""

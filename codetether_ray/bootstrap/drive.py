@@ -25,6 +25,7 @@ from codetether_ray.core.errors import RunLostError
 from codetether_ray.core.events import Record
 from codetether_ray.journal.lease import LEASE_VARIABLE
 from codetether_ray.journal.reader import read_records
+from codetether_ray.telemetry.otlp import passed_on
 
 _LAST_WORD_S = 3.0
 
@@ -66,7 +67,7 @@ async def drive(
         job = Job(
             function=function,
             options=options,
-            environ={LEASE_VARIABLE: lease} if lease else {},
+            environ=passed_on(os.environ) | ({LEASE_VARIABLE: lease} if lease else {}),
             lease_s=_seconds(lease),
             since=await reach.truth.ask(runs.RECORDS, run_id),
             lasts=not cluster.is_private,

@@ -163,6 +163,7 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
             children=runtime,
             runs=runs,
             shares=shares,
+            trace=watch.trace,
         )
 
     host = LocalHost(links, build_parts)

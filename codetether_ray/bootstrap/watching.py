@@ -29,6 +29,7 @@ from codetether_ray.telemetry.measure import Measurer
 from codetether_ray.telemetry.run_log import RunLog
 
 if TYPE_CHECKING:
+    from codetether_ray.telemetry.identity import RunTrace
     from codetether_ray.telemetry.otlp import SpanSender
     from codetether_ray.telemetry.spans import SpanFold
 
@@ -70,6 +71,11 @@ class Watch:
         self._metrics = LocalMetrics()
         self._measurer = Measurer(self._metrics) if send is not None else None
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def trace(self) -> "RunTrace | None":
+        """The run's trace, for who tells others of it; None where there is nobody to tell."""
+        return self._traces.told_on if self._traces is not None else None
 
     def journal(self, journal: Journal) -> Journal:
         """The journal, with every record that it keeps seen here."""
@@ -166,6 +172,11 @@ class Traces:
     def __init__(self, fold: "SpanFold", sender: "SpanSender") -> None:
         self._fold = fold
         self._sender = sender
+
+    @property
+    def told_on(self) -> "RunTrace | None":
+        """The run's trace as agents name it to commands and providers; None: they do not."""
+        return self._fold.trace(traceparent()) if otlp.is_told_on(os.environ) else None
 
     def take(self, record: Record) -> None:
         """Send what ends with a record."""

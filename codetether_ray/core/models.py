@@ -50,6 +50,8 @@ class ModelRequest:
     agent: str = "main"
     step: int = 0
     output_schema: JsonObject | None = None
+    traceparent: str = ""
+    """The call's span, for the provider (W3C Trace Context); empty where it is not to know it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,8 @@ class WireProvider:
         headers = self._headers
         for rule in self._profile.rules_of(request.model):
             headers = {**headers, **rule.headers}
+        if request.traceparent:
+            headers = {**headers, "traceparent": request.traceparent}
         await self._permits.take()
         async with self._http.post(self.name, self._url, headers, body) as response:
             await self._permits.report(response.status, response.headers)

@@ -17,6 +17,37 @@ class Parent:
     is_sampled: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class RunTrace:
+    """A run's trace, as its agents name their spans of it to others (W3C Trace Context)."""
+
+    run_id: str
+    trace_id: int
+    is_sampled: bool = True
+
+    def of_tool(self, agent: str, call_id: str) -> str:
+        """The `traceparent` of a tool call, for the processes that it starts."""
+        return self._parent(agent, tool_span(call_id))
+
+    def of_model(self, agent: str, purpose: str, step: int, attempt: int) -> str:
+        """The `traceparent` of a model call, for the provider."""
+        return self._parent(agent, model_span(purpose, step, attempt))
+
+    def _parent(self, agent: str, what: str) -> str:
+        span = span_id(self.run_id, agent, what)
+        return f"00-{self.trace_id:032x}-{span:016x}-{int(self.is_sampled):02x}"
+
+
+def tool_span(call_id: str) -> str:
+    """What names the span of a tool call among its agent's; see `span_id`."""
+    return f"tool {call_id}"
+
+
+def model_span(purpose: str, step: int, attempt: int) -> str:
+    """What names the span of a model call among its agent's; see `span_id`."""
+    return f"model {purpose} {step} {attempt}"
+
+
 def trace_id(run_id: str) -> int:
     """The 128 bits that name a run's trace, where nobody else's is gone on with."""
     return int.from_bytes(hashlib.sha256(f"trace {run_id}".encode()).digest()[:16]) or 1

@@ -33,6 +33,7 @@ PASSED_ON = (
     "OTEL_RESOURCE_ATTRIBUTES",
     "OTEL_SDK_DISABLED",
     "OTEL_TRACES_EXPORTER",
+    "OTEL_PROPAGATORS",
     "TRACEPARENT",
     "CODETETHER_LOG",
 )
@@ -47,6 +48,13 @@ def is_wanted(environ: Mapping[str, str]) -> bool:
     if environ.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() == "none":
         return False
     return any(environ.get(name) for name in _ENDPOINTS)
+
+
+def is_told_on(environ: Mapping[str, str]) -> bool:
+    """Whether commands and providers are told in which trace they are: not, where somebody wants
+    other propagators (`OTEL_PROPAGATORS=none`)."""
+    names = environ.get("OTEL_PROPAGATORS", "tracecontext").lower().split(",")
+    return is_wanted(environ) and "tracecontext" in (name.strip() for name in names)
 
 
 def unspoken_protocol(environ: Mapping[str, str]) -> str:

@@ -29,7 +29,15 @@ from codetether_ray.core.events import (
 from codetether_ray.core.ids import run_kind
 from codetether_ray.core.spec import AgentSpec
 from codetether_ray.core.usage import Usage
-from codetether_ray.telemetry.identity import Parent, parse_traceparent, span_id, trace_id
+from codetether_ray.telemetry.identity import (
+    Parent,
+    RunTrace,
+    model_span,
+    parse_traceparent,
+    span_id,
+    tool_span,
+    trace_id,
+)
 from codetether_ray.telemetry.kinds import kind_of, model_labels
 
 Value = str | int | float | bool | tuple[str, ...]
@@ -86,7 +94,6 @@ class _Agent:
     turn: _Open | None = None
     model_call: _Open | None = None
     tools: dict[str, _Open] = field(default_factory=dict)
-    asked: int = 0
     place: dict[str, Value] = field(default_factory=dict)
 
 
@@ -111,6 +118,13 @@ class SpanFold:
     def is_sampled(self) -> bool:
         """Whether the outer trace, where there is one, is kept by whoever began it."""
         return self._outer is None or self._outer.is_sampled
+
+    def trace(self, outer: str = "") -> RunTrace:
+        """The run's trace; `outer` is the `traceparent` of one that is about to begin."""
+        above = self._outer or parse_traceparent(outer)
+        if above is None:
+            return RunTrace(self._run_id, self._trace)
+        return RunTrace(self._run_id, above.trace_id, above.is_sampled)
 
     def take(self, record: Record) -> Iterator[Span]:
         """The spans that end with this record."""
@@ -249,7 +263,7 @@ class SpanFold:
         agent.model = event.model
         provider, model = model_labels(event.model)
         agent.model_call = _Open(
-            id=self._id(agent.path, f"model {agent.asked}"),
+            id=self._id(agent.path, model_span(event.purpose, event.step, event.attempt)),
             parent=self._own(agent),
             name=f"chat {model}",
             start=record.time,
@@ -265,7 +279,6 @@ class SpanFold:
                 "codetether.purpose": event.purpose,
             },
         )
-        agent.asked += 1
 
     def _responded(self, record: Record, event: ModelResponded) -> Iterator[Span]:
         agent, response = self._agent(record.agent), event.response
@@ -304,7 +317,7 @@ class SpanFold:
 
     def _tool(self, agent: _Agent, call_id: str, name: str, start: float) -> _Open:
         return _Open(
-            id=self._id(agent.path, f"tool {call_id}"),
+            id=self._id(agent.path, tool_span(call_id)),
             parent=self._own(agent),
             name=f"execute_tool {name}",
             start=start,

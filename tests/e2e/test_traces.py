@@ -1,11 +1,12 @@
 """A swarm's spans, as a receiver of OTLP gets them from the command as a process."""
 
+import re
 from collections import Counter
 
 import pytest
 
 from codetether_ray.telemetry.identity import trace_id
-from codetether_ray.testing.model_server import ModelServer
+from codetether_ray.testing.model_server import ModelServer, call, say
 from tests.e2e.otlp_receiver import Got, Receiver, receiving
 from tests.e2e.program import Ended, Program
 from tests.e2e.swarm_scene import TASK, SwarmModel, make_repository
@@ -95,6 +96,32 @@ async def test_a_run_within_a_trace_goes_on_with_it(program: Program) -> None:
     (root,) = receiver.named("invoke_workflow swarm")
     assert (root.trace, root.parent) == tuple(OUTER.split("-")[1:3])
     assert {span.trace for span in receiver.spans} == {root.trace}
+
+
+async def test_commands_and_providers_are_told_the_span_that_they_are_called_from(
+    program: Program,
+) -> None:
+    model = SwarmModel(steps={"alpha": [call("bash", command="echo in $TRACEPARENT"), say("so")]})
+    async with ModelServer(model) as server, receiving() as receiver:
+        ended = await _swarm(program, server, receiver, TASK, TRACEPARENT=OUTER)
+        told = [request.headers["traceparent"] for request in server.requests]
+        said = [x for r in server.requests for x in re.findall(r"in (00-[0-9a-f-]+)", str(r.body))]
+    assert ended.code == 0, ended.err
+    trace = OUTER.split("-")[1]
+    chats = {f"00-{trace}-{span.id}-01" for span in receiver.named("chat m")}
+    assert set(told) == chats
+    (bash,) = receiver.named("execute_tool bash")
+    assert set(said) == {f"00-{trace}-{bash.id}-01"}
+
+
+async def test_who_wants_no_propagation_has_none(program: Program) -> None:
+    model = SwarmModel(steps={"alpha": [call("bash", command="echo in $TRACEPARENT"), say("so")]})
+    async with ModelServer(model) as server, receiving() as receiver:
+        ended = await _swarm(program, server, receiver, TASK, OTEL_PROPAGATORS="none")
+        assert not any("traceparent" in request.headers for request in server.requests)
+        assert "in 00-" not in str([request.body for request in server.requests])
+    assert ended.code == 0, ended.err
+    assert receiver.named("execute_tool bash")
 
 
 async def test_a_receiver_that_refuses_spoils_neither_the_swarm_nor_what_it_says(

@@ -58,8 +58,8 @@ def started(path: str, kind: str = "subagent") -> e.AgentStarted:
     return e.AgentStarted(spec=spec(path, kind), system=SECRET, tools=tools)
 
 
-def asked(step: int) -> e.ModelRequested:
-    return e.ModelRequested(step=step, attempt=0, model=MODEL, digest="", messages=1)
+def asked(step: int, attempt: int = 0) -> e.ModelRequested:
+    return e.ModelRequested(step=step, attempt=attempt, model=MODEL, digest="", messages=1)
 
 
 def answered(step: int, *calls: ToolCall, cost: float | None = 0.25) -> e.ModelResponded:

@@ -124,7 +124,7 @@ def test_a_request_whose_process_died_ends_in_an_error_and_is_made_again() -> No
         story.tell("sub/a", e.TurnStarted(turn=0, message=user("x"))),
         story.tell("sub/a", asked(0)),
         story.tell("sub/a", e.AgentRestarted(attempt=1, reason="killed")),
-        story.tell("sub/a", asked(0)),
+        story.tell("sub/a", asked(0, attempt=1)),
         story.tell("sub/a", done()),
     ]
     spans = [span for record in records for span in fold.take(record)]
