@@ -87,19 +87,10 @@ class _Relay:
         status = settled.run.status
         if status in ("pending_approval", "denied", "cancelled"):
             return await self._unbegun(settled, cast("RelayOutcome", status))
+        if status == "completed":  # all that may be left is to give the result to the user
+            return await self._run(place, self._made(place, await self._scoring(place, settled)))
         okr, run = await self._okrs.begin(settled.run.id, self._request.relay_id)
-        settled = self._settled = Settled(okr=okr, run=run)
-        scoring = await self._scoring(place, settled)
-        try:
-            result = await self._run(place, self._made(place, scoring))
-        except asyncio.CancelledError:
-            await asyncio.shield(self._end(settled, "interrupted"))
-            raise
-        except BaseException:
-            await self._end(settled, "failed")
-            raise
-        await self._end(settled, str(result["outcome"]))
-        return result
+        return await self._pursued(place, Settled(okr=okr, run=run))
 
     def cancelled(self) -> JsonObject:
         """What there is to say of it when it was cancelled."""
@@ -107,6 +98,22 @@ class _Relay:
         return (
             reached or replace(self._blank("interrupted"), error="the relay was interrupted")
         ).to_json()
+
+    async def _pursued(self, place: Place, settled: Settled) -> JsonObject:
+        """Work for the objective, and tell the store how that ended."""
+        self._settled = settled
+        outcome: GoOutcome = "failed"
+        try:
+            coordinator = self._made(place, await self._scoring(place, settled))
+            result = await self._run(place, coordinator)
+            if coordinator.result is not None:
+                outcome = cast("GoOutcome", coordinator.result.outcome)
+            return result
+        except asyncio.CancelledError:
+            outcome = "interrupted"
+            raise
+        finally:
+            await asyncio.shield(self._end(settled, outcome))
 
     # -- the relay --------------------------------------------------------------------------------
 
@@ -173,11 +180,10 @@ class _Relay:
 
     # -- the objective's end ----------------------------------------------------------------------
 
-    async def _end(self, settled: Settled, outcome: str) -> None:
+    async def _end(self, settled: Settled, outcome: GoOutcome) -> None:
         """Tell the store; that it cannot be told loses nothing: a resume tells it."""
-        known = cast("GoOutcome", "failed" if outcome == "partial" else outcome)
         try:
-            await self._okrs.end(settled.run.id, known)
+            await self._okrs.end(settled.run.id, outcome)
         except CodetetherError as error:
             self._home.voices.of_run().emit(
                 Warned(text=f"the OKR does not say how it ended: {error}")

@@ -42,7 +42,9 @@ class OkrScoring:
         )
 
     async def keep(self, measured: KrMeasured) -> None:
-        """See `Scoring.keep`."""
+        """See `Scoring.keep`; a run that is over has all that it is to have."""
+        if self._run.status == "completed":
+            return
         await self._okrs.record(self._run.id, measured.readings)
 
     async def is_cancelled(self) -> bool:

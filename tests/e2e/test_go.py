@@ -56,6 +56,23 @@ async def test_approved_beforehand_it_ends_when_all_key_results_are_met(program:
     assert f"Okr-Run-Id: {kept.id}" in body
 
 
+async def test_what_is_met_can_be_merged_later_and_nothing_is_measured_anew(
+    program: Program,
+) -> None:
+    git(program.project, "add", "--all")
+    git(program.project, "commit", "--message=all")
+    model = RelayModel()
+    async with ModelServer(model) as server:
+        ended = await run(program, server, GO, "--yes", "--format", "json")
+        asked = len(model.asked)
+        relay_id = ended.json["relay_id"]
+        again = await run(program, server, "--resume", relay_id, "--merge", "--format", "json")
+    assert (again.code, again.json["outcome"], len(model.asked)) == (0, "all_met", asked), again.err
+    assert (program.project / "turn-3.out").exists()
+    okr, kept = await stored(program, ended.json["okr_run_id"])
+    assert (okr.status, kept.status) == ("completed", "completed")
+
+
 async def test_ten_turns_of_talk_that_change_nothing_are_0_percent(program: Program) -> None:
     async with ModelServer(RelayModel(is_idle=True)) as server:
         ended = await run(program, server, GO, "--yes", "--rounds", "5", "--format", "json")
