@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from codetether_ray.bootstrap.measuring import Measurer, MeasuringTerms
-from codetether_ray.bootstrap.measuring_tree import Source
+from codetether_ray.bootstrap.measuring_tree import Source, source_of
+from codetether_ray.core.ids import new_run_id
 from codetether_ray.core.measures import (
     CommandMeasure,
     FileMeasure,
@@ -23,6 +24,7 @@ from codetether_ray.core.measures import (
 from codetether_ray.core.okrs import KeyResult
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.sandbox.local import LocalSandbox
+from codetether_ray.workspace.open import open_workspace
 
 BENCH = """\
 import json, time
@@ -222,6 +224,29 @@ def test_a_rubric_without_a_judge_has_no_value(repo: Repo) -> None:
     (found,) = read(repo, RubricMeasure(criteria=("it is good",)))
     assert found.value is None
     assert found.reason
+
+
+@pytest.mark.parametrize("is_in_git", [True, False])
+def test_a_runs_base_is_measured_with_what_is_not_committed_in_git_and_outside(
+    tmp_path: Path, is_in_git: bool
+) -> None:
+    directory = tmp_path / "project"
+    if is_in_git:
+        Repo(directory)
+    else:
+        directory.mkdir()
+    (directory / "n.txt").write_text("7\n")
+
+    async def measured() -> tuple[KrReading, ...]:
+        trees = await open_workspace(directory, new_run_id("relay"), data_dir=tmp_path / "data")
+        base = await trees.open()
+        terms = MeasuringTerms(source=await source_of(trees), scratch=tmp_path / "scratch")
+        reads = key_result(CommandMeasure(command="cat n.txt", parse="number"))
+        measurer = Measurer((reads,), terms, LocalSandbox(), SystemClock())
+        return await measurer(MeasureAt(turn=0, commit=base.commit, approved=base.commit))
+
+    (found,) = asyncio.run(measured())
+    assert (found.value, found.is_baseline) == (7, True), found.reason
 
 
 class _Page(BaseHTTPRequestHandler):
