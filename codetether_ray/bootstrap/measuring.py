@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codetether_ray.bootstrap.measuring_http import get
+from codetether_ray.bootstrap.measuring_regex import last_group
 from codetether_ray.bootstrap.measuring_rubric import ModelJudge
 from codetether_ray.bootstrap.measuring_tree import CleanTree, Source
 from codetether_ray.core.errors import CodetetherError
@@ -23,13 +24,19 @@ from codetether_ray.core.measures import (
     RubricMeasure,
 )
 from codetether_ray.core.okrs import KeyResult
-from codetether_ray.okr.parsers import find_json, number_at, value_of_output
+from codetether_ray.okr.parsers import (
+    find_json,
+    number_at,
+    number_matched,
+    refuse_failed,
+    value_of_output,
+)
 from codetether_ray.okr.rubric import judged
 from codetether_ray.okr.scripts import scripts_in
 from codetether_ray.okr.stamps import moment
 from codetether_ray.okr.terms import describe
 from codetether_ray.ports.clock import Clock
-from codetether_ray.ports.sandbox import Sandbox
+from codetether_ray.ports.sandbox import Completed, Sandbox
 from codetether_ray.workspace.prepare import Preparation
 
 _OUTPUT_BYTES = 1_000_000
@@ -157,9 +164,16 @@ class Measurer:
         if done.timed_out:
             return replace(found, reason=f"the command took over {measure.timeout_s:g} s")
         try:
-            return replace(found, value=value_of_output(measure, done.exit_code, done.output))
+            return replace(found, value=await self._value(measure, done, tree.cwd))
         except ValueError as error:
             return replace(found, reason=self._mask(str(error)))
+
+    async def _value(self, measure: CommandMeasure, done: Completed, cwd: Path) -> float:
+        if measure.parse != "regex":
+            return value_of_output(measure, done.exit_code, done.output)
+        refuse_failed(measure, done.exit_code)
+        found = await last_group(self._sandbox, measure.pattern, done.output, cwd)
+        return number_matched(measure.pattern, found)
 
     async def _http(self, measure: HttpMeasure, blank: KrReading) -> KrReading:
         answer = await get(measure)

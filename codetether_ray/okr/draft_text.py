@@ -12,7 +12,8 @@
       parse: regex p95=([0-9.]+)
       files: scripts/bench.py, data
 
-Lines that begin with # say nothing. A line that is no `name: value` continues the description.
+Lines that begin with # say nothing. A line that is no `name: value`, or begins with a bar, is
+description.
 """
 
 import re
@@ -113,7 +114,7 @@ def _blocks(text: str) -> Iterator[_Block]:
 def _take(block: _Block, line: str, number: int) -> None:
     found = _FIELD.match(line)
     if found is None or found[1] not in _NAMES or block.kind == "objective":
-        block.description.append(line.strip())
+        block.description.append(line.strip().removeprefix("|").strip())
         return
     name, value = found[1], (found[2] or "").strip()
     if name == "criterion":
@@ -256,7 +257,14 @@ def _of(okr: Okr, made: Okr) -> Okr:
 
 
 def _set_in(text: str) -> list[str]:
-    return [f"  {line.strip()}" for line in text.splitlines() if line.strip()]
+    """A description's lines; one that would be taken for a field begins with a bar."""
+    lines = [f"  {line.strip()}" for line in text.splitlines() if line.strip()]
+    return [f"  | {line.strip()}" if _is_odd(line) else line for line in lines]
+
+
+def _is_odd(line: str) -> bool:
+    found = _FIELD.match(line)
+    return line.lstrip().startswith("|") or (found is not None and found[1] in _NAMES)
 
 
 def _fields(key_result: KeyResult) -> Iterator[tuple[str, str]]:

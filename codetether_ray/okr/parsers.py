@@ -3,14 +3,13 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from codetether_ray.core.measures import CommandMeasure
 from codetether_ray.okr.json_path import at_path
 
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
-_READ_CHARS = 200_000
-"""Of an output, from its end: more is no report, and a pattern over it may take for ever."""
 
 
 def value_of_output(measure: CommandMeasure, exit_code: int, output: str) -> float:
@@ -21,13 +20,23 @@ def value_of_output(measure: CommandMeasure, exit_code: int, output: str) -> flo
     """
     if measure.parse == "exit_status":
         return 1.0 if exit_code == 0 else 0.0
-    if exit_code != 0 and not measure.any_exit:
-        raise ValueError(f"the command ended with exit status {exit_code}")
+    refuse_failed(measure, exit_code)
     if measure.parse == "regex":
-        return _matched(measure.pattern, output[-_READ_CHARS:])
+        found = [match.group(1) for match in re.finditer(measure.pattern, output, re.MULTILINE)]
+        return number_matched(measure.pattern, found)
     if measure.parse == "json":
         return number_at(find_json(output), measure.json_path)
     return _only_number(output)
+
+
+def refuse_failed(measure: CommandMeasure, exit_code: int) -> None:
+    """Let the output of a command count only where its end allows it.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if exit_code != 0 and not measure.any_exit:
+        raise ValueError(f"the command ended with exit status {exit_code}")
 
 
 def number_at(data: object, path: str) -> float:
@@ -40,7 +49,7 @@ def number_at(data: object, path: str) -> float:
     if isinstance(found, bool):
         return float(found)
     if isinstance(found, (int, float)):
-        return finite(float(found))
+        return finite(_float(found))
     raise ValueError(f"at {path or '$'} is {json.dumps(found)[:80]}, which is no number")
 
 
@@ -56,7 +65,7 @@ def find_json(output: str) -> Any:
     for start in (starts[0], *reversed(starts[1:])):
         try:
             found, end = decoder.raw_decode(text, start)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if start == 0 and text[end:].strip():
             continue  # more follows: a later one may be meant
@@ -75,17 +84,28 @@ def finite(value: float) -> float:
     return value
 
 
-def _matched(pattern: str, output: str) -> float:
-    matches = list(re.finditer(pattern, output, re.MULTILINE))
-    if not matches:
+def number_matched(pattern: str, found: Sequence[str | None]) -> float:
+    """The number in the last of a pattern's first groups.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not found:
         raise ValueError(f"nothing in the output matches {pattern!r}")
-    text: str | None = matches[-1].group(1)
+    text = found[-1]
     if text is None:
         raise ValueError(f"the first group of {pattern!r} matched nothing")
     try:
         return finite(float(text.replace(",", "").replace("_", "")))
     except ValueError:
         raise ValueError(f"{pattern!r} matched {text!r}, which is no number") from None
+
+
+def _float(number: int | float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError("the number is too large to compare") from None
 
 
 def _only_number(output: str) -> float:

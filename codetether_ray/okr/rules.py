@@ -53,7 +53,7 @@ def read_okr(data: Mapping[str, Any], new_id: NewId, now: str) -> Okr:
         raise InvalidOkrError("$.key_results", "it must be a list")
     okr = Okr(
         id=id,
-        title=_text(data, "objective", "$", required=True)[:_TITLE_CHARS],
+        title=_title(data, "objective", "$"),
         description=_text(data, "description", "$"),
         key_results=tuple(
             _key_result(entry, f"$.key_results[{n}]", id, new_id(f"kr/{n + 1}"), now)
@@ -73,11 +73,11 @@ def _key_result(data: object, where: str, okr_id: str, id: str, now: str) -> Key
     return KeyResult(
         id=id,
         okr_id=okr_id,
-        title=_text(data, "title", where, required=True)[:_TITLE_CHARS],
+        title=_title(data, "title", where),
         description=_text(data, "description", where),
         target_value=_target(data, where, measure),
         direction=_direction(data, where),
-        unit=_text(data, "unit", where),
+        unit=_flat(_text(data, "unit", where)),
         metric_type=_metric_type(data, where),
         measure=measure,
         created_at=now,
@@ -115,7 +115,10 @@ def _target(data: Mapping[str, Any], where: str, measure: MeasureTerms) -> float
         return float(len(measure.criteria))
     if isinstance(found, bool) or not isinstance(found, (int, float)):
         raise InvalidOkrError(f"{where}.target", f"it is {found!r}; it must be a number")
-    return float(found)
+    try:
+        return float(found)
+    except OverflowError:
+        raise InvalidOkrError(f"{where}.target", "it is too large") from None
 
 
 def _direction(data: Mapping[str, Any], where: str) -> Direction:
@@ -131,6 +134,15 @@ def _metric_type(data: Mapping[str, Any], where: str) -> KrMetricType:
         kinds = ", ".join(get_args(KrMetricType))
         raise InvalidOkrError(f"{where}.metric_type", f"it is {found!r}; it must be one of {kinds}")
     return cast("KrMetricType", found)
+
+
+def _title(data: Mapping[str, Any], key: str, where: str) -> str:
+    """On one line, and no longer than people read."""
+    return _flat(_text(data, key, where, required=True))[:_TITLE_CHARS].strip()
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _text(data: Mapping[str, Any], key: str, where: str, *, required: bool = False) -> str:

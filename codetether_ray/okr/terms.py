@@ -86,10 +86,14 @@ def _check_types(fields: Mapping[str, Any], where: str) -> None:
     for name in _TEXTS:
         if name in fields and not isinstance(fields[name], str):
             raise InvalidOkrError(where, f'"{name}" must be a string')
+        if len(str(fields.get(name, "")).splitlines()) > 1:
+            raise InvalidOkrError(where, f'"{name}" must be one line')
     for name in ("files", "criteria"):
         value = fields.get(name, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise InvalidOkrError(where, f'"{name}" must be a list of strings')
+        if any(len(item.splitlines()) > 1 for item in value):
+            raise InvalidOkrError(where, f'each of "{name}" must be one line')
     for name in ("timeout_s", "status"):
         value = fields.get(name, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from codetether_ray.bootstrap import measuring_regex
 from codetether_ray.bootstrap.measuring import Measurer, MeasuringTerms
 from codetether_ray.bootstrap.measuring_tree import Source, source_of
 from codetether_ray.core.ids import new_run_id
@@ -155,6 +156,16 @@ def test_a_command_that_fails_or_prints_nothing_of_use_gives_no_value(repo: Repo
 def test_the_end_of_a_command_may_be_what_is_measured(repo: Repo) -> None:
     found = read(repo, CommandMeasure(command="exit 0"), CommandMeasure(command="exit 1"))
     assert [one.value for one in found] == [1, 0]
+
+
+def test_a_pattern_that_takes_for_ever_is_ended(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring_regex, "_TIMEOUT_S", 0.5)
+    odd = CommandMeasure(command=f"echo {'a' * 64}", parse="regex", pattern="(a+)+b")
+    (found,) = read(repo, odd)
+    assert found.value is None
+    assert "took over 0.5 s" in found.reason
 
 
 def test_files_are_looked_up_in_the_tree_and_never_outside_of_it(repo: Repo) -> None:

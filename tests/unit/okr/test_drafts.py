@@ -80,6 +80,9 @@ def with_measure(**measure: Any) -> dict[str, Any]:
         (with_measure(parse="guess"), "$.key_results[0].measure", "one of"),
         (with_measure(files=["../x"]), "$.key_results[0].measure", "inside"),
         (with_measure(files="x"), "$.key_results[0].measure", "list of strings"),
+        (with_measure(command="a\nb"), "$.key_results[0].measure", "one line"),
+        (with_measure(files=["a\nb"]), "$.key_results[0].measure", "one line"),
+        (draft({**P95, "target": 10**400}), "$.key_results[0].target", "too large"),
         (with_measure(timeout_s=0), "$.key_results[0].measure", "timeout"),
         (with_measure(parse="exit_status"), "key result 1", "target is 1"),
         (draft({**DOCS, "direction": "lower"}), "key result 1", "higher is better"),
@@ -154,6 +157,18 @@ def test_the_text_of_an_okr_is_read_back_as_it_was(
     )
     okr = Okr(id="o", title=title, description="One.\nTwo.", key_results=results)
     assert from_text(to_text(okr), okr) == okr
+
+
+@given(st.lists(st.sampled_from(["target: 5", "| bar", "plain", "# not a note", "key result: x"])))
+def test_a_description_may_say_anything(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    first = replace(an_okr().key_results[0], description=text)
+    okr = an_okr(description=text, key_results=(first,))
+    assert from_text(to_text(okr), okr).key_results[0].description.count("\n") == max(
+        len(lines) - 1, 0
+    )
+    once = from_text(to_text(okr), okr)
+    assert from_text(to_text(once), once) == once
 
 
 def test_a_rubric_and_yes_or_no_measures_are_read_back() -> None:

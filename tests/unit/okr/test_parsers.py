@@ -40,6 +40,13 @@ def test_thousands_may_be_grouped() -> None:
         (CommandMeasure(command="c", parse="json", json_path="b"), 0, '{"a": 1}', "not there"),
         (CommandMeasure(command="c", parse="json", json_path="a"), 0, '{"a": "1"}', "no number"),
         (CommandMeasure(command="c", parse="json", json_path="a"), 0, '{"a": NaN}', "no number"),
+        (CommandMeasure(command="c", parse="json", json_path="a"), 0, "[" * 99_999, "no JSON"),
+        (
+            CommandMeasure(command="c", parse="json", json_path="a"),
+            0,
+            f'{{"a": 1{"0" * 400}}}',
+            "too large",
+        ),
     ],
 )
 def test_output_without_a_value_says_why(
