@@ -1,0 +1,114 @@
+"""How a Ralph run ends early, and what is asked of people: against a model behind real HTTP."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
+from tests.e2e.program import Program
+from tests.e2e.ralph_scene import STORIES, RalphModel, make_project
+from tests.e2e.swarm_scene import git
+
+_EXAMPLES = Path(__file__).parents[2] / "examples"
+LOCAL = ("ralph", "run", "--local", "--model", "local/m", "--json")
+
+
+async def test_interrupted_it_ends_with_130_and_goes_on_where_it_was(program: Program) -> None:
+    make_project(program.project, stories=STORIES[:2])
+    begun = asyncio.Event()
+    model = RalphModel()
+
+    async def script(request: ModelCall) -> Reply:
+        if model.who(request) == "US-002" and request.step == 1 and not begun.is_set():
+            begun.set()
+            await asyncio.sleep(30)
+        return await model(request)
+
+    async with ModelServer(script) as server:
+        env = {"CODETETHER_LOCAL_BASE_URL": server.url}
+        process = await program.start(*LOCAL, **env)
+        async with asyncio.timeout(60):
+            await begun.wait()
+        cut = await program.interrupted(process, signal.SIGINT)
+        assert (cut.code, cut.json["outcome"]) == (130, "interrupted"), cut.err
+        assert cut.json["resume"] == f"codetether ralph run --resume {cut.json['run_id']}"
+        assert cut.json["resume"] in cut.err
+        assert [s["status"] for s in cut.json["stories"]] == ["passed", "open"]
+        ended = await program.run(*LOCAL, "--resume", **env)
+    assert (ended.code, ended.json["outcome"]) == (0, "completed"), ended.err
+    assert ended.json["run_id"] == cut.json["run_id"]
+    assert model.asked.count(("US-001", 0)) == model.asked.count(("US-002", 0)) == 1
+    assert ended.json["current_iteration"] == 2
+
+
+async def test_a_gate_that_hangs_is_ended_and_its_words_are_kept(program: Program) -> None:
+    gates = {"test": "echo waiting for the answer; sleep 60"}
+    make_project(program.project, stories=STORIES[:1], quality_checks=gates)
+    async with ModelServer(RalphModel()) as server:
+        env = {"CODETETHER_LOCAL_BASE_URL": server.url}
+        limits = ("--gate-timeout", "1s", "--max-iterations", "1")
+        ended = await program.run(*LOCAL, *limits, **env)
+    assert (ended.code, ended.json["outcome"]) == (1, "max_iterations")
+    story = ended.json["stories"][0]
+    assert (story["status"], story["cause"]) == ("open", "gates")
+    assert "did not end in time" in story["detail"]
+    assert "waiting for the answer" in story["detail"]
+    assert git(program.project, "branch", "--list", "ralph/*") == ""
+    assert json.loads((program.project / "prd.json").read_text())["user_stories"][0] == {
+        "description": "Do the work of US-001.",
+        "acceptance_criteria": [],
+        **STORIES[0],
+    }
+
+
+async def test_an_amendment_needs_somebodys_word_and_is_made_in_place(program: Program) -> None:
+    wrong = {**STORIES[0], "acceptance_criteria": ["It has two wheels", "It is red"]}
+    make_project(program.project, stories=[wrong])
+    before = (program.project / "prd.json").read_text()
+
+    def script(request: ModelCall) -> Reply:
+        if "1. It has two wheels" in request.first_user_text:
+            return say("CRITERION_WRONG: 1: src/shared.txt has three => It has three wheels")
+        if request.step == 0:
+            return call("write_file", path="src/US-001.txt", content="right\n")
+        return say("STORY_COMPLETE: US-001")
+
+    async with ModelServer(script) as server:
+        env = {"CODETETHER_LOCAL_BASE_URL": server.url}
+        denied = await program.run(*LOCAL, **env)
+        assert (denied.code, denied.json["outcome"]) == (1, "blocked")
+        assert "evidence:  src/shared.txt has three" in denied.err
+        assert (program.project / "prd.json").read_text() == before
+        agreed = await program.run(*LOCAL, "--yes", "--resume", **env)
+    assert agreed.code == 0, agreed.err
+    after = (program.project / "prd.json").read_text()
+    amended = before.replace("It has two wheels", "It has three wheels")
+    assert after.replace(',\n            "passes": true', "") == amended
+    assert git(program.project, "show", "ralph/eight-things:prd.json") == after.rstrip("\n")
+
+
+async def test_the_example_is_worked_off_in_an_empty_repository(program: Program) -> None:
+    text = (_EXAMPLES / "ralph" / "prd.json").read_text()
+    (program.project / "prd.json").write_text(text)
+    git(program.project, "init", "--quiet", "--initial-branch=dev")
+    git(program.project, "commit", "--quiet", "--allow-empty", "--message=begin")
+    stories = [story["id"] for story in json.loads(text)["user_stories"]]
+
+    def script(request: ModelCall) -> Reply:
+        id = next(s for s in stories if f"Your story, {s}:" in request.first_user_text)
+        if request.step:
+            return say(f"Done.\nSTORY_COMPLETE: {id}")
+        test = "import unittest\n\n\nclass Case(unittest.TestCase):\n    def test_it(self): pass\n"
+        return call("write_file", path=f"tests/test_{id[-3:]}.py", content=test)
+
+    async with ModelServer(script) as server:
+        ended = await program.run(*LOCAL, CODETETHER_LOCAL_BASE_URL=server.url)
+    assert ended.code == 0, ended.err
+    log = git(program.project, "log", "--format=%s", "dev..ralph/notes-in-a-file").splitlines()
+    assert (log[-1], log[0]) == (
+        "feat(nt-001): A store of notes",
+        "feat(nt-004): Search on the command line",
+    )
+    after = (program.project / "prd.json").read_text()
+    assert after == text.replace('"passes": false', '"passes": true')
