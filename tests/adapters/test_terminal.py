@@ -11,13 +11,19 @@ import pytest
 from codetether_ray.cli.repl.opening import terminal_as_it_was
 
 
+def crash(terminal: int) -> None:
+    with terminal_as_it_was():
+        before = termios.tcgetattr(terminal)
+        tty.setraw(terminal, termios.TCSANOW)
+        assert termios.tcgetattr(terminal) != before
+        raise ZeroDivisionError
+
+
 def test_its_modes_are_put_back_after_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     master, slave = pty.openpty()
     with os.fdopen(slave, "r") as stdin, os.fdopen(master, "rb"):
         monkeypatch.setattr(sys, "stdin", stdin)
         before = termios.tcgetattr(slave)
-        with pytest.raises(ZeroDivisionError), terminal_as_it_was():
-            tty.setraw(slave, termios.TCSANOW)
-            assert termios.tcgetattr(slave) != before
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            crash(slave)
         assert termios.tcgetattr(slave) == before

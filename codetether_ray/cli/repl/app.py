@@ -339,15 +339,14 @@ class Repl:
 
     def _message(self) -> StyleAndTextTuples:
         question = self.desk.current
-        mark = "> " if question is None else "? "
-        if self._session.app.is_done:  # stays on the screen: the line alone
-            return [("class:prompt", mark)]
-        rows = rows_of(self.screen.live, self.screen.width) if self.screen.live else []
-        shown: StyleAndTextTuples = [("", row + "\n") for row in rows]
+        shown: StyleAndTextTuples = []
+        if self.screen.live and not self._session.app.is_done:  # what is done stays on the screen
+            rows = rows_of(self.screen.live, self.screen.width)
+            shown += [("", row + "\n") for row in rows]
         if question is not None:
             by = f"{question.by}: " if question.by else ""
-            shown.append(("class:question", f"{by}{question.text} {question.hint}\n"))
-        return [*shown, ("class:prompt", mark)]
+            shown.append(("class:question", f"{by}{question.text} {question.hint}".rstrip() + "\n"))
+        return [*shown, ("class:prompt", "> " if question is None else "? ")]
 
     def _is_typing(self) -> bool:
         return bool(self._session.default_buffer.text)
