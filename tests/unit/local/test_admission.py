@@ -171,6 +171,7 @@ async def test_the_first_in_the_queue_is_not_overtaken_by_smaller_ones() -> None
     assert small.done()
 
 
+@pytest.mark.matrix
 async def test_ten_thousand_wait_on_one_look_at_the_machine() -> None:
     machine = Machine()
     admission = _admission(machine, max_live=1)

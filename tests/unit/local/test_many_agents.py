@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from codetether_ray.core.messages import user
 from codetether_ray.core.spec import AgentSpec, Correlation, TurnResult
 from tests.unit.local.crowd import Crowd, CrowdProcess
@@ -20,6 +22,7 @@ def spec(number: int) -> AgentSpec:
     )
 
 
+@pytest.mark.matrix
 async def test_ten_thousand_wait_are_listed_and_are_cancelled_one_and_all() -> None:
     crowd = Crowd(max_live=2)
 

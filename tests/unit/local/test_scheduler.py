@@ -297,6 +297,7 @@ async def test_a_supervisor_that_was_started_anew_takes_the_place_of_its_predece
     assert desk.live == 1
 
 
+@pytest.mark.matrix
 async def test_ten_thousand_waiting_agents_are_told_of_in_a_few_calls_and_withdrawn_in_a_few(
     ground: Ground, clock: FakeClock
 ) -> None:
