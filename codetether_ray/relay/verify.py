@@ -98,8 +98,9 @@ class RelayCheck:
         self.decisions += 1
         if self._memory.begun != event.turn:
             return _odd(f"turn {event.turn} is done and was not begun")
-        said = self._turns.get(f"relay/{event.member}")
-        if said != event.result:
+        said, told = self._turns.get(f"relay/{event.member}"), event.result
+        # what its children used is in its result, and not in its own record
+        if said is None or (said.outcome, said.text) != (told.outcome, told.text):
             return _odd(f"the answer of turn {event.turn} is not @{event.member}'s")
         return None
 

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from codetether_ray.core.events import TurnDone
-from codetether_ray.testing.model_server import ModelServer, fail, say
+from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, fail, say
 from tests.e2e.program import Program
 from tests.e2e.relay_scene import TASK, TEAM, RelayModel, run
-from tests.e2e.swarm_scene import checkout, git, make_repository, records
+from tests.e2e.swarm_scene import SwarmModel, checkout, git, make_repository, records
 
 AUTOCHAT = f"/autochat 2 {TASK}"
 KILLED = -9
@@ -136,3 +136,31 @@ async def test_two_relays_at_once_do_not_meet(program: Program) -> None:
     one, two = (each.json for each in both)
     assert one["relay_id"] != two["relay_id"]
     assert one["branch"] != two["branch"]
+
+
+async def test_a_member_may_have_a_swarm_do_its_part(program: Program) -> None:
+    swarm = SwarmModel(plan=({"name": "alpha", "instruction": "Do the work of alpha."},))
+    asks = [call("swarm", task="the work of alpha."), say("the swarm did it\nSTATUS: open")]
+    relay = RelayModel(says={("auto-ann", 0): asks})
+
+    def model(request: ModelCall) -> Reply:
+        is_relay = "of a small team" in request.system or "You form small teams" in request.system
+        return relay(request) if is_relay else swarm(request)
+
+    async with ModelServer(model) as server:
+        ended = await run(program, server, AUTOCHAT, "--rounds", "1", "--format", "json")
+        assert not server.refused
+    assert ended.code == 0, ended.err
+    names = git(program.project, "ls-tree", "--name-only", ended.json["branch"]).split()
+    assert {"alpha.txt", "turn-2.out"} <= set(names)
+    assert git(program.project, "show", f"{ended.json['branch']}:alpha.txt") == "by alpha"
+
+
+async def test_swarm_and_ralph_may_be_asked_for_in_a_message(program: Program) -> None:
+    plan = ({"name": "alpha", "instruction": "Do the work of alpha."},)
+    async with ModelServer(SwarmModel(plan=plan)) as server:
+        ended = await run(program, server, "/swarm do it", "--address", "local", "--yes")
+    assert (ended.code, ended.out) == (0, "alpha is done\n"), ended.err
+    missing = await program.run("run", "/ralph no.json", "--model", "local/m")
+    assert missing.code == 2
+    assert "no.json" in missing.err
