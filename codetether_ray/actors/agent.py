@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import logging
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from codetether_ray.actors.ledger import RayLedger
 from codetether_ray.actors.line import Line
 from codetether_ray.actors.services import Services
 from codetether_ray.agent.parts import AgentLinks, Wiring
+from codetether_ray.core.errors import CodetetherError
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.local.agent import LocalAgent
@@ -23,6 +25,9 @@ from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.publisher import LocalPublisher
 from codetether_ray.ports.runtime import AgentStatus
 from codetether_ray.telemetry.identity import RunTrace
+from codetether_ray.telemetry.logs import FIELDS, correlated
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Seat:
 
     def __init__(self, spec: AgentSpec, badge: Badge, post: Post) -> None:
         self.spec = spec
+        self._spec = spec
         caller = Caller(post.links.supervisor, badge, post.line)
         self._turns: set[asyncio.Task[Any]] = set()
         self._publisher = LocalPublisher(
@@ -97,11 +103,26 @@ class Seat:
         assert task is not None
         self._turns.add(task)
         try:
-            return await self._agent.turn(message)
+            with correlated(run=self._spec.correlation.run_id, agent=self._spec.path):
+                return await self._logged(message)
         finally:
             self._turns.discard(task)
             await self._agent.rest()
             await self._publisher.close()
+
+    async def _logged(self, message: Message) -> TurnResult:
+        """A turn, with its beginning and its end in this process's log."""
+        _log.info("turn begins", extra={FIELDS: {"kind": self._spec.kind}})
+        outcome = "cut off"
+        try:
+            result = await self._agent.turn(message)
+            outcome = result.outcome
+        except CodetetherError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            _log.info("turn ends", extra={FIELDS: {"outcome": outcome}})
+        return result
 
     async def cancel(self) -> None:
         """Cancel the running turn, if any."""

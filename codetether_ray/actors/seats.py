@@ -20,6 +20,7 @@ from typing import Any, cast
 from codetether_ray.actors.agent import Links, Post, Seat, resolve
 from codetether_ray.actors.door import Badge
 from codetether_ray.actors.forkserver import preload
+from codetether_ray.actors.nodes import this_node
 from codetether_ray.actors.pulse import Body, this_body
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import AgentLostError, ClusterError
@@ -27,6 +28,7 @@ from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentKind, AgentSpec, TurnResult
 from codetether_ray.local.slate import Slate
 from codetether_ray.ports.runtime import AgentStatus
+from codetether_ray.telemetry.logs import log_to_stderr
 
 _CLOSE_PATIENCE_S = 2.0
 _BEAT_S = 0.5
@@ -81,6 +83,7 @@ class Agents:
 
     async def engage(self, engagement: Engagement) -> None:
         """Serve a run from now on; turns of it that came first have waited."""
+        log_to_stderr(node=this_node())
         slate = self._clean_slate()
         slate.begin()
         if not engagement.is_away:  # the driver's own machine

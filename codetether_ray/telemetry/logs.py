@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -66,6 +67,34 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return self._mask(json.dumps(line, ensure_ascii=False, default=str))
+
+
+def log_to_stderr(**ids: str) -> None:
+    """Have what is logged in this process go to its stderr, as Ray's workers keep it; once.
+
+    For processes that hold no run's log: those of agents. A process keeps its `ids` for life.
+    """
+    logger = logging.getLogger(PROJECT)
+    if is_off() or any(isinstance(h, _ToStderr) for h in logger.handlers):
+        return
+    handler = _ToStderr()
+    handler.setFormatter(JsonFormatter(**ids))
+    logger.addHandler(handler)
+    logger.setLevel(level())
+    logger.propagate = False
+    logging.getLogger("asyncio").addHandler(handler)
+
+
+class _ToStderr(logging.StreamHandler[Any]):
+    """Stderr as it is when something is written; one that is closed costs the line alone."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Leave it out."""
 
 
 def level() -> int:

@@ -1,12 +1,14 @@
 """Agents as Ray actors, under a supervisor, against a model server that counts."""
 
 import asyncio
+import json
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from codetether_ray.actors.services import Services
 from codetether_ray.core.errors import BudgetSpentError, ClusterError
@@ -60,6 +62,24 @@ async def test_agents_run_as_actors_and_their_events_are_journaled(
     assert kinds[-1] == "turn.finished"
     assert (tmp_path / "root" / "scripted.txt").read_text() == "made"
     assert await services.directory().list(scene.run_id) == ()
+
+
+async def test_what_an_agents_process_logs_bears_run_agent_and_node_and_no_content(
+    services: Services, tmp_path: Path
+) -> None:
+    async with ModelServer(lambda _: say("a word of the model")) as server:
+        with supervised(services, tmp_path) as scene:
+            await scene.run(_RUN, job(server, tmp_path / "root", scene.run_id, "a"))
+            run_id, node = scene.run_id, ray.get_runtime_context().get_node_id()
+    logs = Path(ray._private.worker._global_node.get_logs_dir_path())
+    files = [path.read_text(errors="replace") for path in logs.glob("worker-*.err")]
+    lines = [line for text in files for line in text.splitlines() if run_id in line]
+    told = [json.loads(line) for line in lines if line.startswith("{")]
+    mine = [line for line in told if (line["run"], line["agent"]) == (run_id, "sub/a")]
+    assert [line["message"] for line in mine] == ["turn begins", "turn ends"]
+    assert mine[1]["outcome"] == "completed"
+    assert {line["node"] for line in mine} == {node}
+    assert not any("a word of the model" in text for text in files)
 
 
 async def test_a_killed_agent_goes_on_and_finished_model_calls_are_not_asked_again(
