@@ -45,15 +45,16 @@ async def reached(
         UsageError: it has no address.
     """
     address = Address(value=LOCAL) if is_local else choose_address(given, os.environ)
+    if "://" in address.value:  # a Ray Client's or a dashboard's
+        from codetether_ray.actors.gateways import cluster_behind
+
+        behind = await asyncio.to_thread(cluster_behind, address.value, data_dir)
+        address = replace(address, value=behind)
     if not address.is_named or is_own_head(address.value, data_dir):
         yield Reach(address=address, truth=truth_here(data_dir))
         return
     from codetether_ray.actors.cluster import ClusterOptions, join_or_start
-    from codetether_ray.actors.gateways import cluster_behind, is_gateway
 
-    if is_gateway(address.value):
-        behind = await asyncio.to_thread(cluster_behind, address.value)
-        address = replace(address, value=behind)
     log = data_dir / "logs" / "cluster.ray.log"
     cluster = await join_or_start(
         ClusterOptions(data_dir=data_dir, address=address.value, log_path=log), notice
@@ -80,7 +81,8 @@ async def joined(
     from codetether_ray.actors.cluster import ClusterOptions, join_or_start
 
     log = data_dir / "logs" / "cluster.ray.log"
-    wanted = ClusterOptions(data_dir=data_dir, address=reach.address.value, log_path=log)
+    named = "" if is_own_head(reach.address.value, data_dir) else reach.address.value
+    wanted = ClusterOptions(data_dir=data_dir, address=named, log_path=log)
     cluster = await join_or_start(wanted, notice)
     try:
         yield cluster
