@@ -7,6 +7,8 @@ from codetether_ray.cli.progress import AgentLine, SwarmView
 from codetether_ray.core import events as e
 from codetether_ray.core.events import Record
 
+_GATES = "gates"
+"""Under which the running gate has its line."""
 _SIGNS = {"passed": "passed", "failed": "did not pass", "blocked": "blocked"}
 
 
@@ -46,7 +48,10 @@ class RalphView(SwarmView):
                 self._stories[story] = "checking"
                 files = ", ".join(conflicts)
                 return f"{story}: a conflict in {files} was resolved" * (status == "resolved")
+            case e.ToolOutput(call_id=call, text=text) if call.startswith("gate:"):
+                return self._printed(call, text)
             case e.GateRun(story=story, gate=gate) as gated:
+                self.agents.pop(_GATES, None)
                 how = "passed" if gated.passed else "failed"
                 return f"{story}: {gate} {how} ({words.seconds(gated.elapsed_ms / 1000)})"
             case e.StoryEnded(story=story, status=status, detail=detail):
@@ -76,6 +81,15 @@ class RalphView(SwarmView):
         passed = sum(state == "passed" for state in self._stories.values())
         said = f"{feature}: {passed} of {_stories(len(stories))} passed"
         return f"{said}; {note}" if note else said
+
+    def _printed(self, call: str, text: str) -> str:
+        """A gate's last words stand on a line of their own, as long as it runs."""
+        _, story, gate = call.split(":", 2)
+        line = self.agents.setdefault(_GATES, AgentLine(""))
+        line.name, line.state = f"{story} {gate}", "checking"
+        said = [words.one_line(part, 100) for part in text.splitlines() if part.strip()]
+        line.doing = said[-1] if said else line.doing
+        return ""
 
     def _line(self, path: str, story: str) -> AgentLine:
         return self.agents.setdefault(path, AgentLine(story))
