@@ -26,7 +26,10 @@ PROGRAM = "codetether"
 )
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 def root() -> None:
-    """Distributed coding agents on Ray: one agent, or a swarm whose work becomes one branch."""
+    """Distributed coding agents on Ray: one agent, or a swarm whose work becomes one branch.
+
+    Without arguments, on a terminal, it opens a prompt.
+    """
 
 
 def run(arguments: list[str]) -> int:
