@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,14 @@ class Seat:
         self._program, self._server = program, server
         self.said = b""
 
-    async def run(self, *arguments: str, answers: list[tuple[str, str]], **env: str) -> Any:
-        """Run to the end; each answer is typed once its words were said. JSON of stdout, code."""
+    async def run(
+        self,
+        *arguments: str,
+        answers: list[tuple[str, str]],
+        before: Callable[[], Awaitable[None]] | None = None,
+        **env: str,
+    ) -> Any:
+        """Run to the end; each answer is typed once its words were said. Code, JSON of stdout."""
         ours, theirs = os.openpty()
         env = {"CODETETHER_LOCAL_BASE_URL": self._server.url, "TERM": "xterm", **env}
         words = ("run", *arguments, "--model", "local/m", "--format", "json")
@@ -161,6 +168,8 @@ class Seat:
                     while asked.encode() not in self.said:
                         await asyncio.sleep(0.02)
                 self.said = self.said.partition(asked.encode())[2]
+                if before is not None:
+                    await before()
                 os.write(ours, typed.encode())
             async with asyncio.timeout(90):
                 out, _ = await process.communicate()
@@ -231,6 +240,26 @@ async def test_at_the_end_of_input_nothing_is_decided(program: Program) -> None:
         code, result = await Seat(program, server).run(GO, answers=[(ASKS, "\x04")])
     assert (code, result["outcome"]) == (3, "pending_approval")
     assert (await stored(program, result["okr_run_id"]))[1].status == "pending_approval"
+
+
+async def test_who_answers_after_somebody_else_did_is_told_and_that_one_counts(
+    program: Program,
+) -> None:
+    async def elsewhere() -> None:
+        relay_id = (await program.run("runs", "--json")).json[0]["id"]
+        okrs = open_okrs(truth_here(program.data))
+        _, waiting = await okrs.find(relay_id)
+        assert waiting is not None
+        await okrs.approve(waiting.id, "the boss")
+
+    async with ModelServer(RelayModel()) as server:
+        seat = Seat(program, server)
+        code, result = await seat.run(GO, answers=[(ASKS, "a\n")], before=elsewhere)
+    assert (code, result["outcome"]) == (0, "all_met")
+    assert b"approved by the boss" in seat.said
+    _, kept = await stored(program, result["okr_run_id"])
+    assert kept.approval is not None
+    assert kept.approval.approver == "the boss"
 
 
 async def test_approved_twice_at_once_one_wins_and_the_work_is_done_once(program: Program) -> None:
