@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-_NAME = "AGENTS.md"
+NAME = "AGENTS.md"
+"""Of the files, in whatever directory."""
 _MAX_BYTES = 8_000  # of one file: about 2,000 tokens
 
 
@@ -15,7 +16,7 @@ def find_instructions(root: Path) -> tuple[tuple[str, str], ...]:
     folders = _folders(root.resolve())
     found = []
     for folder in reversed(folders):
-        path = folder / _NAME
+        path = folder / NAME
         text = _read(path)
         if text:
             found.append((path.relative_to(folders[-1]).as_posix(), text))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from codetether_ray.agent.instructions import NAME
 from codetether_ray.bootstrap.measuring_http import get
 from codetether_ray.bootstrap.measuring_regex import last_group
 from codetether_ray.bootstrap.measuring_rubric import ModelJudge
@@ -196,6 +197,7 @@ class Measurer:
     ) -> KrReading:
         if self._judge is None:
             raise ValueError("there is no model that could judge it")
+        await tree.as_approved(NAME, at.approved)  # the judge would follow what agents wrote there
         diff = await tree.diff(at.approved)
         answer = await self._judge.answer(key_result, number, at, tree.cwd, criteria, diff)
         found = judged(answer, criteria, diff, tree.text)

@@ -118,6 +118,18 @@ class CleanTree:
             restored.append(path)
         return tuple(restored)
 
+    async def as_approved(self, name: str, approved: str) -> None:
+        """Have the files of that name, where commands run and above, as they were in a commit."""
+        here = self.cwd
+        while here.is_relative_to(self._root):
+            below = (here / name).relative_to(self._root).as_posix()
+            found = await self._git.run("cat-file", "-e", f"{approved}:{below}", allow=(0, 1, 128))
+            if not found.code:
+                await self._git.run("checkout", "--quiet", approved, "--", below)
+            elif self._holds(here):
+                (here / name).unlink(missing_ok=True)
+            here = here.parent
+
     async def diff(self, approved: str) -> str:
         """The change from a commit to the one that is measured."""
         found = await self._git.run("diff", "--no-ext-diff", approved, self._commit)
