@@ -40,7 +40,8 @@ def test_the_version_is_printed_without_click() -> None:
 def test_help_lists_every_command_and_imports_none() -> None:
     code = "import sys; from codetether_ray.cli.main import run; code = run(['--help'])\n"
     code += "print(code, [m for m in sys.modules if m in ('ray', 'aiohttp', 'rich', 'pydantic',"
-    code += " 'asyncio', 'prompt_toolkit') or m.startswith(('codetether_ray.bootstrap', 'codetether_ray.cli.r'))])"
+    code += " 'asyncio', 'prompt_toolkit') or"
+    code += " m.startswith(('codetether_ray.bootstrap', 'codetether_ray.cli.r'))])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *text, last = done.stdout.splitlines()
     assert last == "0 []"
