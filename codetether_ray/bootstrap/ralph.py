@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from codetether_ray.bootstrap.follow import Audience, Show
+from codetether_ray.bootstrap.known_secrets import stored_values
 from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
 from codetether_ray.bootstrap.prd_file import read_prd_file
 from codetether_ray.bootstrap.principal import this_principal
@@ -20,7 +21,9 @@ from codetether_ray.bootstrap.truth.reach import Reach, reached
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject
+from codetether_ray.core.errors import UsageError
 from codetether_ray.core.ids import new_run_id
+from codetether_ray.core.masking import Masker
 from codetether_ray.core.usage import Budget
 from codetether_ray.ralph.options import GATE_TIMEOUT_S, MAX_ITERATIONS
 
@@ -148,6 +151,12 @@ async def _request(
     store = open_secret_store(os.environ, settings.paths.data)
     model = await choose(wish.model, settings, store, wish.directory)
     check_budget(model, wish.budget)
+    known = await stored_values(os.environ, store, model.ref.provider)
+    if Masker(known, with_shapes=False)(text.text) != text.text:
+        raise UsageError(
+            f"{wish.prd} holds a key that is stored here; take it out, for models and the record "
+            "get what the PRD says"
+        )
     return new_ralph(wish, settings, model, truth.data_dir)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -112,3 +113,30 @@ async def test_the_example_is_worked_off_in_an_empty_repository(program: Program
     )
     after = (program.project / "prd.json").read_text()
     assert after == text.replace('"passes": false', '"passes": true')
+
+
+async def test_outside_git_the_result_is_a_patch_and_the_gates_still_decide(
+    program: Program,
+) -> None:
+    make_project(program.project, stories=STORIES[:2])
+    shutil.rmtree(program.project / ".git")
+    async with ModelServer(RalphModel()) as server:
+        ended = await program.run(*LOCAL, CODETETHER_LOCAL_BASE_URL=server.url)
+    assert (ended.code, ended.json["branch"]) == (0, None), ended.err
+    patch = Path(ended.json["patch"]).read_text()
+    assert "+right US-002" in patch
+    assert "prd.json" not in patch
+    assert (program.project / "prd.json").read_text().count('"passes": true') == 2
+    assert not (program.project / "src" / "US-002.txt").exists()
+
+
+async def test_a_prd_that_holds_a_stored_key_is_refused(program: Program) -> None:
+    key = "sk-proj-Zq7marked4secret9value2never8seen"
+    leaky = {**STORIES[0], "description": f"Use {key} for the API."}
+    make_project(program.project, stories=[leaky])
+    stored = await program.run("auth", "set", "openai", stdin=f"{key}\n")
+    assert stored.code == 0, stored.err
+    ended = await program.run(*LOCAL, CODETETHER_LOCAL_BASE_URL="http://127.0.0.1:9/v1")
+    assert ended.code == 2
+    assert "holds a key that is stored here" in ended.err
+    assert key not in ended.err
