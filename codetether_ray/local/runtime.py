@@ -5,7 +5,7 @@ The same class serves one process (over `LocalHost`) and a cluster (over the Ray
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from codetether_ray.core.errors import (
     AgentLostError,
@@ -22,11 +22,11 @@ from codetether_ray.core.events import AgentPlaced, AgentRestarted, Queued, Warn
 from codetether_ray.core.ids import child_path
 from codetether_ray.core.messages import Message, user
 from codetether_ray.core.spec import AgentSpec, TurnResult
-from codetether_ray.core.usage import Spend
-from codetether_ray.local.family import Family, child_spec, ordinal
-from codetether_ray.local.moves import Moves
-from codetether_ray.local.overdue import Loan, guarded_turn
+from codetether_ray.local.family import child_spec, ordinal
+from codetether_ray.local.hosted import Hosted, cancelled, with_children
+from codetether_ray.local.overdue import guarded_turn
 from codetether_ray.local.presence import Presence
+from codetether_ray.local.spending import Spending
 from codetether_ray.local.unfit import UnfitNodes
 from codetether_ray.ports.admission import Admission, Permit, Rank
 from codetether_ray.ports.clock import Clock
@@ -39,46 +39,6 @@ from codetether_ray.ports.runtime import AgentStatus, Prepare
 _LONGEST_PAUSE_S = 30.0  # between restarts of one agent
 _MOST_UNFIT = 3  # nodes that may fail to make one agent's tree: a fourth would, too
 _UNKNOWN_RESET_S = 300.0  # until a quota is tried again whose reset nobody told
-
-
-@dataclass(slots=True, eq=False)
-class _Agent:
-    """One agent that waits or lives."""
-
-    spec: AgentSpec
-    message: Message
-    rank: Rank
-    priority: int
-    prepare: Prepare | None
-    publisher: Publisher
-    only_node: str | None = None
-    """The one node that it can live on."""
-    state: str = "queued"
-    reason: str = ""
-    started_at: float = 0.0
-    admitted_s: float = 0.0
-    attempts: int = 0
-    deaths: int = 0
-    """How often its process died of itself, and not with its node or for want of memory."""
-    moves: Moves = field(default_factory=Moves)
-    permit: Permit | None = None
-    process: AgentProcess | None = None
-    is_cancelled: bool = False
-    parked: TurnResult | None = None
-    """What its turn had come to when it began to wait for a quota."""
-    loan: Loan = field(default_factory=Loan)
-    family: Family = field(default_factory=Family)
-
-    def status(self) -> AgentStatus:
-        is_waiting = self.state == "running" and self.permit is not None and self.permit.is_lent
-        return AgentStatus(
-            path=self.spec.path,
-            name=self.spec.name,
-            state="waiting" if is_waiting else self.state,
-            reason="waits for its children" if is_waiting else self.reason,
-            started_at=self.started_at,
-            attempts=self.attempts,
-        )
 
 
 class _UnfitError(NodeLostError):
@@ -112,6 +72,7 @@ class HostedRuntime:
         self._host = host
         self._admission = admission
         self._ledger = ledger
+        self._spending = Spending(ledger)
         self._publisher_for = publisher_for
         self._clock = clock
         self._presence = Presence(directory, clock)
@@ -119,9 +80,8 @@ class HostedRuntime:
         self._home = home
         self._unfit = UnfitNodes(clock)
         self._used: dict[str, None] = {}
-        self._agents: dict[str, _Agent] = {}
+        self._agents: dict[str, Hosted] = {}
         self._works: dict[str, asyncio.Task[TurnResult]] = {}
-        self._started: set[str] = set()
 
     # -- AgentRuntime -----------------------------------------------------------------------------
 
@@ -226,7 +186,7 @@ class HostedRuntime:
         if spec.path in self._agents:
             raise ValueError(f"agent {spec.path} is already there")
         publisher = self._publisher_for(spec)
-        agent = _Agent(
+        agent = Hosted(
             spec, message, rank, priority, prepare, publisher, self._only_node(spec, rank)
         )
         self._agents[spec.path] = agent
@@ -236,7 +196,7 @@ class HostedRuntime:
             result = await work
         except asyncio.CancelledError:
             if agent.is_cancelled and not _is_cancelling():
-                return _cancelled(agent.parked)
+                return cancelled(agent.parked)
             raise
         finally:
             del self._agents[spec.path], self._works[spec.path]
@@ -254,7 +214,7 @@ class HostedRuntime:
         else:
             await agent.process.cancel()
 
-    async def _work(self, agent: _Agent) -> TurnResult:
+    async def _work(self, agent: Hosted) -> TurnResult:
         """Turns until one ends with something else than waiting for a quota."""
         waited_s = 0.0
         while True:
@@ -283,20 +243,20 @@ class HostedRuntime:
             return spec.node
         return self._home if rank is Rank.CHILD or spec.kind != "subagent" else None
 
-    async def _admitted(self, agent: _Agent) -> TurnResult:
+    async def _admitted(self, agent: Hosted) -> TurnResult:
         """One turn, on one permit after another until a node keeps the agent."""
         agent.attempts = agent.deaths = 0
         try:
             while (result := await self._on_permit(agent)) is None:
                 continue
-            return _with_children(result, agent.family.results())
+            return with_children(result, agent.family.results())
         finally:
             await agent.family.close()
 
-    async def _on_permit(self, agent: _Agent) -> TurnResult | None:
+    async def _on_permit(self, agent: Hosted) -> TurnResult | None:
         """One turn on one permit; None if the agent has to go on elsewhere."""
         agent.state = "queued"
-        await self._refuse_spent(agent.spec)
+        await self._spending.refuse_spent(agent.spec.path)
         permit = agent.permit = await self._admission.acquire(
             agent.moves.need(agent.spec, agent.only_node, tuple(self._used)),
             rank=agent.rank,
@@ -309,7 +269,7 @@ class HostedRuntime:
             return await self._lives(agent)
         except (NodeLostError, MemoryExceededError) as lost:
             if agent.is_cancelled:
-                return _cancelled()
+                return cancelled()
             agent.moves.note(lost, permit, agent.spec.memory_bytes)
             if not isinstance(lost, _UnfitError):
                 await self._note_restart(agent, lost)
@@ -320,13 +280,15 @@ class HostedRuntime:
             agent.permit = None
             await self._presence.leave(agent.spec)
 
-    def _tell_wait(self, agent: _Agent, reason: str) -> None:
+    def _tell_wait(self, agent: Hosted, reason: str) -> None:
         agent.reason = reason
         agent.publisher.emit(Queued(reason=reason))
 
-    async def _enter(self, agent: _Agent, permit: Permit) -> None:
-        await self._refuse_spent(agent.spec)  # it may have been spent while this one waited
-        self._started.add(agent.spec.path)
+    async def _enter(self, agent: Hosted, permit: Permit) -> None:
+        await self._spending.refuse_spent(
+            agent.spec.path
+        )  # it may have been spent while this one waited
+        self._spending.start(agent.spec.path)
         agent.state, agent.reason = "starting", ""
         agent.started_at = self._clock.now()
         node = "" if permit.node == self._home else permit.node
@@ -341,7 +303,7 @@ class HostedRuntime:
             self._used[permit.node] = None
         await self._presence.enter(agent.spec)
 
-    async def _prepared(self, agent: _Agent, prepare: Prepare, node: str) -> AgentSpec:
+    async def _prepared(self, agent: Hosted, prepare: Prepare, node: str) -> AgentSpec:
         """Its spec with what it needs, on a node; a node that cannot give that is left once.
 
         Raises:
@@ -359,25 +321,12 @@ class HostedRuntime:
                 agent.publisher.emit(Warned(text=f"{error}; agents of this run go to other nodes"))
             raise _UnfitError(agent.spec.path, str(error), node) from error
 
-    def _may_leave(self, agent: _Agent, node: str) -> bool:
+    def _may_leave(self, agent: Hosted, node: str) -> bool:
         """Whether an agent can live elsewhere, and should be tried there: not for ever."""
         left = agent.moves.avoid
         return agent.only_node is None and node not in left and len(left) < _MOST_UNFIT
 
-    async def _refuse_spent(self, spec: AgentSpec) -> None:
-        limits, spent = await self._ledger.limits(), await self._ledger.spent()
-        started = len(self._started)
-        is_new = spec.path not in self._started
-        if is_new and limits.agents is not None and started >= limits.agents:
-            raise BudgetSpentError("agents", limits.agents, started)
-        if limits.tokens is not None and spent.tokens >= limits.tokens:
-            raise BudgetSpentError("tokens", limits.tokens, spent.tokens)
-        if limits.usd is not None and spent.usd >= limits.usd:
-            raise BudgetSpentError("US dollars", limits.usd, spent.usd)
-        if limits.wall_s is not None:  # which the ledger alone can judge
-            await self._ledger.settle(await self._ledger.reserve(Spend()), Spend())
-
-    async def _lives(self, agent: _Agent) -> TurnResult:
+    async def _lives(self, agent: Hosted) -> TurnResult:
         """Start it, and start it again where its process dies."""
         while True:
             try:
@@ -387,14 +336,14 @@ class HostedRuntime:
                 if isinstance(lost, NodeLostError | MemoryExceededError):
                     raise
                 if agent.is_cancelled:
-                    return _cancelled()
+                    return cancelled()
                 agent.deaths += 1
                 if agent.deaths > self._max_restarts:
                     raise
                 await self._note_restart(agent, lost)
                 await self._pause(agent.deaths - 1)
 
-    async def _note_restart(self, agent: _Agent, lost: AgentLostError) -> None:
+    async def _note_restart(self, agent: Hosted, lost: AgentLostError) -> None:
         again = AgentRestarted(attempt=agent.attempts, reason=lost.reason)
         await agent.publisher.record(again)
 
@@ -403,7 +352,7 @@ class HostedRuntime:
         if attempt:
             await self._clock.sleep(min(2.0**attempt, _LONGEST_PAUSE_S))
 
-    async def _one_life(self, agent: _Agent) -> TurnResult:
+    async def _one_life(self, agent: Hosted) -> TurnResult:
         agent.state, attempt = "starting", agent.attempts
         agent.attempts += 1
         process = await self._host.start(agent.spec, attempt=attempt)
@@ -420,7 +369,7 @@ class HostedRuntime:
             await process.end()
             await asyncio.gather(telling, return_exceptions=True)
 
-    def _placed(self, agent: _Agent, process: AgentProcess, attempt: int) -> AgentPlaced:
+    def _placed(self, agent: Hosted, process: AgentProcess, attempt: int) -> AgentPlaced:
         place = process.place
         return AgentPlaced(
             attempt=attempt,
@@ -436,27 +385,3 @@ class HostedRuntime:
 def _is_cancelling() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _cancelled(parked: TurnResult | None = None) -> TurnResult:
-    """The end of an agent that has no turn; what one had used before it waited stays true."""
-    return replace(
-        parked or TurnResult(outcome="cancelled"),
-        outcome="cancelled",
-        error="it was cancelled",
-        error_kind="CancelledError",
-        resumes_at=None,
-    )
-
-
-def _with_children(result: TurnResult, children: tuple[TurnResult, ...]) -> TurnResult:
-    """The result with what its children used added."""
-    if not children:
-        return result
-    usage, cost = result.usage, result.cost_usd
-    for child in children:
-        usage += child.usage
-        if child.usage.total_tokens:
-            known = cost is not None and child.cost_usd is not None
-            cost = (cost or 0.0) + (child.cost_usd or 0.0) if known else None
-    return replace(result, usage=usage, cost_usd=cost)

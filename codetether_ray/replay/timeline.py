@@ -1,6 +1,5 @@
 """A run as lanes of spans: what the page shows, and no more than a browser can."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -31,6 +30,7 @@ from codetether_ray.core.events import (
 )
 from codetether_ray.core.messages import Message, Reasoning, Text, ToolCall
 from codetether_ray.replay import ralph_told, relay_told
+from codetether_ray.replay.labels import one_line, pretty, subtask_line, telling
 from codetether_ray.replay.lane import Lane
 from codetether_ray.replay.shelf import ROOM, Shelf
 from codetether_ray.replay.text import part_text
@@ -39,9 +39,7 @@ MOST_ITEMS = 60_000
 """Spans and marks of a page; beyond it only what the run itself did is listed."""
 
 _ALWAYS = frozenset({"run", "plan", "subtask", "merge"})
-_TITLE = 160
 _ANSWER = 4_000
-_SHOWN_ARGUMENTS = ("command", "path", "pattern", "description", "key", "query")
 
 
 class Timeline:
@@ -135,7 +133,7 @@ class Timeline:
             "k": kind,
             "s": at,
             "e": at,
-            "t": _one_line(title),
+            "t": one_line(title),
             "x": "ok",
             "q": record.seq,
             "o": offset,
@@ -178,7 +176,7 @@ class Timeline:
 
     def _planned(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, PlanMade)
-        plan = "\n".join(_subtask_line(s) for s in e.subtasks)
+        plan = "\n".join(subtask_line(s) for s in e.subtasks)
         title = f"the plan: {len(e.subtasks)} subtasks"
         warnings = "\n".join(e.warnings)
         self._item(lane, record, offset, "plan", title, "subtasks", plan, "warnings", warnings)
@@ -302,7 +300,7 @@ class Timeline:
         self._describe(item, "thinking", thought, "answer", said, "calls", listed)
         item["e"] = max(float(str(item["s"])), self._at(record.time))
         words = said or ", ".join(c.name for c in calls)
-        item["t"] = _one_line(f"{item['t']}: {words}")
+        item["t"] = one_line(f"{item['t']}: {words}")
         usage = e.response.usage
         item["u"] = [usage.prompt_tokens, usage.completion_tokens, usage.cache_read_tokens]
         item["c"] = e.response.cost_usd
@@ -315,7 +313,7 @@ class Timeline:
         item = lane.asked or self._item(lane, record, offset, "model", f"step {e.step}")
         lane.asked = None
         item["e"], item["x"] = self._at(record.time), "error"
-        item["t"] = _one_line(f"{item['t']} failed: {e.error}")
+        item["t"] = one_line(f"{item['t']} failed: {e.error}")
         self._describe(item, e.error_kind, e.error)
         lane.spend(e.usage, e.cost_usd)
 
@@ -349,8 +347,8 @@ class Timeline:
 
     def _tool_started(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, ToolStarted)
-        title = f"{e.call.name} {_telling(e.call.arguments)}"
-        arguments = _pretty(e.call.arguments)
+        title = f"{e.call.name} {telling(e.call.arguments)}"
+        arguments = pretty(e.call.arguments)
         item = self._item(lane, record, offset, "tool", title, "arguments", arguments)
         item["n"] = e.step
         lane.running[e.call.id] = item
@@ -398,32 +396,3 @@ _DRAW: Mapping[type, Callable[[Timeline, Lane, Record, int], None]] = MappingPro
 def _event(record: Record, kind: type[Any]) -> Any:
     assert isinstance(record.event, kind)
     return record.event
-
-
-def _subtask_line(subtask: JsonObject) -> str:
-    needs = subtask.get("dependencies")
-    after = f" (after {', '.join(map(str, needs))})" if isinstance(needs, list) and needs else ""
-    return f"{subtask.get('name')}{after}: {subtask.get('instruction')}"
-
-
-def _telling(arguments: str) -> str:
-    """The argument that says most."""
-    try:
-        given = json.loads(arguments)
-    except ValueError:
-        return arguments
-    if not isinstance(given, dict):
-        return arguments
-    return str(next((given[name] for name in _SHOWN_ARGUMENTS if name in given), ""))
-
-
-def _pretty(arguments: str) -> str:
-    try:
-        return json.dumps(json.loads(arguments), indent=2, ensure_ascii=False)
-    except ValueError:
-        return arguments
-
-
-def _one_line(text: str) -> str:
-    flat = " ".join(text[: 4 * _TITLE].split())
-    return flat if len(flat) <= _TITLE else flat[: _TITLE - 1] + "…"

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from codetether_ray import __version__
-from codetether_ray.telemetry.spans import Span
+from codetether_ray.telemetry.span import Span
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan

@@ -5,7 +5,6 @@ is called `codetether.…`. No text that a person or a model wrote is in them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -28,7 +27,6 @@ from codetether_ray.core.events import (
 )
 from codetether_ray.core.ids import run_kind
 from codetether_ray.core.spec import AgentSpec
-from codetether_ray.core.usage import Usage
 from codetether_ray.telemetry.identity import (
     Parent,
     RunTrace,
@@ -39,8 +37,7 @@ from codetether_ray.telemetry.identity import (
     trace_id,
 )
 from codetether_ray.telemetry.kinds import kind_of, model_labels
-
-Value = str | int | float | bool | tuple[str, ...]
+from codetether_ray.telemetry.span import Open, Span, Traced, note_spent
 
 _PROVIDERS = MappingProxyType(
     {
@@ -56,47 +53,6 @@ _OVER = frozenset({"completed", "failed", "blocked", "cancelled", "timed_out"})
 _GOOD = frozenset({"completed", "success"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """One finished span. Times are in seconds since the epoch; `error` is its `error.type`."""
-
-    trace_id: int
-    span_id: int
-    parent_id: int
-    """0 where it has none."""
-    name: str
-    start: float
-    end: float
-    is_client: bool = False
-    attributes: Mapping[str, Value] = field(default_factory=dict)
-    error: str = ""
-
-
-@dataclass(slots=True)
-class _Open:
-    """A span that has begun."""
-
-    id: int
-    parent: int
-    name: str
-    start: float
-    attributes: dict[str, Value]
-    is_client: bool = False
-
-
-@dataclass(slots=True)
-class _Agent:
-    """What is open of one agent, and what its spans say of it."""
-
-    path: str
-    name: str = ""
-    model: str = ""
-    turn: _Open | None = None
-    model_call: _Open | None = None
-    tools: dict[str, _Open] = field(default_factory=dict)
-    place: dict[str, Value] = field(default_factory=dict)
-
-
 class SpanFold:
     """Takes a run's durable records in order, and gives each span when it ends.
 
@@ -109,10 +65,10 @@ class SpanFold:
         self._trace = trace_id(run_id)
         self._outer: Parent | None = None
         self._try = 0
-        self._root: _Open | None = None
-        self._subtasks: dict[str, _Open] = {}
+        self._root: Open | None = None
+        self._subtasks: dict[str, Open] = {}
         self._of_agent: dict[str, str] = {}
-        self._agents: dict[str, _Agent] = {}
+        self._agents: dict[str, Traced] = {}
 
     @property
     def is_sampled(self) -> bool:
@@ -142,7 +98,7 @@ class SpanFold:
         if self._outer is not None:
             self._trace = self._outer.trace_id
         kind = run_kind(self._run_id) or event.kind
-        self._root = _Open(
+        self._root = Open(
             id=self._id("run", f"run {self._try}"),
             parent=self._outer.span_id if self._outer is not None else 0,
             name=f"invoke_workflow {kind}",
@@ -181,7 +137,7 @@ class SpanFold:
                 good = event.status == "completed"
                 yield self._ended(found, record.time, error="" if good else event.status)
         elif event.status != "pending" and event.id not in self._subtasks:
-            self._subtasks[event.id] = _Open(
+            self._subtasks[event.id] = Open(
                 id=self._id("run", f"subtask {self._try} {event.id}"),
                 parent=self._root.id if self._root is not None else 0,
                 name=f"subtask {event.id}",
@@ -221,7 +177,7 @@ class SpanFold:
     def _turn_started(self, record: Record, event: TurnStarted) -> Iterator[Span]:
         agent = self._agent(record.agent)
         provider, model = model_labels(agent.model)
-        agent.turn = _Open(
+        agent.turn = Open(
             id=self._id(agent.path, f"turn {event.turn}"),
             parent=self._above(agent.path),
             name=f"invoke_agent {agent.name or agent.path}",
@@ -250,7 +206,7 @@ class SpanFold:
         turn.attributes["codetether.outcome"] = result.outcome
         turn.attributes["codetether.steps"] = result.steps
         turn.attributes["codetether.tool_calls"] = result.tool_calls
-        _spent(turn.attributes, result.usage, result.cost_usd)
+        note_spent(turn.attributes, result.usage, result.cost_usd)
         error = "" if result.is_success else result.error_kind or result.outcome
         yield self._ended(turn, record.time, error=error)
 
@@ -262,7 +218,7 @@ class SpanFold:
             yield self._ended(agent.model_call, record.time, error="AgentLostError")
         agent.model = event.model
         provider, model = model_labels(event.model)
-        agent.model_call = _Open(
+        agent.model_call = Open(
             id=self._id(agent.path, model_span(event.purpose, event.step, event.attempt)),
             parent=self._own(agent),
             name=f"chat {model}",
@@ -285,7 +241,7 @@ class SpanFold:
         call, agent.model_call = agent.model_call, None
         if call is None:
             return
-        _spent(call.attributes, response.usage, response.cost_usd)
+        note_spent(call.attributes, response.usage, response.cost_usd)
         call.attributes["gen_ai.response.finish_reasons"] = (response.finish_reason,)
         if response.response_id:
             call.attributes["gen_ai.response.id"] = response.response_id
@@ -295,7 +251,7 @@ class SpanFold:
         agent = self._agent(record.agent)
         call, agent.model_call = agent.model_call, None
         if call is not None:
-            _spent(call.attributes, event.usage, event.cost_usd)
+            note_spent(call.attributes, event.usage, event.cost_usd)
             yield self._ended(call, record.time, error=event.error_kind)
 
     def _tool_started(self, record: Record, event: ToolStarted) -> Iterator[Span]:
@@ -315,8 +271,8 @@ class SpanFold:
 
     # -- helpers ----------------------------------------------------------------------------------
 
-    def _tool(self, agent: _Agent, call_id: str, name: str, start: float) -> _Open:
-        return _Open(
+    def _tool(self, agent: Traced, call_id: str, name: str, start: float) -> Open:
+        return Open(
             id=self._id(agent.path, tool_span(call_id)),
             parent=self._own(agent),
             name=f"execute_tool {name}",
@@ -331,7 +287,7 @@ class SpanFold:
             },
         )
 
-    def _cut_off(self, agent: _Agent, now: float, error: str) -> Iterator[Span]:
+    def _cut_off(self, agent: Traced, now: float, error: str) -> Iterator[Span]:
         """End what an agent was doing, its turn included."""
         found = [agent.model_call, *agent.tools.values(), agent.turn]
         agent.model_call = agent.turn = None
@@ -340,7 +296,7 @@ class SpanFold:
             if span is not None:
                 yield self._ended(span, now, error=error)
 
-    def _ended(self, span: _Open, end: float, *, error: str = "") -> Span:
+    def _ended(self, span: Open, end: float, *, error: str = "") -> Span:
         if error:
             span.attributes["error.type"] = error
         return Span(
@@ -355,13 +311,13 @@ class SpanFold:
             error=error,
         )
 
-    def _agent(self, path: str) -> _Agent:
+    def _agent(self, path: str) -> Traced:
         found = self._agents.get(path)
         if found is None:
-            found = self._agents[path] = _Agent(path)
+            found = self._agents[path] = Traced(path)
         return found
 
-    def _know(self, agent: _Agent, spec: AgentSpec) -> None:
+    def _know(self, agent: Traced, spec: AgentSpec) -> None:
         agent.name, agent.model = spec.name, spec.model
 
     def _above(self, path: str) -> int:
@@ -375,24 +331,11 @@ class SpanFold:
             return subtask.id
         return self._root.id if self._root is not None else 0
 
-    def _own(self, agent: _Agent) -> int:
+    def _own(self, agent: Traced) -> int:
         return agent.turn.id if agent.turn is not None else self._above(agent.path)
 
     def _id(self, agent: str, what: str) -> int:
         return span_id(self._run_id, agent, what)
-
-
-def _spent(attributes: dict[str, Value], usage: Usage, cost_usd: float | None) -> None:
-    attributes["gen_ai.usage.input_tokens"] = usage.prompt_tokens
-    attributes["gen_ai.usage.output_tokens"] = usage.completion_tokens
-    parts = {
-        "gen_ai.usage.cache_read.input_tokens": usage.cache_read_tokens,
-        "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens,
-        "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
-    }
-    attributes.update({name: count for name, count in parts.items() if count})
-    if cost_usd is not None:
-        attributes["codetether.cost_usd"] = cost_usd
 
 
 _Step = Callable[[SpanFold, Record, Any], Iterator[Span]]

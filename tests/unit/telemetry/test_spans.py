@@ -8,7 +8,8 @@ from codetether_ray.core import events as e
 from codetether_ray.core.events import Record
 from codetether_ray.core.messages import user
 from codetether_ray.telemetry.identity import parse_traceparent, trace_id
-from codetether_ray.telemetry.spans import Span, SpanFold
+from codetether_ray.telemetry.span import Span
+from codetether_ray.telemetry.spans import SpanFold
 from tests.unit.telemetry.scene import (
     BEGAN,
     RUN,
