@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from codetether_ray.bootstrap.auditing.workspaces import audited_workspace
 from codetether_ray.bootstrap.home import RunHome
 from codetether_ray.bootstrap.known_secrets import stored_values
 from codetether_ray.bootstrap.measuring import Measurer, MeasuringTerms
@@ -141,7 +142,7 @@ class _Relay:
         return RelayCoordinator(
             here.options(correlation, goal),
             home.runtime,
-            place.workspace,
+            audited_workspace(place.trees, place.audit, correlation, request.kind),
             voice,
             home.clock,
             scoring=scoring,

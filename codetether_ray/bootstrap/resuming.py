@@ -38,7 +38,9 @@ _OVER: Mapping[str, frozenset[str]] = MappingProxyType(
         "session": frozenset({"completed", "needs_decision"}),
         "swarm": frozenset({"success"}),
         "ralph": frozenset({"completed"}),
-        "relay": frozenset({"completed", "all_met", "converged", "max_rounds", "denied"}),
+        "relay": frozenset(
+            {"completed", "all_met", "converged", "max_rounds", "denied", "cancelled"}
+        ),
     }
 )
 """Outcomes that are a run's last word; after any other, the same work can be taken up again."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from codetether_ray.core.errors import UsageError
+from codetether_ray.core.errors import CodetetherError, UsageError
 from codetether_ray.core.usage import Budget
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -153,6 +153,18 @@ def given_text(argument: str) -> str:
     if not text.strip():
         raise UsageError("nothing was asked: the text is empty")
     return text
+
+
+def write_last(path: Path, text: str) -> None:
+    """Write the last message where `--output` says.
+
+    Raises:
+        CodetetherError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CodetetherError(f"the answer cannot be written to {path}: {error}") from error
 
 
 def schema(path: Path | None) -> str | None:

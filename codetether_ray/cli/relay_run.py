@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
+
 from codetether_ray.cli import options
 from codetether_ray.cli.output import Format, say
 from codetether_ray.cli.slash import Slash
@@ -21,6 +23,26 @@ _PASSED_ON = {
     "max_steps": "--max-steps",
 }
 """Options of `run` that the commands behind `/swarm` and `/ralph` have as well."""
+
+
+_NOT_TAKEN = {
+    "session": "--session",
+    "go_on": "--continue",
+    "files": "--file",
+    "output_schema": "--output-schema",
+}
+"""Options of `run` that are of one agent's conversation alone."""
+
+
+def refuse_others(slash: Slash, given: dict[str, Any]) -> None:
+    """Refuse options that mean nothing to the command in a message.
+
+    Raises:
+        click.UsageError: there is one.
+    """
+    found = [option for name, option in _NOT_TAKEN.items() if given[name]]
+    if found:
+        raise click.UsageError(f"/{slash.verb} takes no {' and no '.join(found)}")
 
 
 async def relay(
@@ -55,6 +77,8 @@ async def relay(
     async with ticking(progress):
         result = await stopper.run(run_relay(wish, show, consent.ask, say))
     finish(result, form)
+    if given["output"] is not None:
+        options.write_last(given["output"], result["final_handoff"])
     return stopper.exit_code(result["exit_code"])
 
 

@@ -10,7 +10,6 @@ from codetether_ray.cli import exit_codes, options, relay_run
 from codetether_ray.cli.examples import examples
 from codetether_ray.cli.output import Format, open_output, say
 from codetether_ray.cli.slash import parse_slash
-from codetether_ray.core.errors import CodetetherError
 from codetether_ray.core.events import Record
 from codetether_ray.core.ids import run_kind
 
@@ -107,6 +106,7 @@ def command(message: str, form: Format, **given: Any) -> int:
     slash = parse_slash(text)
     if slash is None:
         return asyncio.run(_run(text, form, given))
+    relay_run.refuse_others(slash, given)
     if slash.verb in ("go", "autochat"):
         return asyncio.run(relay_run.relay(slash, form, given))
     return relay_run.other(slash, form, given)
@@ -177,12 +177,5 @@ async def _run(text: str | None, form: Format, given: dict[str, Any]) -> int:
     result = await stopper.run(run_session(wanted, show, say))
     output.finish(result)
     if given["output"] is not None:
-        _write(given["output"], result.turn.text)
+        options.write_last(given["output"], result.turn.text)
     return stopper.exit_code(exit_codes.of_outcome(result.turn.outcome, result.turn.error_kind))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CodetetherError(f"the answer cannot be written to {path}: {error}") from error

@@ -164,3 +164,27 @@ async def test_swarm_and_ralph_may_be_asked_for_in_a_message(program: Program) -
     missing = await program.run("run", "/ralph no.json", "--model", "local/m")
     assert missing.code == 2
     assert "no.json" in missing.err
+
+
+async def test_interrupted_in_a_turn_it_says_how_to_go_on_and_does(program: Program) -> None:
+    slow = [say("never said", delay_s=60)]
+    model = RelayModel(says={("auto-bob", 0): slow})
+    async with ModelServer(model) as server:
+        process = await program.start(
+            *("run", AUTOCHAT, "--rounds", "1", "--format", "json", "--model", "local/m"),
+            CODETETHER_LOCAL_BASE_URL=server.url,
+        )
+        while ("auto-bob", 0, 0) not in model.asked:
+            await asyncio.sleep(0.05)
+        ended = await program.interrupted(process)
+        assert (ended.code, ended.json["outcome"], ended.json["turns"]) == (130, "interrupted", 1)
+        model.says = {}
+        again = await run(program, server, *ended.json["resume"].split()[2:], "--format", "json")
+    assert (again.code, again.json["turns"]) == (0, 2), again.err
+    assert again.json["relay_id"] == ended.json["relay_id"]
+
+
+async def test_options_of_a_conversation_are_refused(program: Program) -> None:
+    ended = await program.run("run", AUTOCHAT, "--continue", "--model", "local/m")
+    assert ended.code == 2
+    assert "/autochat takes no --continue" in ended.err
