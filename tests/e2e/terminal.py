@@ -32,6 +32,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self._screen.write_process_input = self.press
         self._counts: dict[str, int] = {}
+        self._is_open = True
         self._more = asyncio.Event()
         asyncio.get_running_loop().add_reader(master, self._read)
 
@@ -73,10 +74,16 @@ class Terminal:
         """The terminal's modes."""
         return termios.tcgetattr(self.slave)
 
+    def hang_up(self) -> None:
+        """Close the terminal's window."""
+        if self._is_open:
+            self._is_open = False
+            asyncio.get_running_loop().remove_reader(self._master)
+            os.close(self._master)
+
     def close(self) -> None:
         """Let the terminal go."""
-        asyncio.get_running_loop().remove_reader(self._master)
-        os.close(self._master)
+        self.hang_up()
         os.close(self.slave)
 
     def _read(self) -> None:

@@ -81,10 +81,11 @@ async def test_ctrl_c_clears_the_line_then_ends_the_turn_and_never_what_is_behin
 ) -> None:
     make_repository(program.project)
     swarm, may_plan = SwarmModel(), asyncio.Event()
+    stalled = iter([STALLED])
 
     async def answer(request: ModelCall) -> Reply:
         if "stall" in request.first_user_text:
-            return say("Back.") if "go on" in request.last_user_text else STALLED
+            return next(stalled, say("Back."))
         await may_plan.wait()
         return swarm(request)
 
@@ -103,7 +104,7 @@ async def test_ctrl_c_clears_the_line_then_ends_the_turn_and_never_what_is_behin
         await shown.sees("/resume takes the turn up again")
         shown.press(CTRL_C)
         await shown.sees("nothing is in front")
-        await shown.enter("go on")
+        await shown.enter("/resume")
         await shown.sees("Back.")
         may_plan.set()
         await shown.sees("[1] All of it is done.")
@@ -203,6 +204,22 @@ async def test_an_objective_is_denied_redrafted_and_approved_in_line(program: Pr
     drafts = [words for name, *words in model.asked if name == "drafter"]
     assert len(drafts) == 2
     assert "count them twice" not in (program.data / "history").read_text()
+
+
+async def test_a_terminal_that_is_closed_leaves_nothing_running(program: Program) -> None:
+    make_repository(program.project)
+
+    async def answer(_: ModelCall) -> Reply:
+        await asyncio.sleep(300)
+        return say("never")
+
+    async with prompt(program, answer) as (shown, _):
+        await shown.enter(f"/swarm --local --yes {TASK} &")
+        await shown.sees("[1] planning")
+        shown.hang_up()
+        assert await shown.ended() == 130
+    (run,) = list_runs(program.data)
+    assert (run.state, run.outcome) == ("finished", "cancelled")
 
 
 async def test_without_a_terminal_it_says_how_it_is_used(program: Program) -> None:

@@ -64,7 +64,7 @@ class Repl:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = asyncio.Event()
         self._asks = True
-        self._is_lent = False
+        self._is_lent = self._is_ending = False
         self._loop = asyncio.get_running_loop()
         self._session: PromptSession[str] = PromptSession(
             message=self._message,
@@ -117,10 +117,12 @@ class Repl:
         self._asks = False
         self._end_line_of_input()
 
-    def end(self, code: int) -> None:
-        """Stop everything and close, as a signal asks."""
-        self.exit_code = code
-        self.spawn(leaving.cancel_all(self))
+    def end(self, *, is_hung_up: bool) -> None:
+        """Close, as a signal asks, once: stop everything, or leave what can go on by itself."""
+        if not self._is_ending:
+            self._is_ending = True
+            self.exit_code = exit_codes.INTERRUPTED
+            self.spawn(leaving.hang_up(self) if is_hung_up else leaving.cancel_all(self))
 
     def _end_line_of_input(self) -> None:
         app = self._session.app
@@ -138,6 +140,10 @@ class Repl:
         except EOFError:
             self._end_of_input()
             await asyncio.sleep(0)
+            return
+        except OSError:  # the terminal was closed
+            self._asks = False
+            self.end(is_hung_up=True)
             return
         if self._asks and not self._closed.is_set():
             self.enter(typed)

@@ -1,5 +1,6 @@
 """Leaving the prompt: what is under way is never ended without a word on it."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from codetether_ray.bootstrap.resuming import resume_command
@@ -50,6 +51,18 @@ async def cancel_all(repl: "Repl") -> None:
     repl.stop_asking()
     await repl.jobs.wait(_PATIENCE_S)
     repl.close()
+
+
+async def hang_up(repl: "Repl") -> None:
+    """Nobody sits here any more: what lives on a head goes on there, all else is stopped."""
+    repl.stop_asking()
+    ending = [job for job in repl.jobs.under_way if not repl.lasts(job)]
+    for job in ending:
+        job.stop()
+    tasks = [job.task for job in ending if job.task is not None]
+    if tasks:
+        await asyncio.wait(tasks, timeout=_PATIENCE_S)
+    await _let_go(repl)
 
 
 async def _let_go(repl: "Repl") -> None:

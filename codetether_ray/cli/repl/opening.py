@@ -18,7 +18,7 @@ from codetether_ray.bootstrap.driver import is_asked_to_stop
 from codetether_ray.bootstrap.known_secrets import known_values, stored_values
 from codetether_ray.bootstrap.resuming import unfinished_here
 from codetether_ray.bootstrap.several import several_runs
-from codetether_ray.cli import exit_codes, words
+from codetether_ray.cli import words
 from codetether_ray.cli.repl.app import Repl
 from codetether_ray.cli.repl.completion import Known, ReplCompleter
 from codetether_ray.cli.repl.history import MaskedHistory, path_of
@@ -37,7 +37,20 @@ _RESTORE = b"\x1b[?2004l\x1b[?25h\x1b[0m"
 def open_repl() -> int:
     """Talk at the terminal until it is left; the exit code."""
     with terminal_as_it_was():
-        return asyncio.run(_opened())
+        code = asyncio.run(_opened())
+    _drop_what_nobody_reads()
+    return code
+
+
+def _drop_what_nobody_reads() -> None:
+    """Where the terminal was closed, let the interpreter's last flush go nowhere."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
 
 
 @contextlib.contextmanager
@@ -48,8 +61,9 @@ def terminal_as_it_was() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(number, termios.TCSADRAIN, modes)
-        os.write(1, _RESTORE)
+        with contextlib.suppress(OSError, termios.error):  # a terminal may be gone
+            termios.tcsetattr(number, termios.TCSADRAIN, modes)
+            os.write(1, _RESTORE)
 
 
 async def _opened() -> int:
@@ -79,9 +93,8 @@ async def _opened() -> int:
 def _go(repl: Repl, code: int) -> None:
     """End this process without a word to its runs: their supervisors go on."""
     lines = "".join(f"codetether: it goes on; follow it with: {c}\n" for c in repl.left_behind)
-    os.write(1, lines.encode())
-    with contextlib.suppress(termios.error):
-        os.write(1, _RESTORE)
+    with contextlib.suppress(OSError):
+        os.write(1, lines.encode() + _RESTORE)
     os._exit(code)
 
 
@@ -98,8 +111,8 @@ def _take_signals(repl: Repl, data_dir: Path) -> None:
             repl.signalled()
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, repl.end, exit_codes.INTERRUPTED)
+    loop.add_signal_handler(signal.SIGTERM, lambda: repl.end(is_hung_up=False))
+    loop.add_signal_handler(signal.SIGHUP, lambda: repl.end(is_hung_up=True))
 
 
 async def _secrets(data_dir: Path) -> list[str]:

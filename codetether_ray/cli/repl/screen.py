@@ -138,4 +138,5 @@ class Screen(io.TextIOBase):
     def _write_raw(self, text: str) -> None:
         self._output.enable_autowrap()
         self._output.write_raw(text.replace("\n", "\r\n"))
-        self._output.flush()
+        with contextlib.suppress(OSError):  # a terminal that was closed
+            self._output.flush()

@@ -167,6 +167,21 @@ async def test_what_lives_on_a_head_can_be_left_there(repl: Typed, keys: PipeInp
     assert job.stops == 0
 
 
+async def test_who_hangs_up_leaves_on_a_head_what_lives_there_and_ends_the_rest(
+    repl: Typed, keys: PipeInput
+) -> None:
+    there = repl.begin(forever, "there", kind="swarm", in_background=True, lasts=True)
+    there.run_id = "swm_00mws4k4xr_686d8be8"
+    here = repl.begin(forever, "here", kind="swarm", in_background=True)
+    repl.end(is_hung_up=True)
+    repl.end(is_hung_up=True)
+    await until(repl._closed.is_set)
+    assert (there.stops, here.stops) == (0, 1)
+    assert repl.left_behind == ("codetether swarm --resume swm_00mws4k4xr_686d8be8",)
+    assert repl.exit_code == 130
+    repl.exit_code = 0
+
+
 async def test_an_unknown_command_and_a_fault_are_sentences(repl: Typed, keys: PipeInput) -> None:
     async def fault(_: Job) -> None:
         raise CodetetherError("it broke")
