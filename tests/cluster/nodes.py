@@ -108,8 +108,9 @@ class Node:
 class Nodes:
     """The cluster. `Nodes.up` starts it; `close` ends it with all its processes."""
 
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+    def __init__(self, folder: Path, env: dict[str, str], *, dashboard: bool = False) -> None:
         self.folder = folder
+        self._dashboard = dashboard
         self.network = Network()
         self.nodes: dict[str, Node] = {}
         self._env = env
@@ -118,9 +119,16 @@ class Nodes:
         self._temp.chmod(0o755)
 
     @classmethod
-    def up(cls, folder: Path, workers: Sequence[str] = ("n1", "n2"), **env: str) -> Self:
-        """Start a head and workers; `env` is for all of them."""
-        nodes = cls(folder, {**QUICK, **env})
+    def up(
+        cls,
+        folder: Path,
+        workers: Sequence[str] = ("n1", "n2"),
+        *,
+        dashboard: bool = False,
+        **env: str,
+    ) -> Self:
+        """Start a head (with Ray's dashboard) and workers; `env` is for all of them."""
+        nodes = cls(folder, {**QUICK, **env}, dashboard=dashboard)
         try:
             for name in (HEAD, *workers):
                 nodes._furnish(name)
@@ -137,6 +145,11 @@ class Nodes:
     def address(self) -> str:
         """The head's."""
         return f"{self.nodes[HEAD].host.address}:{_PORT}"
+
+    @property
+    def dashboard(self) -> str:
+        """The dashboard's, where there is one."""
+        return f"http://{self.head.host.address}:8265"
 
     @property
     def head(self) -> Node:
@@ -250,5 +263,10 @@ class Nodes:
             *("start", *words, f"--temp-dir={node.temp}", "--include-log-monitor=false"),
             *("--disable-usage-stats", f"--num-cpus={_CPUS}", f"--memory={_MEMORY}"),
             f"--object-store-memory={_STORE}",
-            *(("--include-dashboard=false",) if name == HEAD else ()),
+            *(self._of_dashboard() if name == HEAD else ()),
         )
+
+    def _of_dashboard(self) -> tuple[str, ...]:
+        if not self._dashboard:
+            return ("--include-dashboard=false",)
+        return ("--include-dashboard=true", "--dashboard-host=0.0.0.0")

@@ -4,8 +4,13 @@ third; whoever looks on may go, and the run goes on."""
 import asyncio
 import json
 import signal
+import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from codetether_ray.testing.hosts import why_not
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply
 from tests.cluster.nodes import HEAD, Nodes
 from tests.e2e.program import Program
@@ -97,3 +102,56 @@ async def test_a_submitter_that_is_killed_takes_nothing_with_it(nodes: Nodes) ->
 def ralph_runs(nodes: Nodes) -> set[Path]:
     """Where the head keeps its Ralph runs."""
     return set((nodes.head.data / "events").glob("rlp_*"))
+
+
+@pytest.mark.matrix
+async def test_where_there_is_a_dashboard_the_run_is_a_ray_job(tmp_path: Path) -> None:
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    nodes = await asyncio.to_thread(Nodes.up, tmp_path, ("n1",), dashboard=True)
+    try:
+        program = nodes.program("job", on="n1")
+        make_project(program.project, user_stories=TWO)
+        async with ModelServer(RalphModel(), host=nodes.gateway) as server:
+            submitted = await program.run(
+                *("ralph", "submit", "--json", "--model", "local/m"),
+                *("--address", nodes.dashboard),
+                CODETETHER_LOCAL_BASE_URL=server.url,
+                timeout_s=180,
+            )
+            assert submitted.code == 0, submitted.err
+            run_id = submitted.json["run_id"]
+            assert submitted.json["job"] == run_id, submitted.err
+            job = await asyncio.to_thread(ended_job, nodes, run_id)
+        assert (job["status"], job["metadata"]["codetether_run"]) == ("SUCCEEDED", run_id), job
+        assert not job["runtime_env"]
+        seen = await program.run("ralph", "status", "--run", run_id, "--json")
+        assert seen.json["outcome"] == "completed"
+    finally:
+        await asyncio.to_thread(nodes.close)
+
+
+_JOB = """
+import json, sys, time
+from pathlib import Path
+from urllib.request import Request, urlopen
+token = Path.home().joinpath(".ray", "auth_token").read_text().strip()
+asked = Request(sys.argv[1], headers={"Authorization": f"Bearer {token}"})
+for _ in range(120):
+    job = json.load(urlopen(asked))
+    if job["status"] in ("SUCCEEDED", "FAILED", "STOPPED"):
+        break
+    time.sleep(1)
+print(json.dumps(job))
+"""
+
+
+def ended_job(nodes: Nodes, id: str) -> dict[str, Any]:
+    """What the dashboard says of a Ray job once it is over."""
+    url = f"{nodes.dashboard}/api/jobs/{id}"
+    said = nodes.head.host.run(
+        *(sys.executable, "-c", _JOB, url), env=nodes.head.env, timeout_s=150
+    )
+    job: dict[str, Any] = json.loads(said)
+    return job
