@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,33 @@ async def test_what_is_met_can_be_merged_later_and_nothing_is_measured_anew(
     assert (program.project / "turn-3.out").exists()
     okr, kept = await stored(program, ended.json["okr_run_id"])
     assert (okr.status, kept.status) == ("completed", "completed")
+
+
+async def test_a_spent_budget_stops_it_and_a_higher_one_goes_on(program: Program) -> None:
+    model = RelayModel()
+    async with ModelServer(model) as server:
+        ended = await run(program, server, GO, "--yes", "--format", "json", "--max-tokens", "16000")
+        result = ended.json
+        assert (ended.code, result["outcome"], result["turns"]) == (1, "budget", 2)
+        assert (await stored(program, result["okr_run_id"]))[1].status == "paused"
+        more = ("--resume", result["relay_id"], "--max-tokens", "90000", "--format", "json")
+        again = await run(program, server, *more)
+    assert (again.code, again.json["outcome"], again.json["turns"]) == (0, "all_met", 3)
+    assert model.twice == []
+
+
+async def test_outside_git_it_is_measured_all_the_same_and_gives_a_patch(
+    program: Program, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "a.txt").write_text("a\n")
+    async with ModelServer(RelayModel()) as server:
+        ended = await run(replace(program, project=bare), server, GO, "--yes", "--format", "json")
+    assert (ended.code, ended.json["outcome"]) == (0, "all_met"), ended.err
+    assert sorted(path.name for path in bare.iterdir()) == ["a.txt"]
+    git(bare, "apply", ended.json["patch"])
+    assert (bare / "turn-3.out").read_text() == "auto-ann\n"
 
 
 async def test_ten_turns_of_talk_that_change_nothing_are_0_percent(program: Program) -> None:
