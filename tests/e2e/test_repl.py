@@ -18,7 +18,7 @@ from codetether_ray.testing.model_server import (
     script_of,
     spoil,
 )
-from tests.e2e import relay_scene
+from tests.e2e import ralph_scene, relay_scene
 from tests.e2e.program import Program
 from tests.e2e.relay_scene import RelayModel
 from tests.e2e.swarm_scene import TASK, SwarmModel, git, make_repository
@@ -204,6 +204,20 @@ async def test_an_objective_is_denied_redrafted_and_approved_in_line(program: Pr
     drafts = [words for name, *words in model.asked if name == "drafter"]
     assert len(drafts) == 2
     assert "count them twice" not in (program.data / "history").read_text()
+
+
+async def test_a_prd_is_looked_at_and_worked_off(program: Program) -> None:
+    stories = [{"id": "US-001", "title": "The core", "priority": 1}]
+    ralph_scene.make_project(program.project, stories=stories)
+    async with prompt(program, ralph_scene.RalphModel()) as (shown, _):
+        await shown.enter("/ralph status")
+        await shown.sees("left: 1 wave of 1")
+        await shown.enter("/ralph --local prd.json")
+        await shown.sees("1 of 1 stories passed")
+        await shown.sees("total: 1 attempt")
+        await leave(shown)
+    (run,) = list_runs(program.data)
+    assert (run.kind, run.outcome) == ("ralph", "completed")
 
 
 async def test_a_terminal_that_is_closed_leaves_nothing_running(program: Program) -> None:

@@ -6,7 +6,14 @@ import pytest
 
 from codetether_ray.actors.dossier import Dossier, Job
 from codetether_ray.actors.head import announce_head, withdraw_head
-from codetether_ray.bootstrap.driver import driving, find, find_unattended, stop
+from codetether_ray.bootstrap.driver import (
+    ask_to_stop,
+    driving,
+    find,
+    find_unattended,
+    is_asked_to_stop,
+    stop,
+)
 from codetether_ray.core.errors import ConfigError
 from codetether_ray.core.events import RunStarted
 from codetether_ray.core.ids import new_run_id
@@ -24,6 +31,16 @@ def test_a_driver_is_found_while_it_drives(tmp_path: Path) -> None:
         assert found is not None
         assert found.is_alive
     assert find(tmp_path, run_id) is None
+
+
+def test_a_process_that_drives_several_runs_is_told_which_one_to_stop(tmp_path: Path) -> None:
+    one, other = new_run_id("swarm"), new_run_id("swarm")
+    with driving(tmp_path, one), driving(tmp_path, other):
+        ask_to_stop(tmp_path, one)
+        assert is_asked_to_stop(tmp_path, one)
+        assert not is_asked_to_stop(tmp_path, other)
+    with driving(tmp_path, one):
+        assert not is_asked_to_stop(tmp_path, one)  # that was said to an earlier driver
 
 
 async def cut_off(data_dir: Path) -> str:
