@@ -5,19 +5,19 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
 
 from codetether_ray.bootstrap.follow import Audience, Show
 from codetether_ray.bootstrap.known_secrets import stored_values
 from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
 from codetether_ray.bootstrap.prd_file import read_prd_file
 from codetether_ray.bootstrap.principal import this_principal
-from codetether_ray.bootstrap.ralph_book import write
+from codetether_ray.bootstrap.ralph_far import brought_home, refuse_unseen_branch
 from codetether_ray.bootstrap.ralph_home import ralph_in_home, unrecorded
 from codetether_ray.bootstrap.ralph_request import PROGRESS, RalphRequest
 from codetether_ray.bootstrap.running import Doing, fetched, run, take_up, with_model_of_today
 from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.bootstrap.truth.reach import Reach, reached
+from codetether_ray.config.paths import find_paths
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject
@@ -106,19 +106,10 @@ async def _far(
     """In a supervisor; where that is on another machine, its PRD comes back with its branch."""
     from codetether_ray.bootstrap.running import on_ray
 
+    if reach.truth.node is not None and not request.resumed:
+        await refuse_unseen_branch(request)
     result = await on_ray(DOING, request, reach, audience, dashboard=dashboard)
-    return await asyncio.to_thread(_brought_home, request, result)
-
-
-def _brought_home(request: RalphRequest, result: JsonObject) -> JsonObject:
-    """The PRD and progress.txt as a far run left them, saved here."""
-    files = cast("dict[str, str]", result.pop("files", None) or {})
-    place = Path(request.prd)
-    if files and place.parent.is_dir():
-        for name, path in (("prd", place), ("progress", place.with_name(PROGRESS))):
-            if name in files:
-                write(path, files[name].encode())
-    return result
+    return await brought_home(request, result, find_paths(os.environ).data)
 
 
 DOING = Doing(
@@ -143,7 +134,8 @@ async def _request(
         taken = await take_up(RalphRequest, wish.resume, wish.directory, truth, notice)
         result = taken.result
         if result is not None and (not wish.deliver or "delivered" in result):
-            return _brought_home(taken.request, await fetched(taken.request, truth, result))
+            here = await fetched(taken.request, truth, result)
+            return await brought_home(taken.request, here, settings.paths.data)
         return await _resumed(taken.request, wish, settings.paths.data)
     text = await asyncio.to_thread(read_prd_file, wish.prd)  # before a model is looked for
     for warning in text.warnings:

@@ -115,7 +115,7 @@ class _Ralph:
             place.workspace,
             place.trees.ground,
             request.run_id,
-            book.prd.branch,
+            "" if request.repository or ground.repository.is_private else book.prd.branch,
             own=own_paths(request, ground),
             story_of=lambda message: story_of(message, request.run_id),
         )

@@ -36,9 +36,9 @@ _MODE = "100644"
 class GitTrunk:
     """Implements `Trunk` over a run's workspace.
 
-    `ground` is what that stands on. `branch` follows the line; `own` are paths from the root that
-    no story changes: they are what `squash` is given. `story_of` reads the story in a commit's
-    message.
+    `ground` is what that stands on. `branch` follows the line (empty: none does); `own` are paths
+    from the root that no story changes: they are what `squash` is given. `story_of` reads the
+    story in a commit's message.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class GitTrunk:
     async def open(self) -> Opened:
         """Find where the line begins; a run that goes on has begun there."""
         ground = await self._ground()
-        if ground.repository.is_private:
-            self._left, self._start = "there is no git repository", ground.record.base
+        if not self._branch:
+            self._start = ground.record.base
             return Opened(start=self._start)
         notes: tuple[str, ...] = ()
         ref = ref_of(self._run, "line")
@@ -167,19 +167,10 @@ class GitTrunk:
 
     async def _follow(self, ground: Ground, new: str) -> None:
         """Have the branch be where the line is, if it may; no landing fails for it."""
-        if self._left or new == ground.record.base:
+        if not self._branch or self._left or new == ground.record.base:
             return
-        ref = f"refs/heads/{self._branch}"
         try:
-            tip = await resolve(ground.git, ref)
-            if tip == new:
-                return
-            if tip and not await is_ancestor(ground.git, tip, new):
-                self._left = f"{self._branch} was moved to {tip[:10]} by somebody else"
-            elif await _is_checked_out(ground.git, self._branch):
-                self._left = f"{self._branch} was checked out"
-            elif not await move_ref(ground.git, ref, new, tip):
-                self._left = f"{self._branch} was moved by somebody else"
+            self._left = await follow(ground.git, self._branch, new)
         except WorkspaceError as error:
             self._left = str(error)
 
@@ -204,9 +195,26 @@ class GitTrunk:
             git, record = self._inside(ground, tree)
             await _cleaned(git, record, "HEAD")
             await self._workspace.release(tree, keep=False)
-        if not self._left or ground.repository.is_private:
+        if not self._left:
             return ""
         return f"{self._branch} did not follow: {self._left}"
+
+
+async def follow(git: Git, branch: str, new: str) -> str:
+    """Have a branch be at `new`, which comes from it; why it may not, else nothing.
+
+    Raises:
+        WorkspaceError: git refuses.
+    """
+    ref = f"refs/heads/{branch}"
+    tip = await resolve(git, ref)
+    if tip == new:
+        return ""
+    if tip and not await is_ancestor(git, tip, new):
+        return f"{branch} was moved to {tip[:10]} by somebody else"
+    if await _is_checked_out(git, branch):
+        return f"{branch} was checked out"
+    return "" if await move_ref(git, ref, new, tip) else f"{branch} was moved by somebody else"
 
 
 async def _cleaned(git: Git, record: TreeRecord | None, commit: str) -> None:

@@ -92,6 +92,7 @@ class Carrier:
             data_dir=self.data_dir,
             copy=request.copy,
             keeps_steps=False,
+            set_aside=tuple(map(Path, request.set_aside)),
         )
 
     async def _take(self, request: RunRequest, ground: Ground) -> None:
