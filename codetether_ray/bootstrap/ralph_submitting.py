@@ -9,6 +9,7 @@ from pathlib import Path
 from codetether_ray.bootstrap.models import check_budget, choose
 from codetether_ray.bootstrap.prd_file import read_prd_file
 from codetether_ray.bootstrap.ralph import DOING, RalphRunWish, new_ralph
+from codetether_ray.bootstrap.ralph_far import refuse_unseen_branch
 from codetether_ray.bootstrap.ralph_request import RalphRequest
 from codetether_ray.bootstrap.submitting import submit
 from codetether_ray.bootstrap.truth.reach import reached
@@ -46,6 +47,8 @@ async def submit_ralph(wish: RalphRunWish, repo: str, notice: Callable[[str], No
         request: RalphRequest = await asyncio.to_thread(
             new_ralph, wish, settings, model, reach.truth.data_dir
         )
+        if reach.truth.node is not None:
+            await refuse_unseen_branch(request)
         return await submit(replace(request, ralph_id=run_id), DOING.supervised, reach, notice)
 
 
