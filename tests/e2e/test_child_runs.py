@@ -176,3 +176,33 @@ async def test_an_agent_has_a_prd_worked_off_and_asks_how_it_stands(program: Pro
     assert "is there already" in begun_again
     assert (program.project / "src" / "US-001.txt").read_text() == "right US-001\n"
     assert json.loads((program.project / "prd.json").read_text())["user_stories"][0]["passes"]
+
+
+async def test_who_ends_the_parent_ends_its_child(program: Program) -> None:
+    make_repository(program.project)
+    model = Parent(swarm=SwarmModel(steps={"beta": [say("late", delay_s=60)]}))
+    async with ModelServer(model) as server:
+        process = await program.start(
+            *("run", ASKED, "--format", "json"), *MODEL, CODETETHER_LOCAL_BASE_URL=server.url
+        )
+        async with asyncio.timeout(60):
+            while ("beta", 0) not in model.swarm.asked:
+                await asyncio.sleep(0.05)
+        ended = await program.interrupted(process)
+    assert ended.json["outcome"] == "cancelled", ended.err
+    session, child = runs(program)
+    ends = [r.event for r in records(program, child) if isinstance(r.event, RunFinished)]
+    assert [e.outcome for e in ends] == ["cancelled"]
+    told = [r.event for r in records(program, session) if isinstance(r.event, ChildRunFinished)]
+    assert [e.outcome for e in told] == ["cancelled"]
+    assert not (program.project / "alpha.txt").exists()
+
+
+async def test_nothing_is_submitted_where_no_cluster_would_go_on(program: Program) -> None:
+    make_project(program.project, user_stories=ONE_STORY)
+    refused = await program.run(
+        *("ralph", "submit", *MODEL), CODETETHER_LOCAL_BASE_URL="http://127.0.0.1:9/v1"
+    )
+    assert refused.code == 2
+    assert "`codetether up`" in refused.err
+    assert not (program.data / "events").exists()
