@@ -107,7 +107,8 @@ def finish(repl: "Repl", job: Job, result: dict[str, Any]) -> None:
     """Show a run's result, and count what it used."""
     shown = KINDS[job.kind]
     for text in (*shown.answer(result), *shown.summary(result)):
-        repl.tell(job, plain(text))
+        for line in plain(text).split("\n"):
+            repl.tell(job, line)
     counts = {k: v for k, v in result["usage"].items() if k in Usage.__dataclass_fields__}
     repl.tally.add(job.kind, job.run_id or job.name, Usage(**counts), result["cost_usd"])
 
