@@ -34,7 +34,7 @@ POINTS = (
     "ralph.gated:1",
     "ralph.gated:3",
     "trunk.advanced:1",
-    "trunk.advanced:2",
+    "trunk.advanced:3",
     "ralph.landed:2",
     "ralph.passed:1",
     "ralph.passed:3",
@@ -44,11 +44,22 @@ POINTS = (
 )
 
 
+async def test_killed_when_a_story_has_landed_and_nobody_knows_it_comes_to_the_same_tree(
+    program: Program, tmp_path: Path
+) -> None:
+    await killed_at("trunk.advanced:2", program, tmp_path)
+
+
 @pytest.mark.matrix
 @pytest.mark.parametrize("point", POINTS)
 async def test_killed_there_it_comes_to_the_same_tree(
     program: Program, tmp_path: Path, point: str
 ) -> None:
+    await killed_at(point, program, tmp_path)
+
+
+async def killed_at(point: str, program: Program, tmp_path: Path) -> None:
+    """Kill a run at a point of its protocol, resume it, and look at all that it has left."""
     make_project(program.project, stories=SCENE)
     model = RalphModel()
     where = {"CODETETHER_FAILPOINT": point, "CODETETHER_FAILPOINT_ONCE": str(tmp_path / "struck")}
