@@ -136,6 +136,7 @@ async def test_a_swarm_on_ray_survives_a_killed_agent_and_leaks_and_leaves_nothi
         assert replayed[who] == recorded[who], who
 
 
+@pytest.mark.matrix
 async def test_a_swarm_whose_ray_cannot_start_says_so_and_goes_on_from_its_plan_later(
     program: Program,
 ) -> None:
