@@ -52,7 +52,8 @@ def cluster_behind(address: str, data_dir: Path) -> str:
 
 def _joined_here() -> dict[str, str]:
     """Addresses of the clusters whose nodes are on this machine, with their sessions' names."""
-    import psutil  # type: ignore[import-untyped]  # noqa: PLC0415 - only for such an address
+    import ray  # noqa: F401, PLC0415, I001 - it brings psutil along; only for such an address
+    import psutil  # type: ignore[import-untyped]  # noqa: PLC0415
 
     found: dict[str, str] = {}
     for process in psutil.process_iter(["cmdline"]):
