@@ -118,17 +118,24 @@ def cases(work: Path, env: dict[str, str], rounds: int, *, is_ray: bool) -> None
         ideal_s = CALLS * DELAY_S * STORIES / parallel
         results = [one(work, env, parallel, more) for _ in range(rounds)]
         wall_s = statistics.median(result["elapsed_s"] for result in results)
-        case = f"ralph {STORIES} stories x {CALLS} calls x 200 ms, --parallel {parallel}, {where}"
+        case = f"{STORIES} stories x {CALLS} calls x 200 ms, --parallel {parallel}, {where}"
         line(f"{case}: wall", "s", wall_s, "critical path", ideal_s)
         over_ms = (wall_s - ideal_s) / STORIES * 1000
         line(f"{case}: overhead per story", "ms", over_ms, "at most", 300.0)
     sent, resent = tokens(data, results[0]["run_id"])
-    line("ralph: prompt tokens per story", "tokens", sent, "re-sending the history", resent)
+    line("prompt tokens per story", "tokens", sent, "re-sending the history", resent)
 
 
-def line(case: str, unit: str, value: float, baseline: str, known: float) -> None:
-    """One measurement."""
-    row = {"case": case, "unit": unit, "value": round(value, 3), baseline: round(known, 3)}
+def line(case: str, unit: str, ours: float, name: str, value: float) -> None:
+    """One case."""
+    row = {
+        "bench": "ralph",
+        "case": case,
+        "unit": unit,
+        "ours": round(ours, 3),
+        "against": {name: round(value, 3)},
+        "ratio": round(ours / value, 3),
+    }
     print(json.dumps(row), flush=True)
 
 
