@@ -26,7 +26,7 @@ from codetether_ray.core.events import (
 )
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentKind, AgentSpec, Correlation, TurnResult
-from codetether_ray.core.usage import Budget, Spend, Usage
+from codetether_ray.core.usage import Budget, Spend
 from codetether_ray.journal.listing import spending
 from codetether_ray.journal.reader import read_records
 from codetether_ray.tools.catalog import tools_for
@@ -130,7 +130,7 @@ class SessionResult:
             "text": self.turn.text,
             "session_id": self.session_id,
             "outcome": self.turn.outcome,
-            "usage": usage_json(self.turn.usage),
+            "usage": self.turn.usage.to_json(),
             "cost_usd": self.turn.cost_usd,
         }
         if self.turn.error:
@@ -147,12 +147,6 @@ class SessionResult:
             return ""
         more = ("--max-steps", str(2 * turn.steps)) if turn.outcome == "max_steps" else ()
         return resume_command("session", self.session_id, *more)
-
-
-def usage_json(usage: Usage) -> JsonObject:
-    """Tokens, every count spelled out."""
-    counts: JsonObject = {name: getattr(usage, name) for name in Usage.__dataclass_fields__}
-    return {**counts, "total_tokens": usage.total_tokens}
 
 
 async def session_in_home(home: RunHome, request: SessionRequest) -> SessionResult:

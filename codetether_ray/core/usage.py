@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from codetether_ray.core.codec import JsonObject
+
 _MILLION = 1_000_000
 
 
@@ -24,6 +26,11 @@ class Usage:
     def total_tokens(self) -> int:
         """Input and output together."""
         return self.prompt_tokens + self.completion_tokens
+
+    def to_json(self) -> JsonObject:
+        """All counts, zeros included, and their sum."""
+        counts: JsonObject = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**counts, "total_tokens": self.total_tokens}
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from codetether_ray.agent.roles import in_tree
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import CodetetherError, JournalError
@@ -17,7 +18,6 @@ from codetether_ray.core.ralph_events import Cause, StoryStatus
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.ports.workspace import Tree
 from codetether_ray.ralph import failures, progress, prompts
-from codetether_ray.ralph.crew import in_tree
 from codetether_ray.ralph.faults import (
     BudgetOverError,
     FaultError,

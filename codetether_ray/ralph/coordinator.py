@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from codetether_ray.agent.tally import Tally
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import CodetetherError, WorkspaceError
@@ -44,7 +45,6 @@ from codetether_ray.ralph.result import (
     story_rows,
 )
 from codetether_ray.ralph.rules import RULES
-from codetether_ray.ralph.tally import Tally
 
 Spent = Callable[[], Awaitable[tuple[Usage, float | None]]]
 """What all model calls of the run came to, those of earlier tries and of cut turns included."""

@@ -6,6 +6,7 @@
 
 from dataclasses import replace
 
+from codetether_ray.agent.roles import in_role, in_tree
 from codetether_ray.core.spec import AgentKind, AgentSpec
 from codetether_ray.ports.workspace import Tree
 from codetether_ray.ralph import prompts
@@ -38,24 +39,6 @@ class Crew:
         return in_tree(self._spec(path, "resolver", name, prompts.RESOLVER_ROLE, story), tree)
 
     def _spec(self, path: str, kind: AgentKind, name: str, role: str, story: Story) -> AgentSpec:
-        template = self._options.template
-        extra = f"\n{template.instructions}" if template.instructions else ""
-        return replace(
-            template,
-            path=path,
-            kind=kind,
-            name=name,
-            correlation=replace(template.correlation, task_id=story.id),
-            instructions=f"{role}{extra}",
-            tools=self._options.tools.get(kind, ()),
-            depth=1,  # the run itself is the root of the tree
-            output_schema=None,
-        )
-
-
-def in_tree(spec: AgentSpec, tree: Tree) -> AgentSpec:
-    """A spec whose agent works in `tree`."""
-    env = {**dict(spec.env), **tree.env}
-    return replace(
-        spec, root=str(tree.path), env=tuple(sorted(env.items())), hub=tree.hub, tree=spec.path
-    )
+        options = self._options
+        spec = in_role(options.template, path, kind, name, role, options.tools)
+        return replace(spec, correlation=replace(spec.correlation, task_id=story.id))

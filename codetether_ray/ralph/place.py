@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from codetether_ray.agent.tally import Tally
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.events import Event
 from codetether_ray.core.ids import slug
@@ -17,7 +18,6 @@ from codetether_ray.ralph.book import Book
 from codetether_ray.ralph.crew import Crew
 from codetether_ray.ralph.options import RalphOptions
 from codetether_ray.ralph.prd import Prd, Story
-from codetether_ray.ralph.tally import Tally
 
 Ask = Callable[[JsonObject], Awaitable[object]]
 """Puts a question to whoever drives the run; a yes is True, or an object with `approved`."""

@@ -32,7 +32,7 @@ def entry(
 ) -> str:
     """The block that is appended when a story passed; `text` is its agent's last message."""
     said = without_markers(text)
-    learned = [match[2].strip() for line in said.splitlines() if (match := _LEARNED.match(line))]
+    learned = learnings(said)
     lines = [
         _RULE,
         f"## Iteration {iteration} - {story.id}: {_one_line(story.title)} ({_time(moment)})",
@@ -42,13 +42,19 @@ def entry(
         "### Summary",
         shorten(said, _SUMMARY_CHARS) or "(nothing was said)",
     ]
-    if any(learned):
-        lines += ["", "### Learnings", *(f"- {words}" for words in learned if words)]
+    if learned:
+        lines += ["", "### Learnings", *(f"- {words}" for words in learned)]
     if files:
         more = len(files) - _FILES
         lines += ["", "### Files", *(f"- {path}" for path in files[:_FILES])]
         lines += [f"- and {more} more"] if more > 0 else []
     return "\n".join(lines) + "\n"
+
+
+def learnings(said: str) -> tuple[str, ...]:
+    """What an agent's report says that it learned."""
+    found = (match[2].strip() for line in said.splitlines() if (match := _LEARNED.match(line)))
+    return tuple(words for words in found if words)
 
 
 def appended(text: str, block: str) -> str:

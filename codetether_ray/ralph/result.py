@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from codetether_ray.core import errors
-from codetether_ray.core.codec import JsonObject, JsonValue, encode_object
+from codetether_ray.core.codec import JsonObject, JsonValue
 from codetether_ray.core.events import StoryEnded
 from codetether_ray.core.spec import TurnResult
 from codetether_ray.core.usage import Usage
 from codetether_ray.ralph.board import Board, StoryState
 from codetether_ray.ralph.prd import Prd, Story
+from codetether_ray.ralph.progress import learnings
 
 RalphOutcome = Literal[
     "completed",
@@ -91,7 +92,7 @@ class RalphResult:
             "base": self.base or None,
             "commit": self.commit or None,
             "diffstat": self.diffstat,
-            "usage": usage_json(self.usage),
+            "usage": self.usage.to_json(),
             "tokens": self.usage.total_tokens,
             "cost_usd": self.cost_usd,
             "elapsed_s": round(self.elapsed_s, 3),
@@ -102,12 +103,6 @@ class RalphResult:
     def _text(self, passed: int) -> str:
         where = f" on {self.branch}" if self.branch and passed else ""
         return f"{passed} of {len(self.stories)} stories passed{where} ({self.outcome})"
-
-
-def usage_json(usage: Usage) -> JsonObject:
-    """All counts, zeros included."""
-    counts: JsonObject = dict.fromkeys(Usage.__dataclass_fields__, 0)
-    return {**counts, **encode_object(usage), "total_tokens": usage.total_tokens}
 
 
 def story_rows(prd: Prd, board: Board) -> tuple[JsonObject, ...]:
@@ -157,7 +152,7 @@ def _log_row(number: int, event: StoryEnded) -> JsonObject:
         "iteration": number,
         "status": "completed" if event.status == "passed" else event.status,
         "cause": event.cause,
-        "learnings": [],
+        "learnings": list(learnings(event.detail)) if event.status == "passed" else [],
         "files_changed": files,
         "detail": event.detail,
     }

@@ -6,6 +6,7 @@
 import json
 from dataclasses import replace
 
+from codetether_ray.agent.roles import beside, in_role
 from codetether_ray.core.spec import AgentKind, AgentSpec
 from codetether_ray.ports.workspace import Tree
 from codetether_ray.relay import prompts
@@ -37,30 +38,13 @@ class Crew:
         """A member in the relay's tree, which is nobody's own; one agent through all its turns."""
         role = prompts.MEMBER_ROLE.format(specialty=profile.specialty, mission=profile.mission)
         spec = self._spec(f"relay/{profile.name}", "member", profile.name, role)
-        env = {**dict(spec.env), **tree.env}
-        return replace(
-            spec,
-            root=str(tree.path),
-            env=tuple(sorted(env.items())),
-            hub=tree.hub,
-            finished_turns=finished_turns,
-        )
+        return replace(beside(spec, tree), finished_turns=finished_turns)
 
     def _aide(self, path: str, role: str, schema: object) -> AgentSpec:
         text = None if schema is None else json.dumps(schema)
         return replace(self._spec(path, "aide", path, role), output_schema=text)
 
     def _spec(self, path: str, kind: AgentKind, name: str, role: str) -> AgentSpec:
-        template = self._options.template
-        extra = f"\n{template.instructions}" if template.instructions else ""
-        return replace(
-            template,
-            path=path,
-            kind=kind,
-            name=name,
-            instructions=f"{role}{extra}",
-            tools=self._options.tools.get(kind, ()),
-            depth=1,  # the relay itself is the root of the tree
-            output_schema=None,
-            node="",
-        )
+        options = self._options
+        spec = in_role(options.template, path, kind, name, role, options.tools)
+        return replace(spec, node="")

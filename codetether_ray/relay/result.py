@@ -99,7 +99,7 @@ class RelayResult:
             "base": self.base or None,
             "commit": self.commit or None,
             "diffstat": self.diffstat,
-            "usage": usage_json(self.usage),
+            "usage": self.usage.to_json(),
             "cost_usd": self.cost_usd,
             "tokens": self.usage.total_tokens,
             "execution_time_ms": round(self.elapsed_s * 1000),
@@ -144,12 +144,6 @@ def exit_code(result: RelayResult) -> int:
         kind = getattr(errors, result.error_kind, errors.CodetetherError)
         return int(getattr(kind, "exit_code", 1))
     return 1
-
-
-def usage_json(usage: Usage) -> JsonObject:
-    """All counts, zeros included."""
-    counts: JsonObject = dict.fromkeys(Usage.__dataclass_fields__, 0)
-    return {**counts, **encode_object(usage), "total_tokens": usage.total_tokens}
 
 
 def _plural(count: int, noun: str) -> str:

@@ -1,10 +1,10 @@
 """The answer to the task, from what the sub-agents report."""
 
+from codetether_ray.agent.tally import Tally
 from codetether_ray.core.errors import CodetetherError
 from codetether_ray.swarm import prompts
 from codetether_ray.swarm.crew import Crew
 from codetether_ray.swarm.result import SubtaskResult
-from codetether_ray.swarm.tally import Tally
 
 
 async def closing(

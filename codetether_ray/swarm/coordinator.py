@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from codetether_ray.agent.tally import Tally
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import (
@@ -42,7 +43,6 @@ from codetether_ray.swarm.plan import Plan
 from codetether_ray.swarm.planner import make_plan
 from codetether_ray.swarm.result import SubtaskResult, SwarmOutcome, SwarmResult, outcome_of
 from codetether_ray.swarm.rules import RULES
-from codetether_ray.swarm.tally import Tally
 from codetether_ray.swarm.work import Stopwatch, Workplace
 
 Approve = Callable[[Plan, Estimate], Awaitable[bool]]

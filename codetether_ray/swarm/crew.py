@@ -6,6 +6,7 @@
 
 from dataclasses import replace
 
+from codetether_ray.agent.roles import in_role, in_tree
 from codetether_ray.core.spec import AgentKind, AgentSpec
 from codetether_ray.ports.workspace import Base, Tree
 from codetether_ray.swarm import prompts
@@ -42,34 +43,18 @@ class Crew:
     ) -> AgentSpec:
         """A sub-agent's spec, in its worktree."""
         told = prompts.situation(base, tree.base, plan, subtask)
-        return replace(_in_tree(spec, tree), situation=told)
+        return replace(in_tree(spec, tree), situation=told)
 
     def resolver(self, id: str, tree: Tree, number: int = 1) -> AgentSpec:
         """The agent that resolves a merge in `tree`, at its first or a later try."""
         again = {1: "", 2: "/again"}.get(number, f"/again-{number - 1}")
         path = f"resolver/{id}{again}"
-        return _in_tree(self._spec(path, "resolver", f"resolver {id}", prompts.RESOLVER_ROLE), tree)
+        return in_tree(self._spec(path, "resolver", f"resolver {id}", prompts.RESOLVER_ROLE), tree)
 
     def synthesis(self) -> AgentSpec:
         """The agent that answers the task."""
         return self._spec("synthesis", "synthesis", "synthesis", prompts.SYNTHESIS_ROLE)
 
     def _spec(self, path: str, kind: AgentKind, name: str, role: str) -> AgentSpec:
-        template = self._options.template
-        extra = f"\n{template.instructions}" if template.instructions else ""
-        return replace(
-            template,
-            path=path,
-            kind=kind,
-            name=name,
-            instructions=f"{role}{extra}",
-            tools=self._options.tools.get(kind, ()),
-            depth=1,  # the swarm itself is the root of the tree
-            output_schema=None,
-        )
-
-
-def _in_tree(spec: AgentSpec, tree: Tree) -> AgentSpec:
-    env = {**dict(spec.env), **tree.env}
-    root, env_items = str(tree.path), tuple(sorted(env.items()))
-    return replace(spec, root=root, env=env_items, hub=tree.hub, tree=spec.path)
+        options = self._options
+        return in_role(options.template, path, kind, name, role, options.tools)

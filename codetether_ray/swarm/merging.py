@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from codetether_ray.agent.tally import Tally
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import CodetetherError, WorkspaceError
 from codetether_ray.core.events import SubtaskMerged
@@ -13,7 +14,6 @@ from codetether_ray.swarm.crew import Crew
 from codetether_ray.swarm.plan import Subtask
 from codetether_ray.swarm.recording import record_whole
 from codetether_ray.swarm.result import SubtaskResult
-from codetether_ray.swarm.tally import Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

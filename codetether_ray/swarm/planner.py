@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
+from codetether_ray.agent.tally import Tally
 from codetether_ray.core.errors import PlanError, PlannerFailedError
 from codetether_ray.core.spec import TurnResult
 from codetether_ray.swarm import prompts
 from codetether_ray.swarm.crew import Crew
 from codetether_ray.swarm.options import SwarmOptions
 from codetether_ray.swarm.plan import Plan, parse_plan, single
-from codetether_ray.swarm.tally import Tally
 
 _IN_ONE_PIECE = "the planner answered nothing, so the whole task is one subtask"
 _SAID_NOTHING = "UnfinishedAnswerError"

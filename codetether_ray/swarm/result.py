@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from codetether_ray.core import errors
-from codetether_ray.core.codec import JsonObject, JsonValue, encode_object
+from codetether_ray.core.codec import JsonObject, JsonValue
 from codetether_ray.core.events import SubtaskStatus
 from codetether_ray.core.spec import TurnResult
 from codetether_ray.core.usage import Usage
@@ -71,7 +71,7 @@ class SubtaskResult:
             "merge": self.merge or None,
             "conflicts": list(self.conflicts),
             "notes": list(self.notes),
-            "usage": usage_json(turn.usage),
+            "usage": turn.usage.to_json(),
             "cost_usd": turn.cost_usd,
         }
 
@@ -122,17 +122,11 @@ class SwarmResult:
             "base": self.base or None,
             "commit": self.commit or None,
             "diffstat": self.diffstat,
-            "usage": usage_json(self.usage),
+            "usage": self.usage.to_json(),
             "cost_usd": self.cost_usd,
             "tokens": self.usage.total_tokens,
             "notes": list(self.notes),
         }
-
-
-def usage_json(usage: Usage) -> JsonObject:
-    """All counts, zeros included."""
-    counts: JsonObject = dict.fromkeys(Usage.__dataclass_fields__, 0)
-    return {**counts, **encode_object(usage), "total_tokens": usage.total_tokens}
 
 
 def exit_code(result: SwarmResult) -> int:

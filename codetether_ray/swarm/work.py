@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from codetether_ray.agent.tally import Tally
 from codetether_ray.core import failpoints
 from codetether_ray.core.errors import (
     BudgetSpentError,
@@ -21,7 +22,6 @@ from codetether_ray.swarm.merging import Merger
 from codetether_ray.swarm.plan import Plan, Subtask
 from codetether_ray.swarm.recording import record_whole
 from codetether_ray.swarm.result import SubtaskResult
-from codetether_ray.swarm.tally import Tally
 
 STATUS_OF: Mapping[str, SubtaskStatus] = {
     "completed": "completed",
