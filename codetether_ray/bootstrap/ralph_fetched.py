@@ -9,8 +9,8 @@ from codetether_ray.bootstrap.ralph_request import PROGRESS, RalphRequest
 from codetether_ray.core.codec import JsonObject, JsonValue
 from codetether_ray.core.errors import CodetetherError, PrdError
 from codetether_ray.ralph.prd_text import read_prd
-from codetether_ray.workspace.commits import is_ancestor, move_ref, resolve
 from codetether_ray.workspace.git_command import Git
+from codetether_ray.workspace.trunk import follow
 
 
 async def set_down(
@@ -24,7 +24,7 @@ async def set_down(
     said = list[str]()
     commit, branch = str(result.get("commit") or ""), _branch_of(request)
     if commit and branch:
-        moved, sentence = await _follow(Path(request.directory), branch, commit)
+        moved, sentence = await _followed(Path(request.directory), branch, commit)
         out["branch"] = branch if moved else result.get("branch")
         said.append(sentence)
     files = result.get("files")
@@ -41,20 +41,12 @@ def _branch_of(request: RalphRequest) -> str:
         return ""
 
 
-async def _follow(directory: Path, name: str, commit: str) -> tuple[bool, str]:
+async def _followed(directory: Path, name: str, commit: str) -> tuple[bool, str]:
     """Move a branch of the user's to where the run has come, if it may; a sentence on it."""
-    git, ref = Git(work_tree=directory), f"refs/heads/{name}"
-    old = await resolve(git, ref)
-    if old == commit:
-        return True, f"{name} is at {commit[:10]}"
-    worktrees = await git.run("worktree", "list", "--porcelain", "-z")
-    stays = f"so it stays where it is; take the run's commits with `git merge {commit[:10]}`"
-    if f"branch {ref}" in worktrees.parts:
-        return False, f"{name} is checked out, {stays}"
-    if old and not await is_ancestor(git, old, commit):
-        return False, f"{name} went on by itself, {stays}"
-    if not await move_ref(git, ref, commit, old):
-        return False, f"{name} moved at this very moment, {stays}"
+    why_not = await follow(Git(work_tree=directory), name, commit)
+    if why_not:
+        stays = f"so it stays where it is; take the run's commits with `git merge {commit[:10]}`"
+        return False, f"{why_not}, {stays}"
     return True, f"{name} is at {commit[:10]}"
 
 

@@ -60,6 +60,8 @@ class GitTrunk:
         self._start = ""
         self._left = ""
         """Why the branch does not follow any more."""
+        self._is_told = False
+        """Whether `open` has said so."""
         self._tree: Tree | None = None
 
     async def open(self) -> Opened:
@@ -76,7 +78,10 @@ class GitTrunk:
             await move_ref(ground.git, ref, self._start, "")
         if await _is_checked_out(ground.git, self._branch):
             self._left = f"{self._branch} is checked out"
-            notes = (f"{self._left}: it moves only with --merge",)
+            is_here = ground.record.branch == self._branch
+            stays = "moves only with --merge" if is_here else "stays where it is"
+            notes = (f"{self._left}: it {stays}; the work is on a branch of the run's own",)
+            self._is_told = True
         head = await self._workspace.head()
         if head == ground.record.base != self._start:
             await self._workspace.advance(self._start)
@@ -195,7 +200,7 @@ class GitTrunk:
             git, record = self._inside(ground, tree)
             await _cleaned(git, record, "HEAD")
             await self._workspace.release(tree, keep=False)
-        if not self._left:
+        if not self._left or self._is_told:
             return ""
         return f"{self._branch} did not follow: {self._left}"
 
@@ -210,10 +215,10 @@ async def follow(git: Git, branch: str, new: str) -> str:
     tip = await resolve(git, ref)
     if tip == new:
         return ""
+    if await _is_checked_out(git, branch):
+        return f"{branch} is checked out"
     if tip and not await is_ancestor(git, tip, new):
         return f"{branch} was moved to {tip[:10]} by somebody else"
-    if await _is_checked_out(git, branch):
-        return f"{branch} was checked out"
     return "" if await move_ref(git, ref, new, tip) else f"{branch} was moved by somebody else"
 
 
@@ -221,6 +226,8 @@ async def _cleaned(git: Git, record: TreeRecord | None, commit: str) -> None:
     """Make a tree what a commit says; ignored files stay, and what the setup brought."""
     if git.git_dir is not None:
         (git.git_dir / "index.lock").unlink(missing_ok=True)  # of a git that was killed
+    if record is not None:  # a gate may have gone to a branch of the user's
+        await git.run("symbolic-ref", "HEAD", f"refs/heads/{record.branch}")
     await git.run("reset", "--hard", "--quiet", commit)
     kept = (*record.copied, *record.residue) if record is not None else ()
     but = [word for path in kept for word in ("-e", f"/{path}")]

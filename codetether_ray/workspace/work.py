@@ -97,7 +97,7 @@ async def commit_work(git: Git, record: TreeRecord, message: str, file_bytes: in
         tree = await tree_of(git, tip)
         return Commit(commit=tip, tree=tree, is_empty=True, notes=work.notes, tip=tip)
     tree = await stage(git, work)
-    parents = await _parents(git, tip or record.base, status.head)
+    parents = await _parents(git, tip or record.base, status.head, record.base)
     commit = await _record(git, tree, parents, message, is_changed=bool(work.add))
     if commit != tip and not await move_ref(git, ref, commit, tip):
         raise WorkspaceError(f"{record.branch} moved while its work was committed; try again")
@@ -120,13 +120,22 @@ def _any(work: Work) -> bool:
     return any(c.staged != "." and c.path not in left for c in work.status.changes)
 
 
-async def _parents(git: Git, tip: str, head: str) -> tuple[str, ...]:
-    """What the new commit stands on: the branch, and the agent's HEAD where it left it."""
-    if not head or await is_ancestor(git, head, tip):
+async def _parents(git: Git, tip: str, head: str, base: str) -> tuple[str, ...]:
+    """What the new commit stands on: the branch, and the agent's HEAD where it left it.
+
+    An agent that went to another line of commits took none of the base's files away, though they
+    are not there: its work is what differs from where it stands.
+    """
+    if not head or head == tip:
         return (tip,)
-    if await is_ancestor(git, tip, head):
+    if await is_ancestor(git, tip, head) or (tip == base and await _are_related(git, tip, head)):
         return (head,)
-    return (tip, head)
+    return (tip,) if await is_ancestor(git, head, tip) else (tip, head)
+
+
+async def _are_related(git: Git, one: str, other: str) -> bool:
+    """Whether two commits have one in common, from which they can be merged."""
+    return bool((await git.run("merge-base", one, other, allow=(0, 1))).text)
 
 
 async def _record(

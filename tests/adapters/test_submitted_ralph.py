@@ -74,7 +74,7 @@ async def test_a_branch_that_went_on_by_itself_stays_where_it_is(tmp_path: Path)
     assert any("is checked out" in sentence for sentence in said)
     git(project, "checkout", "--quiet", "dev")
     out, said = await set_down(request, result, tmp_path / "data")
-    assert any("went on by itself" in sentence for sentence in said)
+    assert any("was moved to" in sentence for sentence in said)
     assert out["branch"] == "codetether/x/main"
     assert git(project, "rev-parse", BRANCH) == mine
 

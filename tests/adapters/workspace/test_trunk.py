@@ -8,7 +8,7 @@ import pytest
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.workspace.git import GitWorkspace
 from codetether_ray.workspace.trunk import GitTrunk
-from tests.adapters.workspace.repos import RUN, Repo, write
+from tests.adapters.workspace.repos import RUN, Repo, commit_as_agent, git, write
 from tests.contracts.workspace import work
 
 BRANCH = "ralph/x"
@@ -98,7 +98,7 @@ async def test_a_branch_that_is_checked_out_or_moved_stays_where_it_is(
     two = await landed(workspace, trunk, "two", {"two.txt": "2\n"})
     assert repo.git("rev-parse", BRANCH) == one
     assert await trunk.head() == two
-    assert await trunk.close() == f"{BRANCH} did not follow: {BRANCH} was checked out"
+    assert await trunk.close() == f"{BRANCH} did not follow: {BRANCH} is checked out"
 
 
 async def test_a_branch_that_somebody_moved_is_left_to_them(
@@ -130,6 +130,22 @@ async def test_the_clean_tree_has_what_the_commit_has_and_keeps_only_what_is_ign
     assert (again.path / "b.txt").read_text() == "b1\n"
     await trunk.close()
     assert not again.path.exists()
+
+
+async def test_a_gate_that_goes_to_another_branch_does_not_have_it_moved(
+    repo: Repo, workspace: GitWorkspace
+) -> None:
+    trunk = trunk_of(workspace)
+    await trunk.open()
+    tree = await trunk.checkout(await trunk.head())
+    repo.git("branch", "precious")
+    git(tree.path, "checkout", "--quiet", "precious")
+    (tree.path / "left.txt").write_text("x\n")
+    precious = commit_as_agent(tree.path)
+    one = await landed(workspace, trunk, "one", {"one.txt": "1\n"})
+    assert git((await trunk.checkout(one)).path, "status", "--porcelain") == ""
+    assert (await trunk.close(), tree.path.exists()) == ("", False)
+    assert repo.git("rev-parse", "precious") == precious
 
 
 async def test_files_set_aside_are_in_the_base_as_they_were_committed(

@@ -110,6 +110,19 @@ async def test_a_detached_head_and_a_deleted_branch_lose_nothing(
     repo.git("merge-base", "--is-ancestor", own, done.commit)
 
 
+async def test_who_goes_to_an_older_commit_takes_away_nothing_of_the_others(
+    repo: Repo, workspace: GitWorkspace
+) -> None:
+    repo.git("branch", "older")
+    base = repo.commit({"of-another.txt": "x\n"})
+    tree = await workspace.start("one", (base,))
+    git(tree.path, "checkout", "--quiet", "older")
+    (tree.path / "mine.txt").write_text("mine\n")
+    done = await workspace.commit(tree, "harness")
+    merged = await workspace.merge(done.commit, "merge", into=base)
+    assert {"of-another.txt", "mine.txt"} <= set(repo.files_at(merged.commit))
+
+
 async def test_history_that_the_agent_rewrote_keeps_both_lines(
     repo: Repo, workspace: GitWorkspace
 ) -> None:
