@@ -215,3 +215,16 @@ RalphEvent = (
     | CriterionJudged
     | RalphFinished
 )
+
+
+OF_STORIES = (
+    AttemptStarted,
+    AttemptEnded,
+    AttemptFaulted,
+    StoryMerged,
+    GateRun,
+    StoryEnded,
+    DiagnosisMade,
+    CriterionJudged,
+)
+"""What the run tells of one story, whose id is its `story`."""

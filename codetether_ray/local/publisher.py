@@ -13,6 +13,7 @@ from codetether_ray.core.events import (
     TextStreamed,
     ToolOutput,
 )
+from codetether_ray.core.ralph_events import OF_STORIES
 from codetether_ray.core.spec import Correlation
 from codetether_ray.core.topics import retries_of, topic
 from codetether_ray.local.clock import SystemClock
@@ -100,8 +101,11 @@ class LocalPublisher:
                 await asyncio.wait({self._flusher})
 
     def _record(self, event: Event) -> Record:
+        correlation = self._correlation
+        if isinstance(event, OF_STORIES) and not correlation.task_id:
+            correlation = replace(correlation, task_id=event.story)
         return Record(
-            correlation=self._correlation,
+            correlation=correlation,
             agent=self._agent,
             event=event,
             time=self._clock.now(),

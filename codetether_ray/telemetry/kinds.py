@@ -1,6 +1,10 @@
 """What the path of an agent tells of it."""
 
+import re
+
 from codetether_ray.core.spec import AgentKind
+
+_DIAGNOSIS = re.compile(r"story/[^/]+/diagnosis-\d+$")
 
 _BY_HEAD: dict[str, AgentKind] = {
     "main": "main",
@@ -15,7 +19,9 @@ def kind_of(path: str) -> AgentKind:
     """The kind of the agent at `path`; whoever has a parent is a sub-agent."""
     head, _, rest = path.partition("/")
     if head == "resolver":
-        return "subagent" if "/" in rest else "resolver"
+        return "resolver"  # nobody's parent
+    if _DIAGNOSIS.match(path):
+        return "aide"
     if head in _BY_ROOM and rest:
         return "subagent" if "/" in rest else _BY_ROOM[head]
     return "subagent" if rest else _BY_HEAD.get(head, "subagent")

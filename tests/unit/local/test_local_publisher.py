@@ -5,8 +5,10 @@ import pytest
 
 from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import (
+    RalphFinished,
     ReasoningStreamed,
     Record,
+    StoryEnded,
     SwarmStarted,
     TextStreamed,
     ToolOutput,
@@ -93,6 +95,16 @@ async def test_topics_follow_the_agent_the_task_and_the_swarm() -> None:
     await publisher.close()
     own, task = "agent.sub/a%2Eb.events", "task.t1"
     assert wire.topics == [own, task, "swarm.swm%2Ex", own, task]
+
+
+async def test_what_a_run_says_of_a_story_carries_the_storys_id() -> None:
+    wire = Wire()
+    publisher = _publisher(wire, agent="run", correlation=_RUN)
+    verdict = StoryEnded(story="US-1", title="t", status="failed", attempt=1)
+    await publisher.record(RalphFinished(outcome="blocked", result={}), verdict)
+    await publisher.close()
+    records = [Record.from_json(json.loads(e.payload)) for b in wire.batches for e in b]
+    assert [record.correlation.task_id for record in records] == ["", "US-1"]
 
 
 async def test_live_and_durable_events_keep_their_order_on_the_bus() -> None:

@@ -139,6 +139,10 @@ def test_what_is_drained_is_told_once_and_the_sums_stay() -> None:
         ("sub/a", "subagent"),
         ("sub/a/task-2", "subagent"),
         ("resolver/a", "resolver"),
+        ("resolver/us-001/2/again", "resolver"),
+        ("story/us-001/2", "subagent"),
+        ("story/us-001/diagnosis-2", "aide"),
+        ("story/us-001/2/diagnosis-2", "subagent"),
         ("synthesis", "synthesis"),
     ],
 )
