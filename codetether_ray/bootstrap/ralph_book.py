@@ -143,11 +143,12 @@ def own_paths(request: RalphRequest, ground: Ground) -> tuple[str, ...]:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replace a file at once, flushed; its permissions stay.
+    """Replace a file at once, flushed; its permissions stay, and a link to it.
 
     Raises:
         PrdFileError: it cannot be written.
     """
+    path = Path(os.path.realpath(path))
     draft = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
         mode = path.stat().st_mode & 0o7777 if path.exists() else 0o644

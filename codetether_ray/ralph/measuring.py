@@ -55,9 +55,19 @@ _RULES_FILES = re.compile(
     r"^(?:pytest\.ini|tox\.ini|mypy\.ini|\.?ruff\.toml|\.flake8|\.pylintrc|pyrightconfig\.json"
     r"|\.coveragerc|clippy\.toml|\.clippy\.toml|rustfmt\.toml|\.golangci\.ya?ml"
     r"|\.eslintrc.*|eslint\.config\..*|jest\.config\..*|vitest\.config\..*|karma\.conf\..*"
-    r"|playwright\.config\..*|biome\.json)$"
+    r"|playwright\.config\..*|biome\.json|noxfile\.py|\.pre-commit-config\.yaml)$"
 )
 """Files that hold nothing but rules of a gate."""
+_RUNNERS: Mapping[str, Pattern[str]] = MappingProxyType(
+    {
+        "make": re.compile(r"^(?:GNU)?[Mm]akefile$"),
+        "gmake": re.compile(r"^(?:GNU)?[Mm]akefile$"),
+        "just": re.compile(r"^\.?[Jj]ustfile$"),
+        "task": re.compile(r"^[Tt]askfile\.ya?ml$"),
+        "rake": re.compile(r"^[Rr]akefile$"),
+    }
+)
+"""Commands that run what a file of the repository says, new ones included."""
 _RULES_LINES: Mapping[str, Pattern[str]] = MappingProxyType(
     {
         "pyproject.toml": re.compile(
@@ -178,10 +188,14 @@ def _language(change: FileChange) -> str:
 
 
 def _configured(changes: Sequence[FileChange], commands: Sequence[str]) -> Iterator[str]:
+    runs = {PurePosixPath(word).name for word in _words(commands)}
     for change in changes:
-        if change.status == "added":
+        name = PurePosixPath(change.renamed_to or change.path).name
+        if any(rule.match(name) for runner, rule in _RUNNERS.items() if runner in runs):
+            yield f"{change.path} is changed, which a gate runs"
+        elif change.status == "added":
             continue
-        if _is_run(change.path, commands):
+        elif _is_run(change.path, commands):
             yield f"{change.path} is changed, which a gate runs"
         elif _RULES_FILES.match(PurePosixPath(change.path).name):
             yield f"{change.path} is changed, which says how a gate measures"
@@ -193,10 +207,14 @@ def _is_run(path: str, commands: Sequence[str]) -> bool:
     """Whether a gate's command names the file itself (its code; what is tested is no measure)."""
     if PurePosixPath(path).suffix in (".py", ".rs", ".go") and is_test_file(path):
         return False  # tests may grow; what they lose is looked for line by line
-    words = (
-        word.strip("'\"").removeprefix("./") for c in commands for word in re.split(r"[\s;&|]+", c)
-    )
-    return any(word == path for word in words)
+    return any(word.removeprefix("./") == path for word in _words(commands))
+
+
+def _words(commands: Sequence[str]) -> Iterator[str]:
+    """The words of gates' commands, roughly as a shell has them."""
+    for command in commands:
+        for word in re.split(r"[\s;&|()]+", command):
+            yield word.strip("'\"")
 
 
 def _rule_line(change: FileChange) -> str:

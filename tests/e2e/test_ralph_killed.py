@@ -44,10 +44,11 @@ POINTS = (
 )
 
 
-async def test_killed_when_a_story_has_landed_and_nobody_knows_it_comes_to_the_same_tree(
-    program: Program, tmp_path: Path
+@pytest.mark.parametrize("point", ["trunk.advanced:2", "ralph.passed:2"])
+async def test_killed_between_a_landing_and_the_words_on_it_it_comes_to_the_same_tree(
+    program: Program, tmp_path: Path, point: str
 ) -> None:
-    await killed_at("trunk.advanced:2", program, tmp_path)
+    await killed_at(point, program, tmp_path)
 
 
 @pytest.mark.matrix

@@ -77,6 +77,22 @@ def test_what_is_as_strong_passes(case: str) -> None:
     assert weakened(AS_STRONG[case], STORY, ["./scripts/check.sh --all", "pytest -q"]) == ()
 
 
+@pytest.mark.parametrize(
+    ("gate", "path"),
+    [
+        ("make test", "Makefile"),
+        ("cd x && make -j4 check", "GNUmakefile"),
+        ("just ci", "justfile"),
+        ("nox", "noxfile.py"),
+    ],
+)
+def test_what_a_gate_runs_by_another_name_is_its_measure_too(gate: str, path: str) -> None:
+    assert weakened(diff(path, "-\tpytest", "+\ttrue"), STORY, [gate])
+    assert weakened(diff(path, "+\ttrue", status="new"), STORY, ["make test", "just ci"]) == (
+        () if path == "noxfile.py" else (f"{path} is changed, which a gate runs",)
+    )
+
+
 def test_what_the_story_names_it_may_change() -> None:
     change = diff("tests/test_a.py", "-def test_one():", status="deleted")
     assert weakened(change, story("A", description="Remove tests/test_a.py, it is old.")) == ()
