@@ -41,7 +41,7 @@ async def run_here(request: RunRequest, show: Show) -> JsonObject:
         try:
             await follower.start()
             result = await way.in_home(home, request, nobody)
-            ended(done, str(result["outcome"]))
+            ended(done, str(result["outcome"]), result)
             return result
         finally:
             await home.close()

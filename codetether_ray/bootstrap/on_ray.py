@@ -113,7 +113,7 @@ async def run_in_supervisor(
         _home(world, home_terms(request), request.verb) as home,
     ):
         result = await in_home(home, request, world.ask_driver)
-        ended(done, str(result["outcome"]))
+        ended(done, str(result["outcome"]), result)
         return result
 
 

@@ -72,7 +72,7 @@ async def _plan(
             await follower.start()
             result = await plan_in_home(home, request, audience.ask)
             if result is not None:
-                ended(done, str(result["outcome"]))
+                ended(done, str(result["outcome"]), result)
             return result
         finally:
             await home.close()

@@ -119,10 +119,15 @@ async def _request(
     A result, where the relay to be resumed has one that is its last word.
     """
     if wish.resume is not None:
-        taken = await take_up(RelayRequest, wish.resume, wish.directory, truth, notice)
-        result = taken.result
-        if result is not None and (not wish.deliver or "delivered" in result):
-            return await fetched(taken.request, truth, result)
+
+        def goes_further(old: RelayRequest, result: JsonObject) -> bool:
+            return _is_undelivered(old, wish, result) or _has_more_rounds(old, wish, result)
+
+        taken = await take_up(
+            RelayRequest, wish.resume, wish.directory, truth, notice, goes_further
+        )
+        if taken.result is not None:
+            return await fetched(taken.request, truth, taken.result)
         return await _resumed(taken.request, wish, settings.paths.data)
     if not wish.task.strip():
         raise UsageError("nothing was asked: the task is empty")
@@ -163,6 +168,17 @@ async def _request(
         hooks=workspace.hooks,
         deliver=wish.deliver,
     )
+
+
+def _is_undelivered(old: RelayRequest, wish: RelayWish, result: JsonObject) -> bool:
+    """Whether the result is still to be merged: it is asked for now, or failed when it was."""
+    is_wanted = wish.deliver or (old.deliver and bool(result["error"]))
+    return is_wanted and "delivered" not in result
+
+
+def _has_more_rounds(old: RelayRequest, wish: RelayWish, result: JsonObject) -> bool:
+    """Whether a relay that did all its rounds is given further ones."""
+    return result["outcome"] == "max_rounds" and (wish.rounds or 0) > old.rounds
 
 
 async def _resumed(old: RelayRequest, wish: RelayWish, data_dir: Path) -> RelayRequest:

@@ -24,7 +24,7 @@ from codetether_ray.core.errors import (
 )
 from codetether_ray.core.events import OkrAnswered, Warned
 from codetether_ray.core.okrs import Okr, OkrRun
-from codetether_ray.core.spec import AgentSpec
+from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.okr.drafting import Denied, draft_okr
 from codetether_ray.okr.stamps import moment, seeded
 from codetether_ray.okr.transitions import submit
@@ -141,7 +141,10 @@ class Gate:
         drafted = await draft_okr(
             intent,
             self._home.runtime,
-            _template(request, self._place),
+            replace(
+                _template(request, self._place),
+                correlation=_ids(request, new_id(f"{number}/okr"), run_id),
+            ),
             new_id=new_id,
             now=lambda: now,
             tools=request.tools()["planner"],
@@ -176,6 +179,7 @@ class Gate:
                 continue
             event = _event(draft, number, answer, self._request.principal)
             if event.answer == "redraft":
+                self._voice.correlate(_ids(self._request, draft.okr.id, draft.run.id))
                 await self._voice.record(event)
                 failpoints.hit("okr.answered")
             draft = await self._store(draft, event)
@@ -211,6 +215,7 @@ class Gate:
         """What the store holds, whoever said it."""
         made = draft.run.approval
         is_denied = draft.run.status == "denied"
+        self._voice.correlate(_ids(self._request, draft.okr.id, draft.run.id))
         await self._voice.record(
             OkrAnswered(
                 number=number,
@@ -237,8 +242,12 @@ class Gate:
             category="okr",
             action="okr.decide",
             resource=hashlib.sha256(text.encode()).hexdigest(),
-            correlation=self._request.correlation,
+            correlation=_ids(self._request, draft.okr.id, draft.run.id),
         )
+
+
+def _ids(request: RelayRequest, okr_id: str, okr_run_id: str) -> Correlation:
+    return replace(request.correlation, okr_id=okr_id, okr_run_id=okr_run_id)
 
 
 def _event(draft: Settled, number: int, answer: OkrAnswer, principal: str) -> OkrAnswered:

@@ -18,6 +18,7 @@ from codetether_ray.bootstrap.okr_store import Okrs, open_okrs
 from codetether_ray.bootstrap.relay_gate import Gate, Settled
 from codetether_ray.bootstrap.relay_request import RelayRequest
 from codetether_ray.bootstrap.relay_scoring import OkrScoring, objective, told
+from codetether_ray.bootstrap.resuming import resume_command
 from codetether_ray.bootstrap.run_home import Ask, Place, delivered, recorded, spent_by
 from codetether_ray.bootstrap.truth.place import truth_here
 from codetether_ray.config.stores import open_secret_store
@@ -25,11 +26,12 @@ from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import CodetetherError
 from codetether_ray.core.events import ToolOutput, Warned
 from codetether_ray.core.masking import Masker
-from codetether_ray.core.okrs import GoOutcome, KeyResult
+from codetether_ray.core.okrs import GoOutcome, KeyResult, OkrRun
 from codetether_ray.core.topics import topic
 from codetether_ray.core.usage import Usage
 from codetether_ray.ports.bus import Bus, Envelope
 from codetether_ray.relay.coordinator import RelayCoordinator
+from codetether_ray.relay.memory import Memory
 from codetether_ray.relay.result import RelayResult
 from codetether_ray.relay.schedule import RelayOutcome
 from codetether_ray.relay.turns import Announce
@@ -88,10 +90,16 @@ class _Relay:
         status = settled.run.status
         if status in ("pending_approval", "denied", "cancelled"):
             return await self._unbegun(settled, cast("RelayOutcome", status))
-        if status == "completed":  # all that may be left is to give the result to the user
+        if status == "completed" and not await self._has_more_rounds(settled.run):
+            # all that may be left is to give the result to the user
             return await self._run(place, self._made(place, await self._scoring(place, settled)))
         okr, run = await self._okrs.begin(settled.run.id, self._request.relay_id)
         return await self._pursued(place, Settled(okr=okr, run=run))
+
+    async def _has_more_rounds(self, run: OkrRun) -> bool:
+        """Whether a run that did all its rounds is given further ones."""
+        led = Memory.of(await self._home.voices.of_run().history())
+        return run.outcome == "max_rounds" and self._request.rounds > led.rounds
 
     def cancelled(self) -> JsonObject:
         """What there is to say of it when it was cancelled."""
@@ -105,15 +113,13 @@ class _Relay:
         self._settled = settled
         outcome: GoOutcome = "failed"
         try:
-            coordinator = self._made(place, await self._scoring(place, settled))
-            result = await self._run(place, coordinator)
-            if coordinator.result is not None:
-                outcome = cast("GoOutcome", coordinator.result.outcome)
-            return result
+            return await self._run(place, self._made(place, await self._scoring(place, settled)))
         except asyncio.CancelledError:
             outcome = "interrupted"
             raise
-        finally:
+        finally:  # how the work ended, whatever became of giving it to the user
+            if self._coordinator is not None and self._coordinator.result is not None:
+                outcome = cast("GoOutcome", self._coordinator.result.outcome)
             await asyncio.shield(self._end(settled, outcome))
 
     # -- the relay --------------------------------------------------------------------------------
@@ -121,9 +127,14 @@ class _Relay:
     async def _run(self, place: Place, coordinator: RelayCoordinator) -> JsonObject:
         self._coordinator = coordinator
         result = await coordinator.run()
-        return await delivered(
+        out = await delivered(
             self._request, place.workspace, result.to_json(), is_success=result.is_success
         )
+        if out["outcome"] == result.outcome:
+            return out
+        # it could not be delivered; what was done is done all the same
+        again = resume_command("relay", self._request.run_id, "--merge")
+        return {**out, "outcome": result.outcome, "resume": again}
 
     def _made(self, place: Place, scoring: OkrScoring | None) -> RelayCoordinator:
         home, request = self._home, self._request

@@ -105,7 +105,7 @@ async def in_this_process(doing: Doing[R], request: R, audience: Audience) -> Js
         try:
             await follower.start()
             result = await doing.in_home(home, request, audience.ask)
-            ended(done, str(result["outcome"]))
+            ended(done, str(result["outcome"]), result)
             return result
         finally:
             await home.close()
@@ -159,10 +159,21 @@ class TakenUp(Generic[R]):
     """Its last word, where it has come to an end that is one."""
 
 
+def _never(request: RunRequest, result: JsonObject) -> bool:
+    return False
+
+
 async def take_up(
-    cls: type[R], named: str, directory: Path, truth: Truth, notice: Callable[[str], None]
+    cls: type[R],
+    named: str,
+    directory: Path,
+    truth: Truth,
+    notice: Callable[[str], None],
+    goes_further: Callable[[R, JsonObject], bool] = _never,
 ) -> TakenUp[R]:
     """Find the run to go on with (`resuming.NEWEST`: the newest here that did not finish).
+
+    `goes_further`: whether one that has come to an end is asked for more than it was then.
 
     Raises:
         CodetetherError: there is nothing to resume.
@@ -179,7 +190,7 @@ async def take_up(
         principal=this_principal(),
     )
     is_done = picked.state == "finished" and is_over(cls.kind, picked.outcome)
-    if is_done and found.result is not None:
+    if is_done and found.result is not None and not goes_further(request, found.result):
         notice(f"{picked.id} had finished ({picked.outcome}); this is its result")
         return TakenUp(request=request, result=found.result)
     if truth.is_here:  # elsewhere what it works on is in its hub

@@ -31,13 +31,13 @@ def command(
     `codetether run` may follow (a new budget, say).
     """
     from codetether_ray.core.errors import NotApprovedError, OkrTransitionError
-    from codetether_ray.okr.transitions import is_resumable
+    from codetether_ray.okr.transitions import is_extensible, is_resumable
 
     with okr_options.opened(address) as source:
         okr, run = run_of(source, id)
     if run.status == "pending_approval":
         raise NotApprovedError(run.id, run.status, "resumed", "")
-    if run.status != "approved" and not is_resumable(run):
+    if not (run.status == "approved" or is_resumable(run) or is_extensible(run)):
         raise OkrTransitionError(run.id, run.status, "resumed")
     arguments = ["--format", "json"] if as_json else []
     if address is not None:

@@ -38,6 +38,9 @@ def relay_summary(result: dict[str, Any]) -> list[str]:
     if result["diffstat"]:
         out += ["", result["diffstat"].rstrip("\n")]
     out += ["", _totals(result), *next_steps(result)]
+    if result["outcome"] == "max_rounds":
+        more = f"codetether run --resume {result['relay_id']} --rounds {result['rounds'] * 2}"
+        out.append(f"further rounds: {more}")
     if result["okr_run_id"]:
         out.append(f"key results: codetether okr report --id {result['okr_run_id']}")
     return out

@@ -5,6 +5,9 @@ from typing import ClassVar
 
 from codetether_ray.core.codec import JsonObject
 
+SUCCESSES = frozenset({"completed", "success"})
+"""Outcomes of a run that did what was asked, where its result does not say."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
@@ -29,6 +32,12 @@ class RunFinished:
     tag: ClassVar[str] = "run.finished"
     outcome: str
     summary: JsonObject = field(default_factory=dict)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether what was asked is done."""
+        said = self.summary.get("success")
+        return said if isinstance(said, bool) else self.outcome in SUCCESSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

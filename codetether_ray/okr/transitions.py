@@ -38,6 +38,11 @@ def is_resumable(run: OkrRun) -> bool:
     return run.status in _RESUMABLE
 
 
+def is_extensible(run: OkrRun) -> bool:
+    """Whether the run is over only because all its rounds were done, and may be given more."""
+    return run.status == "completed" and run.outcome == "max_rounds"
+
+
 def is_over(run: OkrRun) -> bool:
     """Whether nothing more can happen to the run."""
     return run.status in _OVER
@@ -118,7 +123,8 @@ def take_up(run: OkrRun, relay_id: str, now: str) -> OkrRun:
     """
     if run.status in ("draft", "pending_approval"):
         raise NotApprovedError(run.id, run.status, "resumed", "")
-    _must_be(run, tuple(_RESUMABLE), "resumed")
+    if not is_extensible(run):
+        _must_be(run, tuple(_RESUMABLE), "resumed")
     if run.relay_id not in (None, relay_id):
         raise OkrTransitionError(run.id, run.status, "resumed", f"by {run.relay_id} alone")
     return replace(

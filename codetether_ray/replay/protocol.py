@@ -29,7 +29,6 @@ from codetether_ray.core.events import (
 )
 from codetether_ray.core.usage import Usage
 
-_GOOD = frozenset({"success", "completed"})
 _MAIN = "main"
 
 
@@ -95,7 +94,7 @@ class ProtocolCheck:
     def _run_finished(self, agent: _Agent, event: RunFinished) -> Departure | None:
         self._run_is_over = True
         main = self._agents.get(_MAIN)
-        if event.outcome in _GOOD and main is not None and main.turn is not None:
+        if event.is_success and main is not None and main.turn is not None:
             return _odd("the run ends well while its agent's turn is open", event.outcome)
         return None
 

@@ -172,7 +172,7 @@ class Timeline:
         self._run |= {"outcome": e.outcome, "answer": str(text)[:_ANSWER], "error": error[:_ANSWER]}
         title = f"the run ends: {e.outcome}"
         item = self._item(lane, record, offset, "run", title, "answer", str(text), "error", error)
-        item["x"] = "ok" if e.outcome in ("success", "completed") else "error"
+        item["x"] = "ok" if e.is_success else "error"
 
     def _planned(self, lane: Lane, record: Record, offset: int) -> None:
         e = _event(record, PlanMade)

@@ -5,6 +5,7 @@ is called `codetether.…`. No text that a person or a model wrote is in them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -37,7 +38,7 @@ from codetether_ray.telemetry.identity import (
     trace_id,
 )
 from codetether_ray.telemetry.kinds import kind_of, model_labels
-from codetether_ray.telemetry.span import Open, Span, Traced, note_spent
+from codetether_ray.telemetry.span import Open, Span, Traced, Value, note_spent
 
 _PROVIDERS = MappingProxyType(
     {
@@ -50,7 +51,16 @@ _PROVIDERS = MappingProxyType(
 )
 """Ours that the conventions name otherwise."""
 _OVER = frozenset({"completed", "failed", "blocked", "cancelled", "timed_out"})
-_GOOD = frozenset({"completed", "success"})
+_IDS = MappingProxyType(
+    {
+        "swarm_id": "codetether.swarm.id",
+        "task_id": "codetether.task.id",
+        "relay_id": "codetether.relay.id",
+        "okr_id": "codetether.okr.id",
+        "okr_run_id": "codetether.okr_run.id",
+    }
+)
+"""Attributes of the ids that a record has beside its run's."""
 
 
 class SpanFold:
@@ -86,7 +96,9 @@ class SpanFold:
         """The spans that end with this record."""
         step = _STEPS.get(type(record.event))
         if step is not None:
-            yield from step(self, record, record.event)
+            ids = _ids_of(record)
+            for span in step(self, record, record.event):
+                yield replace(span, attributes={**ids, **span.attributes}) if ids else span
 
     # -- the run ----------------------------------------------------------------------------------
 
@@ -121,9 +133,9 @@ class SpanFold:
             yield self._ended(subtask, record.time, error="interrupted")
         self._subtasks.clear()
         if self._root is not None:
-            good = event.outcome in _GOOD
+            error = "" if event.is_success else event.outcome
             self._root.attributes["codetether.outcome"] = event.outcome
-            yield self._ended(self._root, record.time, error="" if good else event.outcome)
+            yield self._ended(self._root, record.time, error=error)
         self._root = None
         self._try += 1
 
@@ -336,6 +348,11 @@ class SpanFold:
 
     def _id(self, agent: str, what: str) -> int:
         return span_id(self._run_id, agent, what)
+
+
+def _ids_of(record: Record) -> dict[str, Value]:
+    ids = {name: getattr(record.correlation, member) for member, name in _IDS.items()}
+    return {name: id for name, id in ids.items() if id}
 
 
 _Step = Callable[[SpanFold, Record, Any], Iterator[Span]]

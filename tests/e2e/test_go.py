@@ -13,11 +13,12 @@ import pytest
 
 from codetether_ray.bootstrap.okr_store import open_okrs
 from codetether_ray.bootstrap.truth.place import truth_here
+from codetether_ray.core.events import RunStarted
 from codetether_ray.core.okrs import Okr, OkrRun
-from codetether_ray.testing.model_server import ModelServer
+from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply
 from tests.e2e.program import Program
 from tests.e2e.relay_scene import OKR, TASK, RelayModel, run
-from tests.e2e.swarm_scene import git, make_repository
+from tests.e2e.swarm_scene import git, make_repository, records
 
 GO = f"/go 2 {TASK}"
 
@@ -73,6 +74,64 @@ async def test_what_is_met_can_be_merged_later_and_nothing_is_measured_anew(
     assert (program.project / "turn-3.out").exists()
     okr, kept = await stored(program, ended.json["okr_run_id"])
     assert (okr.status, kept.status) == ("completed", "completed")
+
+
+async def test_further_rounds_meet_what_the_first_ones_did_not(program: Program) -> None:
+    model = RelayModel()
+    async with ModelServer(model) as server:
+        ended = await run(program, server, GO, "--yes", "--rounds", "1", "--format", "json")
+        assert (ended.code, ended.json["outcome"]) == (1, "max_rounds")
+        more = ("--resume", ended.json["relay_id"], "--rounds", "2", "--format", "json")
+        again = await run(program, server, *more)
+    assert (again.code, again.json["outcome"], again.json["turns"]) == (0, "all_met", 3), again.err
+    assert model.twice == []
+    okr, kept = await stored(program, again.json["okr_run_id"])
+    assert (okr.status, kept.status, kept.outcome) == ("completed", "completed", "all_met")
+    assert {kr.status for kr in okr.key_results} == {"completed"}
+
+
+async def test_all_is_met_though_it_could_not_be_merged_and_a_resume_merges_it(
+    program: Program,
+) -> None:
+    git(program.project, "add", "--all")
+    git(program.project, "commit", "--message=all")
+    team = RelayModel()
+
+    def model(request: ModelCall) -> Reply:
+        if team.who(request) == ("auto-ann", 1, 0):
+            git(program.project, "checkout", "--quiet", "-b", "other")
+        return team(request)
+
+    async with ModelServer(model) as server:
+        ended = await run(program, server, GO, "--yes", "--merge", "--format", "json")
+        git(program.project, "checkout", "--quiet", "main")
+        again = await run(program, server, *ended.json["resume"].split()[2:], "--format", "json")
+    assert (ended.code, ended.json["outcome"]) == (1, "all_met")
+    assert ended.json["error"].startswith("not delivered: ")
+    assert "delivered" not in ended.json
+    _, kept = await stored(program, ended.json["okr_run_id"])
+    assert (kept.status, kept.outcome) == ("completed", "all_met")
+    assert (again.code, again.json["outcome"]) == (0, "all_met"), again.err
+    assert (program.project / "turn-3.out").exists()
+
+
+async def test_every_record_from_the_draft_on_carries_the_ids_of_the_objective(
+    program: Program,
+) -> None:
+    async with ModelServer(RelayModel()) as server:
+        ended = await run(program, server, GO, "--yes", "--format", "json")
+    result = ended.json
+    ids = {
+        (r.correlation.okr_id, r.correlation.okr_run_id, r.correlation.relay_id)
+        for r in records(program, result["relay_id"])
+        if not isinstance(r.event, RunStarted)
+    }
+    assert ids == {(result["okr_id"], result["okr_run_id"], result["relay_id"])}
+    listed = await program.run("audit", "query", "--json")
+    goals = [line for line in listed.lines if line["action"] != "relay.run"]
+    assert {line["okr_id"] for line in goals} == {result["okr_id"]}
+    last = [line for line in listed.lines if line["action"] == "relay.run"][-1]
+    assert (last["outcome"], last["detail"]["okr_id"]) == ("success", result["okr_id"])
 
 
 async def test_a_spent_budget_stops_it_and_a_higher_one_goes_on(program: Program) -> None:

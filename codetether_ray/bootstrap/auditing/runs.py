@@ -13,6 +13,7 @@ from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.bootstrap.session_home import SessionRequest
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.ids import RunKind
+from codetether_ray.core.run_events import RunFinished
 from codetether_ray.journal.mark import read_mark
 from codetether_ray.journal.segments import run_directory
 from codetether_ray.ports.audit import Action, AuditCategory
@@ -20,7 +21,8 @@ from codetether_ray.ports.audit import Action, AuditCategory
 _CATEGORY: Mapping[RunKind, AuditCategory] = MappingProxyType(
     {"session": "session", "swarm": "swarm", "ralph": "ralph", "relay": "relay"}
 )
-_SUCCESSES = frozenset({"completed", "success", "all_met"})
+_GOALS = ("okr_id", "okr_run_id")
+"""Members of a result that were not known when its run began."""
 
 
 def audited_session(request: SessionRequest) -> AbstractAsyncContextManager[Done]:
@@ -68,10 +70,12 @@ async def _audited(
         await audit.close()
 
 
-def ended(done: Done, outcome: str) -> None:
-    """Note how a run ended, in its own word."""
+def ended(done: Done, outcome: str, result: JsonObject | None = None) -> None:
+    """Note how a run ended, in its own word, and what it worked for."""
+    summary = result or {}
     done.detail["outcome"] = outcome
-    if outcome not in _SUCCESSES:
+    done.detail |= {name: id for name in _GOALS if (id := summary.get(name))}
+    if not RunFinished(outcome=outcome, summary=summary).is_success:
         done.outcome = "failure"
 
 

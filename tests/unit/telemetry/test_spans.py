@@ -1,12 +1,14 @@
 """A run's records become one tree of spans, the same whoever folds them, without their content."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
 from codetether_ray.core import events as e
-from codetether_ray.core.events import Record
+from codetether_ray.core.events import Record, RunFinished
 from codetether_ray.core.messages import user
+from codetether_ray.core.spec import Correlation
 from codetether_ray.telemetry.identity import parse_traceparent, trace_id
 from codetether_ray.telemetry.span import Span
 from codetether_ray.telemetry.spans import SpanFold
@@ -47,6 +49,22 @@ def test_a_swarm_is_one_tree() -> None:
     assert turn.parent_id == work.span_id
     assert chat.parent_id == tool.parent_id == turn.span_id
     assert {span.trace_id for span in spans.values()} == {trace_id(RUN)}
+
+
+def test_spans_carry_the_ids_of_what_they_belong_to() -> None:
+    ids = Correlation(run_id=RUN, task_id="us-1", relay_id="rly_1", okr_id="o", okr_run_id="r")
+    records = [replace(record, correlation=ids) for record in swarm(Story())]
+    for span in _spans(records).values():
+        assert span.attributes["codetether.task.id"] == "us-1"
+        assert span.attributes["codetether.relay.id"] == "rly_1"
+        assert span.attributes["codetether.okr.id"] == "o"
+        assert span.attributes["codetether.okr_run.id"] == "r"
+
+
+def test_a_relay_that_did_what_was_asked_is_no_error() -> None:
+    (begun, *_), end = swarm(Story()), RunFinished(outcome="max_rounds", summary={"success": True})
+    spans = _spans([begun, replace(begun, event=end)])
+    assert spans["invoke_workflow swarm"].error == ""
 
 
 def test_spans_begin_and_end_with_their_records() -> None:
