@@ -21,6 +21,7 @@ _PASSED_ON = {
     "record": "--record",
     "address": "--address",
     "max_steps": "--max-steps",
+    "timeout": "--timeout",
 }
 """Options of `run` that the commands behind `/swarm` and `/ralph` have as well."""
 
@@ -32,15 +33,28 @@ _NOT_TAKEN = {
     "output_schema": "--output-schema",
 }
 """Options of `run` that are of one agent's conversation alone."""
+_OF_TEAMS = {"rounds": "--rounds", "merge": "--merge", "yes": "--yes"}
+"""Options of `run` that mean nothing to one agent."""
 
 
-def refuse_others(slash: Slash, given: dict[str, Any]) -> None:
-    """Refuse options that mean nothing to the command in a message.
+def refuse_others(slash: Slash | None, given: dict[str, Any]) -> None:
+    """Refuse options that mean nothing to the command in a message, or to a message without.
 
     Raises:
         click.UsageError: there is one.
     """
-    found = [option for name, option in _NOT_TAKEN.items() if given[name]]
+    if slash is None:
+        found = [option for name, option in _OF_TEAMS.items() if given[name]]
+        if found:
+            raise click.UsageError(
+                f"{' and '.join(found)}: only a message that is a command (/go, /autochat, …) "
+                "takes that"
+            )
+        return
+    refused = dict(_NOT_TAKEN)
+    if slash.verb in ("swarm", "ralph"):
+        refused |= {"rounds": "--rounds", "output": "--output"}
+    found = [option for name, option in refused.items() if given[name]]
     if found:
         raise click.UsageError(f"/{slash.verb} takes no {' and no '.join(found)}")
 
@@ -111,13 +125,13 @@ def other(slash: Slash, form: Format, given: dict[str, Any]) -> int:
     """Do `/swarm` or `/ralph` as the command of that name does."""
     from codetether_ray.cli.main import root
 
-    words = ["--format", form] if slash.verb == "swarm" else ["--json"] * (form != "text")
+    words = ["--format", form]
     for name, option in _PASSED_ON.items():
         if given[name] is not None:
             words += [option, str(given[name])]
+    words += [f"--{name}" for name in ("merge", "yes") if given[name]]
     if slash.verb == "swarm":
-        flags = [f"--{name}" for name in ("merge", "yes") if given[name]]
-        arguments = ["swarm", *words, *flags, "--", slash.text]
+        arguments = ["swarm", *words, "--", slash.text]
     else:
         prd = ["--prd", slash.text] if slash.text else []
         arguments = ["ralph", "run", *words, *prd]

@@ -101,12 +101,13 @@ def command(message: str, form: Format, **given: Any) -> int:
     if given["resume"] is not None:
         if run_kind(given["resume"]) == "relay":
             return asyncio.run(relay_run.relay(None, form, given))
+        relay_run.refuse_others(None, given)
         return asyncio.run(_run(None, form, given))
     text = _asked(message)
     slash = parse_slash(text)
+    relay_run.refuse_others(slash, given)
     if slash is None:
         return asyncio.run(_run(text, form, given))
-    relay_run.refuse_others(slash, given)
     if slash.verb in ("go", "autochat"):
         return asyncio.run(relay_run.relay(slash, form, given))
     return relay_run.other(slash, form, given)

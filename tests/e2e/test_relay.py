@@ -48,6 +48,24 @@ async def test_a_team_works_by_turns_and_leaves_a_line_of_commits(program: Progr
     assert model.twice == []
 
 
+async def test_further_rounds_go_on_with_a_relay_that_did_all_its_rounds(
+    program: Program,
+) -> None:
+    model = RelayModel()
+    async with ModelServer(model) as server:
+        first = await run(program, server, AUTOCHAT, "--format", "json", "--rounds", "1")
+        relay_id = first.json["relay_id"]
+        again = await run(program, server, "--resume", relay_id, "--format", "json")
+        assert (again.json["turns"], len(model.asked)) == (2, 5), "as many rounds are no further"
+        more = ("--resume", relay_id, "--rounds", "2", "--format", "json")
+        further = await run(program, server, *more)
+    assert f"codetether run --resume {relay_id} --rounds 2" in first.err
+    assert (further.code, further.json["outcome"], further.json["turns"]) == (0, "max_rounds", 4)
+    assert model.twice == []
+    names = git(program.project, "ls-tree", "--name-only", further.json["branch"]).split()
+    assert {f"turn-{n}.out" for n in range(1, 5)} <= set(names)
+
+
 async def test_text_gives_the_last_handoff_and_the_rest_goes_to_stderr(program: Program) -> None:
     async with ModelServer(RelayModel()) as server:
         ended = await run(program, server, AUTOCHAT, "--rounds", "1")
@@ -184,7 +202,18 @@ async def test_interrupted_in_a_turn_it_says_how_to_go_on_and_does(program: Prog
     assert again.json["relay_id"] == ended.json["relay_id"]
 
 
-async def test_options_of_a_conversation_are_refused(program: Program) -> None:
-    ended = await program.run("run", AUTOCHAT, "--continue", "--model", "local/m")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((AUTOCHAT, "--continue"), "/autochat takes no --continue"),
+        (("/swarm do it", "--rounds", "2"), "/swarm takes no --rounds"),
+        (("/ralph", "--output", "x"), "/ralph takes no --output"),
+        (("hello", "--merge", "--yes"), "--merge and --yes: only a message that is a command"),
+    ],
+)
+async def test_options_that_would_do_nothing_are_refused(
+    program: Program, arguments: tuple[str, ...], words: str
+) -> None:
+    ended = await program.run("run", *arguments, "--model", "local/m")
     assert ended.code == 2
-    assert "/autochat takes no --continue" in ended.err
+    assert words in ended.err
