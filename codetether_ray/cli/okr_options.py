@@ -23,9 +23,16 @@ def id_option(*, is_required: bool = False) -> Callable[[F], F]:
         "--id",
         "id",
         **kept,
+        callback=_given if is_required else None,
         metavar="ID",
         help="An OKR, a run of one, or its relay (rly_…); the beginning is enough.",
     )
+
+
+def _given(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.UsageError("--id is empty; `codetether okr runs` shows ids")
+    return value
 
 
 def opened(address: str | None) -> "AbstractContextManager[Source]":

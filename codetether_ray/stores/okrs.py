@@ -38,6 +38,7 @@ CREATE TABLE readings (
     turn INTEGER NOT NULL, body TEXT NOT NULL, UNIQUE (run_id, kr_id, turn)
 ) STRICT;
 """
+_AWAY = "; move it away to begin with an empty one (what runs measured is in their journals too)"
 T = TypeVar("T")
 
 
@@ -139,12 +140,18 @@ class SqliteOkrs:
         found = self._db.execute(query, (id,)).fetchone()
         if found is None:
             raise UnknownOkrError(id, what)
-        return decode(cls, json.loads(found[0]))
+        return self._read(cls, found[0])
 
     def _all(self, query: str, arguments: tuple[str, ...], cls: type[T]) -> tuple[T, ...]:
         with self._reading():
             rows = self._db.execute(query, arguments).fetchall()
-        return tuple(decode(cls, json.loads(body)) for (body,) in rows)
+        return tuple(self._read(cls, body) for (body,) in rows)
+
+    def _read(self, cls: type[T], body: str) -> T:
+        try:
+            return decode(cls, json.loads(body))
+        except ValueError as error:
+            raise OkrStoreError(f"{self._path} holds something damaged: {error}{_AWAY}") from error
 
     def _insert_run(self, run: OkrRun) -> None:
         self._db.execute(
@@ -194,7 +201,8 @@ class SqliteOkrs:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise OkrStoreError(f"{self._path} cannot be used: {error}") from error
+            how = _AWAY if type(error) is sqlite3.DatabaseError else ""
+            raise OkrStoreError(f"{self._path} cannot be used: {error}{how}") from error
 
     def _make_tables(self) -> None:
         if self._format() == FORMAT:

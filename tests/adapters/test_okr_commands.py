@@ -103,6 +103,7 @@ def test_what_is_created_is_listed_counted_exported_and_found_by_a_part_of_its_i
     [
         (("status", "--id", "none"), 2, "no OKR or run 'none'"),
         (("status",), 2, "--id"),
+        (("report", "--id", ""), 2, "--id is empty"),
         (("list", "--status", "odd"), 2, "odd"),
         (("runs", "--status", "odd"), 2, "pending_approval"),
         (("create",), 3, "no terminal"),

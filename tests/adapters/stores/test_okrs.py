@@ -210,3 +210,14 @@ def test_adding_again_does_nothing_and_measuring_again_neither(home: LocalHome) 
     first = asked.record(home, "r1", (reading(0, 300), reading(1, 150)), "now")
     assert asked.record(home, "r1", (reading(1, 99),), "now") == first
     assert first[0].key_results[0].current_value == 150
+
+
+def test_what_is_damaged_is_told_in_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "okr.db"
+    with opened_okrs(path) as store:
+        store.add(an_okr())
+        with sqlite3.connect(path) as other:
+            other.execute("UPDATE okrs SET body = '{'")
+        other.close()
+        with pytest.raises(OkrStoreError, match=r"okr\.db holds something damaged.*move it away"):
+            store.okrs()
