@@ -65,7 +65,7 @@ NORMALISERS = (
     Normaliser(
         name="id",
         pattern=(
-            r"\b(?:ses|swm)_[0-9a-z]{10}_[0-9a-f]{8}\b"
+            r"\b(?:ses|swm|rlp|rly)_[0-9a-z]{10}_[0-9a-f]{8}\b"
             r"|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
             r"|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,64}\b"
         ),

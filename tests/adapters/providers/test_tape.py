@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from codetether_ray.core.events import (
     ToolFinished,
     TurnStarted,
 )
+from codetether_ray.core.ids import RunKind, new_run_id
 from codetether_ray.core.messages import (
     Message,
     Reasoning,
@@ -201,7 +203,8 @@ async def test_the_recorded_model_may_be_named_instead_of_the_tape() -> None:
         assert await _answer(tape, replace(STEP_1, model=model)) == LAST
 
 
-async def test_what_varies_between_runs_is_not_compared() -> None:
+@pytest.mark.parametrize("kind", get_args(RunKind))
+async def test_what_varies_between_runs_is_not_compared(kind: RunKind) -> None:
     tape = tape_from_records(
         _records(
             "main",
@@ -212,7 +215,7 @@ async def test_what_varies_between_runs_is_not_compared() -> None:
                     message=Message(
                         role="user",
                         parts=(
-                            Text(text="look into swm_0abcdefghi_01234567 from 2026-11-22 10:00:01"),
+                            Text(text=f"look into {new_run_id(kind)} from 2026-11-22 10:00:01"),
                             Text(text="<situation>\nbase abc\nport 8000\n</situation>"),
                         ),
                     ),
@@ -221,7 +224,7 @@ async def test_what_varies_between_runs_is_not_compared() -> None:
             ],
         )
     )
-    asked = user("look into swm_0zzzzzzzzz_76543210 from 2027-01-01 00:00:00")
+    asked = user(f"look into {new_run_id(kind)} from 2027-01-01 00:00:00")
     assert await _answer(tape, replace(STEP_0, messages=(asked,))) == LAST
 
 
