@@ -37,15 +37,15 @@ COMMANDS = MappingProxyType(
             "codetether_ray.cli.forget", "Remove a run for good, here and in the archive."
         ),
         "models": Entry("codetether_ray.cli.models", "List models and their prices."),
+        "okr": Entry("codetether_ray.cli.okr", "Objectives with key results that are measured."),
         "ralph": Entry(
             "codetether_ray.cli.ralph", "Work a PRD off, story by story; its state, a new one."
         ),
-        "okr": Entry("codetether_ray.cli.okr", "Objectives with key results that are measured."),
         "replay": Entry(
             "codetether_ray.cli.replay", "Show a run as it happened, verify it, make it a page."
         ),
         "run": Entry("codetether_ray.cli.run", "Give one agent a task, or go on with a session."),
-        "runs": Entry("codetether_ray.cli.runs", "List runs: sessions and swarms."),
+        "runs": Entry("codetether_ray.cli.runs", "List runs of all kinds, and what can go on."),
         "sessions": Entry("codetether_ray.cli.sessions", "List sessions of this directory."),
         "stats": Entry("codetether_ray.cli.stats", "Sum up runs: tokens, cost, tools, files."),
         "swarm": Entry(
