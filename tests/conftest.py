@@ -25,9 +25,16 @@ def _commit() -> str:
     return done.stdout.strip() or "none"
 
 
+def _group(item: pytest.Item) -> str:
+    """What one worker runs, where several do: a file; all that shares a cluster of the session."""
+    place = item.path.relative_to(Path(__file__).parent)
+    return place.parts[0] if place.parts[0] in ("ray", "cluster") else str(place)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     chosen = int(hashlib.sha256(_commit().encode()).hexdigest(), 16) % _SLICES
     for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
         if item.get_closest_marker("live") and not config.getoption("--live"):
             item.add_marker(pytest.mark.skip(reason="needs --live"))
         if item.get_closest_marker("full") and not config.getoption("--full"):

@@ -67,7 +67,7 @@ def test_a_run_that_nobody_drives_is_left_alone(
     assert "is not running" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("run_id", ["nonsense", "../../etc", new_run_id("swarm")])
+@pytest.mark.parametrize("run_id", ["nonsense", "../../etc", "swm_00mwspr4l9_9e115e6a"])
 def test_an_unknown_run_is_a_usage_error(
     run_id: str, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
