@@ -1,4 +1,4 @@
-"""Options that `run` and `swarm` share, and how their values become what the run needs."""
+"""Options that commands share, and how their values become what the run needs."""
 
 import json
 import os
@@ -13,6 +13,8 @@ from codetether_ray.core.errors import CodetetherError, UsageError
 from codetether_ray.core.usage import Budget
 
 F = TypeVar("F", bound=Callable[..., Any])
+Format = Literal["text", "json", "stream-json"]
+"""What a run prints: its answer, one object, or a line per event."""
 
 
 class Quantity(click.ParamType[float]):

@@ -6,19 +6,19 @@ import json
 import math
 import sys
 import time
-from typing import Literal, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from codetether_ray.bootstrap.resuming import continue_command
 from codetether_ray.bootstrap.session_home import SessionResult
 from codetether_ray.cli import words
+from codetether_ray.cli.options import Format
 from codetether_ray.cli.style import paint, say
 from codetether_ray.core import events as e
 from codetether_ray.core.events import Record
 
-__all__ = ["Format", "Output", "go_on", "open_output", "say"]
+__all__ = ["Output", "go_on", "open_output", "say"]
 
 _ERROR_LINES = 60
-Format = Literal["text", "json", "stream-json"]
 
 
 class Output(Protocol):

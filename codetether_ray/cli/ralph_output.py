@@ -1,12 +1,11 @@
-"""What `codetether ralph run` asks and prints: the table on stdout, everything else on stderr."""
+"""What `codetether ralph run` asks, its table of stories, and its summary."""
 
-import json
 import sys
 from typing import Any, TextIO
 
 from codetether_ray.cli import words
 from codetether_ray.cli.live import Progress
-from codetether_ray.cli.swarm_output import stream_line, typed_line
+from codetether_ray.cli.swarm_output import typed_line
 from codetether_ray.core.usage import Usage
 
 _COLUMNS = ("story", "status", "attempts", "tokens", "cost", "title")
@@ -30,7 +29,13 @@ class Amending:
 
     async def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """The answer: `approved`, and the criterion's words where they are others."""
-        self._progress.close()
+        self._progress.pause()
+        try:
+            return await self._asked(question)
+        finally:
+            self._progress.go_on()
+
+    async def _asked(self, question: dict[str, Any]) -> dict[str, Any]:
         for line in question_lines(question):
             self._stderr.write(line + "\n")
         if self._is_given:
@@ -56,19 +61,6 @@ def question_lines(question: dict[str, Any]) -> list[str]:
         f"  evidence:  {words.one_line(question['evidence'], 600)}",
         f"  proposal:  {words.one_line(question['new'], 300) or '(none: type one)'}",
     ]
-
-
-def finish(result: dict[str, Any], form: str) -> None:
-    """Print the result in its format, and what to do next on stderr."""
-    if form == "json":
-        sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    elif form == "stream-json":
-        stream_line({"kind": "result", **result})
-    else:
-        sys.stdout.write("\n".join(table(result)) + "\n")
-    sys.stdout.flush()
-    sys.stderr.write("\n" + "\n".join(summary(result)) + "\n")
-    sys.stderr.flush()
 
 
 def table(result: dict[str, Any]) -> list[str]:

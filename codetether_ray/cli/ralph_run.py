@@ -1,16 +1,15 @@
 """`codetether ralph run`: a PRD worked off, story by story."""
 
 import asyncio
-import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
 from codetether_ray.cli import options
 from codetether_ray.cli.examples import examples
+from codetether_ray.cli.options import Format
 
-Format = Literal["text", "json", "stream-json"]
 _COUNT = click.IntRange(min=1)
 
 
@@ -88,29 +87,17 @@ command = run
 async def _run(form: Format, given: dict[str, Any]) -> int:
     from codetether_ray.bootstrap.ralph import run_ralph
     from codetether_ray.cli import unfinished
-    from codetether_ray.cli.live import open_progress, ticking
-    from codetether_ray.cli.output import say
-    from codetether_ray.cli.ralph_output import Amending, finish
+    from codetether_ray.cli.driven import DrivenRun
+    from codetether_ray.cli.ralph_output import Amending, summary, table
     from codetether_ray.cli.ralph_view import RalphView
-    from codetether_ray.cli.signals import Stopper
-    from codetether_ray.cli.swarm_output import stream_line
+    from codetether_ray.cli.style import say
 
     if given["resume"] is None:
         unfinished.remind(Path.cwd())
-    progress = open_progress(sys.stderr, RalphView())
-    amending = Amending(progress, is_given=given["yes"])
-    stopper: Stopper[dict[str, Any]] = Stopper(say, given["max_time"])
-
-    def show(record: Any) -> None:
-        stopper.saw(record)
-        progress.show(record)
-        if form == "stream-json":
-            stream_line(record.to_json())
-
-    async with ticking(progress):
-        result = await stopper.run(run_ralph(wish_of(given), show, amending.ask, say))
-    finish(result, form)
-    return stopper.exit_code(result["exit_code"])
+    driven = DrivenRun(form, given["max_time"], RalphView())
+    amending = Amending(driven.progress, is_given=given["yes"])
+    result = await driven.result_of(run_ralph(wish_of(given), driven.show, amending.ask, say))
+    return driven.finish(result, "\n".join(table(result)), summary(result))
 
 
 def wish_of(given: dict[str, Any]) -> Any:

@@ -1,28 +1,12 @@
-"""What `/go` and `/autochat` print: the last handoff on stdout, everything else on stderr."""
+"""The closing summary of `/go` and `/autochat`, from the object that `--format json` prints."""
 
-import json
-import sys
 from typing import Any
 
 from codetether_ray.cli import words
 from codetether_ray.cli.summary import next_steps
-from codetether_ray.cli.swarm_output import stream_line
 from codetether_ray.core.usage import Usage
 
 _BAR = 10
-
-
-def finish(result: dict[str, Any], form: str) -> None:
-    """Print the result in its format, and the summary on stderr."""
-    if form == "json":
-        sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    elif form == "stream-json":
-        stream_line({"kind": "result", **result})
-    elif result["final_handoff"]:
-        sys.stdout.write(result["final_handoff"].rstrip("\n") + "\n")
-    sys.stdout.flush()
-    sys.stderr.write("\n" + "\n".join(relay_summary(result)) + "\n")
-    sys.stderr.flush()
 
 
 def relay_summary(result: dict[str, Any]) -> list[str]:

@@ -1,6 +1,5 @@
 """`codetether run "/go …"` and its like: a relay, or the command that the message names."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,9 @@ from typing import Any
 import click
 
 from codetether_ray.cli import options
-from codetether_ray.cli.output import Format, say
+from codetether_ray.cli.options import Format
 from codetether_ray.cli.slash import Slash
+from codetether_ray.cli.style import say
 
 _PASSED_ON = {
     "model": "--model",
@@ -68,32 +68,21 @@ async def relay(
     """
     from codetether_ray.bootstrap.relay import run_relay
     from codetether_ray.cli import unfinished
-    from codetether_ray.cli.live import open_progress, ticking
+    from codetether_ray.cli.driven import DrivenRun
     from codetether_ray.cli.relay_consent import OkrConsent
-    from codetether_ray.cli.relay_output import finish
+    from codetether_ray.cli.relay_output import relay_summary
     from codetether_ray.cli.relay_view import RelayView
-    from codetether_ray.cli.signals import Stopper
-    from codetether_ray.cli.swarm_output import stream_line
 
     if slash is not None:
         unfinished.remind(Path.cwd())
-    progress = open_progress(sys.stderr, RelayView())
-    consent = OkrConsent(progress)
-    stopper: Stopper[dict[str, Any]] = Stopper(say, given["max_time"])
-
-    def show(record: Any) -> None:
-        stopper.saw(record)
-        progress.show(record)
-        if form == "stream-json":
-            stream_line(record.to_json())
-
+    run = DrivenRun(form, given["max_time"], RelayView())
+    consent = OkrConsent(run.progress)
     wish = replace(wish_of(slash, given), okr_run_id=okr_run_id)
-    async with ticking(progress):
-        result = await stopper.run(run_relay(wish, show, consent.ask, say))
-    finish(result, form)
+    result = await run.result_of(run_relay(wish, run.show, consent.ask, say))
+    code = run.finish(result, result["final_handoff"], relay_summary(result))
     if given["output"] is not None:
         options.write_last(given["output"], result["final_handoff"])
-    return stopper.exit_code(result["exit_code"])
+    return code
 
 
 def wish_of(slash: Slash | None, given: dict[str, Any]) -> Any:

@@ -8,7 +8,8 @@ import click
 
 from codetether_ray.cli import exit_codes, options, relay_run
 from codetether_ray.cli.examples import examples
-from codetether_ray.cli.output import Format, open_output, say
+from codetether_ray.cli.options import Format
+from codetether_ray.cli.output import open_output, say
 from codetether_ray.cli.slash import parse_slash
 from codetether_ray.core.events import Record
 from codetether_ray.core.ids import run_kind

@@ -1,16 +1,15 @@
 """`codetether swarm`: a task split among agents, their work merged into one branch."""
 
 import asyncio
-import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
 from codetether_ray.cli import options
 from codetether_ray.cli.examples import examples
+from codetether_ray.cli.options import Format
 
-Format = Literal["text", "json", "stream-json"]
 _STRATEGIES = ("auto", "domain", "data", "stage", "none")
 _COUNT = click.IntRange(min=1)
 
@@ -116,28 +115,17 @@ def command(task: str, form: Format, as_json: bool, **given: Any) -> int:
 async def _swarm(task: str, form: Format, given: dict[str, Any]) -> int:
     from codetether_ray.bootstrap.swarm import run_swarm
     from codetether_ray.cli import unfinished
-    from codetether_ray.cli.live import open_progress, ticking
-    from codetether_ray.cli.output import say
-    from codetether_ray.cli.signals import Stopper
-    from codetether_ray.cli.swarm_output import Consent, finish, stream_line
+    from codetether_ray.cli.driven import DrivenRun
+    from codetether_ray.cli.style import say
+    from codetether_ray.cli.summary import summary
+    from codetether_ray.cli.swarm_output import Consent
 
     if given["resume"] is None:
         unfinished.remind(Path.cwd())
-    progress = open_progress(sys.stderr)
-    consent = Consent(progress, is_given=given["yes"])
-    stopper: Stopper[dict[str, Any]] = Stopper(say, given["max_time"])
-
-    def show(record: Any) -> None:
-        stopper.saw(record)
-        progress.show(record)
-        if form == "stream-json":
-            stream_line(record.to_json())
-
-    wish = wish_of(task, given)
-    async with ticking(progress):
-        result = await stopper.run(run_swarm(wish, show, consent.ask, say))
-    finish(result, form)
-    return stopper.exit_code(result["exit_code"])
+    run = DrivenRun(form, given["max_time"])
+    consent = Consent(run.progress, is_given=given["yes"])
+    result = await run.result_of(run_swarm(wish_of(task, given), run.show, consent.ask, say))
+    return run.finish(result, result["result"], summary(result))
 
 
 def wish_of(task: str, given: dict[str, Any]) -> Any:

@@ -1,13 +1,11 @@
-"""What `codetether swarm` asks and prints: the answer on stdout, everything else on stderr."""
+"""What `codetether swarm` asks: a word on its plan."""
 
 import asyncio
-import json
 import sys
-from typing import Any, TextIO
+from typing import TextIO
 
 from codetether_ray.cli import words
 from codetether_ray.cli.live import Progress
-from codetether_ray.cli.summary import summary
 from codetether_ray.swarm.estimate import Estimate
 from codetether_ray.swarm.plan import Plan
 
@@ -76,22 +74,3 @@ def plan_lines(plan: Plan, cost: Estimate) -> list[str]:
     price = "" if cost.cost_usd is None else f", about ${cost.cost_usd:.2f}"
     total = words.count(cost.total_tokens)
     return [*out, f"estimate: {words.plural(cost.agents, 'agent')}, about {total} tokens{price}"]
-
-
-def stream_line(value: object) -> None:
-    """One JSON line on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
-    sys.stdout.flush()
-
-
-def finish(result: dict[str, Any], form: str) -> None:
-    """Print the result in its format, and the summary on stderr."""
-    if form == "json":
-        sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    elif form == "stream-json":
-        stream_line({"kind": "result", **result})
-    elif result["result"]:
-        sys.stdout.write(result["result"].rstrip("\n") + "\n")
-    sys.stdout.flush()
-    sys.stderr.write("\n" + "\n".join(summary(result)) + "\n")
-    sys.stderr.flush()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from codetether_ray.cli.live import PlainProgress
+from codetether_ray.cli.ralph_output import Amending
 from codetether_ray.cli.swarm_output import Consent, plan_lines
 from codetether_ray.swarm.estimate import estimate
 from codetether_ray.swarm.plan import Plan, Subtask
@@ -72,3 +73,41 @@ async def test_consent_given_beforehand_still_shows_the_plan() -> None:
     screen = io.StringIO()
     assert await consent(io.StringIO(), screen, is_given=True).ask(PLAN, COST)
     assert "1. parse" in screen.getvalue()
+
+
+class Paused(PlainProgress):
+    """Notes when the screen is left and taken again."""
+
+    def __init__(self) -> None:
+        super().__init__(io.StringIO())
+        self.told: list[str] = []
+
+    def pause(self) -> None:
+        self.told.append("pause")
+
+    def go_on(self) -> None:
+        self.told.append("go on")
+
+    def close(self) -> None:
+        self.told.append("close")
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        (b"y\n", {"approved": True}),
+        (b"\n", {"approved": False, "text": ""}),
+        (b"it counts lines\n", {"approved": True, "text": "it counts lines"}),
+    ],
+)
+async def test_a_criterion_is_amended_by_a_person_and_the_view_goes_on_afterwards(
+    typed: bytes, answer: dict[str, object], terminal: tuple[int, io.TextIOWrapper]
+) -> None:
+    person, stdin = terminal
+    progress = Paused()
+    amending = Amending(progress, is_given=False, stdin=stdin, stderr=Screen())
+    os.write(person, typed)
+    proposal = {"story": "US-1", "title": "Counts", "criterion": 1}
+    texts = {"old": "it counts words", "new": "it counts", "evidence": "no words there"}
+    assert await amending.ask({**proposal, **texts}) == answer
+    assert progress.told == ["pause", "go on"]
