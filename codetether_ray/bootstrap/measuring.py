@@ -128,7 +128,8 @@ class Measurer:
             case CommandMeasure() as measure:
                 return await self._command(key_result, measure, tree, at, blank)
             case FileMeasure() as measure:
-                return _file(measure, tree, blank)
+                found = _file(measure, tree, blank)
+                return replace(found, reason=self._mask(found.reason))
             case HttpMeasure() as measure:
                 return await self._http(measure, blank)
             case RubricMeasure(criteria=criteria):
@@ -184,7 +185,8 @@ class Measurer:
             return replace(found, value=1.0 if answer.status == measure.status else 0.0)
         if answer.status != measure.status:
             return replace(found, reason=f"it answered {answer.status}")
-        return _valued(found, answer.text, measure.json_path)
+        found = _valued(found, answer.text, measure.json_path)
+        return replace(found, reason=self._mask(found.reason))
 
     async def _rubric(
         self,

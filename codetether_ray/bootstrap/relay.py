@@ -1,13 +1,16 @@
 """The driver's side of a relay: checks the terms, starts the run, follows it to its result."""
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codetether_ray.bootstrap.follow import Audience, Show
 from codetether_ray.bootstrap.known_secrets import stored_values, unsaid
 from codetether_ray.bootstrap.models import check_budget, choose
+from codetether_ray.bootstrap.okr_store import Okrs, open_okrs
 from codetether_ray.bootstrap.principal import this_principal
 from codetether_ray.bootstrap.relay_gate import OkrAnswer, OkrQuestion
 from codetether_ray.bootstrap.relay_home import relay_in_home, unrecorded
@@ -18,7 +21,7 @@ from codetether_ray.bootstrap.truth.reach import Reach, has_own_head, reached
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject
-from codetether_ray.core.errors import UsageError
+from codetether_ray.core.errors import ClusterError, OkrStoreError, UsageError
 from codetether_ray.core.ids import new_run_id
 from codetether_ray.core.usage import Budget
 from codetether_ray.relay.options import DEFAULT_ROUNDS
@@ -29,6 +32,8 @@ Decide = Callable[[OkrQuestion], Awaitable[OkrAnswer]]
 
 _MAY_CHANGE = ("max_steps", "timeout_s", "rounds", "retry_for_s", "wait_quota_s")
 """Terms that a resumed relay may be given anew."""
+_LOOK_EVERY_S = 1.0
+"""While somebody is asked here, how often it is looked whether somebody else has decided."""
 _AGENTS_PER_MEMBER = 20
 """A tree may hold this many agents for each member that the team may have."""
 
@@ -84,7 +89,9 @@ async def run_relay(
             return request
 
         async def ask(question: JsonObject) -> JsonObject:
-            return (await decide(OkrQuestion.from_json(question))).to_json()
+            asked = OkrQuestion.from_json(question)
+            answer = await _answered(asked, decide, open_okrs(reach.truth), notice)
+            return answer.to_json()
 
         return await run(
             DOING,
@@ -95,6 +102,27 @@ async def run_relay(
             dashboard=wish.dashboard,
             tape=wish.record,
         )
+
+
+async def _answered(
+    question: OkrQuestion, decide: Decide, okrs: Okrs, notice: Callable[[str], None]
+) -> OkrAnswer:
+    """What is said to a draft here; nothing, as soon as somebody has decided elsewhere."""
+    asking = asyncio.ensure_future(decide(question))
+    try:
+        while not (await asyncio.wait({asking}, timeout=_LOOK_EVERY_S))[0]:
+            with suppress(ClusterError, OkrStoreError):  # it is asked again soon
+                run = await okrs.get_run(question.run.id)
+                if run.status != "pending_approval":
+                    asking.cancel()
+                    await asyncio.wait({asking})
+                    by = run.approval.approver if run.approval is not None else ""
+                    notice(f"it was decided elsewhere: {run.status}{f' by {by}' if by else ''}")
+                    return OkrAnswer(word="nobody")
+        return asking.result()
+    finally:
+        asking.cancel()
+        await asyncio.wait({asking})
 
 
 DOING = Doing(

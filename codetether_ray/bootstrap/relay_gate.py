@@ -173,6 +173,9 @@ class Gate:
         while draft.run.status == "pending_approval":
             answer = await self._answer(draft, number)
             if answer.word == "nobody":
+                draft = await self._stored(draft.run.id)  # somebody may have, elsewhere
+                if draft.run.status != "pending_approval":
+                    await self._note_decision(draft, number)
                 return draft
             if answer.word == "edit" and answer.okr is not None:
                 draft = await self._edited(draft, answer.okr)

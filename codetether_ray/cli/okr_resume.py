@@ -30,15 +30,8 @@ def command(
     It goes on where its journal ends: nothing that was finished is done again. Options of
     `codetether run` may follow (a new budget, say).
     """
-    from codetether_ray.core.errors import NotApprovedError, OkrTransitionError
-    from codetether_ray.okr.transitions import is_extensible, is_resumable
-
     with okr_options.opened(address) as source:
         okr, run = run_of(source, id)
-    if run.status == "pending_approval":
-        raise NotApprovedError(run.id, run.status, "resumed", "")
-    if not (run.status == "approved" or is_resumable(run) or is_extensible(run)):
-        raise OkrTransitionError(run.id, run.status, "resumed")
     arguments = ["--format", "json"] if as_json else []
     if address is not None:
         arguments += ["--address", address]
@@ -48,14 +41,29 @@ def command(
 
 
 def run_of(source: Any, id: str) -> Any:
-    """The run that is meant; of an OKR, the newest that can start or go on."""
-    from codetether_ray.core.errors import UnknownOkrError
-    from codetether_ray.okr.transitions import is_over
+    """The OKR and its run that are meant; of an OKR, the newest that can start or go on.
+
+    Raises:
+        UnknownOkrError: there is none.
+        NotApprovedError: nobody has approved it yet.
+        OkrTransitionError: it is over.
+    """
+    from codetether_ray.core.errors import (
+        NotApprovedError,
+        OkrTransitionError,
+        UnknownOkrError,
+    )
+    from codetether_ray.okr.transitions import is_extensible, is_over, is_resumable
 
     okrs, runs = okr_options.everything(source, id)
     if not runs:
         raise UnknownOkrError(id, "run of OKR")
-    return okrs[0], next((run for run in reversed(runs) if not is_over(run)), runs[-1])
+    run = next((run for run in reversed(runs) if not is_over(run)), runs[-1])
+    if run.status == "pending_approval":
+        raise NotApprovedError(run.id, run.status, "resumed", "")
+    if not (run.status == "approved" or is_resumable(run) or is_extensible(run)):
+        raise OkrTransitionError(run.id, run.status, "resumed")
+    return okrs[0], run
 
 
 def _start(context: click.Context, okr: Any, run: Any, arguments: list[str]) -> int:

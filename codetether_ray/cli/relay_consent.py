@@ -70,8 +70,12 @@ class OkrConsent:
     async def _edited(self, okr: "Okr") -> "Okr | None":
         from codetether_ray.cli.okr_gate import edit
 
+        editing = asyncio.ensure_future(asyncio.to_thread(edit, okr))
         try:
-            edited = await asyncio.to_thread(edit, okr)
+            edited = await asyncio.shield(editing)
+        except asyncio.CancelledError:
+            await asyncio.wait({editing})  # the editor has the terminal
+            raise
         except (click.ClickException, CodetetherError) as error:
             self._say(f"not taken: {getattr(error, 'message', error)}")
             return None
@@ -81,7 +85,11 @@ class OkrConsent:
         """What is typed; None at the end of input."""
         self._stderr.write(prompt)
         self._stderr.flush()
-        line = await typed_line(self._stdin)
+        try:
+            line = await typed_line(self._stdin)
+        except asyncio.CancelledError:
+            self._say("")
+            raise
         return line.strip() if line else None
 
     def _say(self, line: str) -> None:

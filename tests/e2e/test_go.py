@@ -349,6 +349,21 @@ async def test_who_answers_after_somebody_else_did_is_told_and_that_one_counts(
     assert kept.approval.approver == "the boss"
 
 
+async def test_approved_elsewhere_it_begins_though_nobody_typed_anything_here(
+    program: Program,
+) -> None:
+    async def elsewhere() -> None:
+        relay_id = (await program.run("runs", "--json")).json[0]["id"]
+        approved = await program.run("okr", "approve", "--id", relay_id, "--yes")
+        assert approved.code == 0, approved.err
+
+    async with ModelServer(RelayModel()) as server:
+        seat = Seat(program, server)
+        code, result = await seat.run(GO, answers=[(ASKS, "")], before=elsewhere)
+    assert (code, result["outcome"]) == (0, "all_met")
+    assert b"it was decided elsewhere: approved by " in seat.said
+
+
 async def test_approved_twice_at_once_one_wins_and_the_work_is_done_once(program: Program) -> None:
     model = RelayModel()
     async with ModelServer(model) as server:

@@ -54,13 +54,7 @@ def _found(named: str, address: str | None) -> tuple["Okr", "OkrRun"]:
     """
     from codetether_ray.cli import okr_options
     from codetether_ray.cli.okr_resume import run_of
-    from codetether_ray.core.errors import NotApprovedError, OkrTransitionError
-    from codetether_ray.okr.transitions import is_resumable
 
     with okr_options.opened(address) as source:
         objective, run = run_of(source, named)
-    if run.status == "pending_approval":
-        raise NotApprovedError(run.id, run.status, "resumed", "")
-    if run.status != "approved" and not is_resumable(run):
-        raise OkrTransitionError(run.id, run.status, "resumed")
     return objective, run
