@@ -7,7 +7,10 @@ what merely looks like a key may be what the task is about.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
+from codetether_ray.config.stores import open_secret_store
+from codetether_ray.core.errors import CodetetherError
 from codetether_ray.core.masking import Masker
 from codetether_ray.core.messages import Message, Text
 from codetether_ray.ports.secrets import ProviderSecret, SecretStore
@@ -32,6 +35,22 @@ async def stored_values(env: Mapping[str, str], store: SecretStore, provider: st
     """
     names: Iterable[str] = (provider,) if env.get("VAULT_ADDR") else await store.providers()
     return known_values(env, *[await store.get(name) for name in names])
+
+
+async def values_here(env: Mapping[str, str], data_dir: Path) -> list[str]:
+    """Those that are known without a model being chosen; where the store cannot be read, or is in
+    Vault, those of the environment."""
+    if env.get("VAULT_ADDR"):
+        return known_values(env)
+    try:
+        return await stored_values(env, open_secret_store(env, data_dir), "")
+    except CodetetherError:
+        return known_values(env)
+
+
+def holds_any(known: Iterable[str], text: str) -> bool:
+    """Whether a known value is in a text."""
+    return Masker(known, with_shapes=False)(text) != text
 
 
 def unsaid(known: Iterable[str], tell: Callable[[str], None]) -> Callable[[str], str]:

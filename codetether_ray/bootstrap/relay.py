@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codetether_ray.bootstrap.follow import Audience, Show
-from codetether_ray.bootstrap.known_secrets import stored_values, unsaid
+from codetether_ray.bootstrap.known_secrets import holds_any, stored_values, unsaid, values_here
 from codetether_ray.bootstrap.models import check_budget, choose
 from codetether_ray.bootstrap.okr_store import Okrs, open_okrs
 from codetether_ray.bootstrap.principal import this_principal
@@ -91,7 +91,13 @@ async def run_relay(
         async def ask(question: JsonObject) -> JsonObject:
             asked = OkrQuestion.from_json(question)
             answer = await _answered(asked, decide, open_okrs(reach.truth), notice)
-            return answer.to_json()
+            known = await values_here(os.environ, settings.paths.data)
+            while answer.okr is not None and holds_any(known, str(answer.okr)):
+                notice("not taken: it holds a key that is stored here, and it would be on record")
+                answer = await _answered(asked, decide, open_okrs(reach.truth), notice)
+            mask = unsaid(known, notice)
+            said = replace(answer, intent=mask(answer.intent), reason=mask(answer.reason))
+            return said.to_json()
 
         return await run(
             DOING,

@@ -54,6 +54,7 @@ def _asked(source: "Source", okr: "Okr", run: "OkrRun", reason: str, *, as_json:
         how = f"codetether okr approve --id {run.id} --yes"
         raise DecisionNeededError(f"{error}; `{how}` approves it as it is") from None
     if answer.is_edited:
+        okr_options.refuse_keys(source, answer.okr)
         now = moment(time.time())
         okr, run = source.ask(EDIT, run.id, answer.okr, okr.version, now)
     if answer.kind == "deny":

@@ -68,6 +68,7 @@ def command(as_json: bool, address: str | None, **given: Any) -> int:
     if given["owner"]:
         okr = replace(okr, owner=given["owner"])
     with okr_options.opened(address) as source:
+        okr_options.refuse_keys(source, okr)
         okr, run = source.ask(ADD, okr, _waiting(okr))
     if as_json:
         out = {**okr_json(okr), "run": run_json(run)}

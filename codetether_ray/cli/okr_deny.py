@@ -1,6 +1,8 @@
 """`codetether okr deny`: a draft that shall not be pursued."""
 
+import asyncio
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Literal
 
@@ -48,19 +50,22 @@ def decided(
         OkrChangedError: the draft was changed meanwhile.
     """
     from codetether_ray.bootstrap.auditing.opening import acting
+    from codetether_ray.bootstrap.known_secrets import unsaid, values_here
     from codetether_ray.bootstrap.truth.okrs import DECIDE
     from codetether_ray.cli.okr_words import go_on
+    from codetether_ray.cli.style import say
     from codetether_ray.core.okrs import ApprovalDecision
     from codetether_ray.core.spec import Correlation
     from codetether_ray.okr.json_form import okr_json, run_json
     from codetether_ray.okr.stamps import fresh, moment
     from codetether_ray.ports.audit import Action
 
+    known = asyncio.run(values_here(os.environ, source.paths.data))
     made = ApprovalDecision(
         id=fresh(""),
         run_id=run.id,
         decision=decision,
-        reason=reason,
+        reason=unsaid(known, say)(reason),
         approver=okr_options.principal(),
         decided_at=moment(time.time()),
     )

@@ -74,6 +74,25 @@ def waiting(source: "Source", id: str) -> "tuple[Okr, OkrRun]":
     return okrs[0], (pending or runs)[-1]
 
 
+def refuse_keys(source: "Source", okr: "Okr") -> None:
+    """Refuse an OKR that holds a key which is stored here: models and the record get it.
+
+    Raises:
+        UsageError: it does.
+    """
+    import asyncio
+    import os
+
+    from codetether_ray.bootstrap.known_secrets import holds_any, values_here
+    from codetether_ray.core.errors import UsageError
+
+    if holds_any(asyncio.run(values_here(os.environ, source.paths.data)), str(okr)):
+        raise UsageError(
+            "the OKR holds a key that is stored here; take it out, for models and the record get "
+            "what it says"
+        )
+
+
 def principal() -> str:
     """Who decides."""
     from codetether_ray.bootstrap.principal import this_principal

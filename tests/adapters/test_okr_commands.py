@@ -154,3 +154,17 @@ def test_a_cancelled_run_is_over(cli: Commands) -> None:
     again = cli.okr("resume", "--id", made["id"])
     assert again.code == 1
     assert "it is cancelled" in again.err
+
+
+def test_a_stored_key_reaches_no_objective_and_no_reason(
+    cli: Commands, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "not-for-" + "the-record"
+    monkeypatch.setenv("VAULT_TOKEN", key)
+    text = OBJECTIVE.replace("p95", f"p95 with {key}", 1)
+    refused = cli.okr("create", "--from", "-", stdin=text)
+    assert refused.code == 2
+    assert "holds a key that is stored here" in refused.err
+    denied = cli.okr("deny", "--id", cli.created()["id"], "--reason", f"I use {key}", "--json")
+    assert denied.json["run"]["approval"]["reason"] == "I use [masked]"
+    assert key.encode() not in store.read_bytes()

@@ -243,3 +243,32 @@ async def test_without_a_terminal_it_says_how_it_is_used(program: Program) -> No
 
 
 STALLED = spoil(say("It begins and goes on"), "stall", after=2)
+
+
+async def test_an_objective_is_denied_approved_and_resumed_at_the_prompt(program: Program) -> None:
+    make_repository(program.project)
+    async with prompt(program, RelayModel()) as (shown, _):
+        for title in ("First", "Second"):
+            made = await program.run(
+                *("okr", "create", "--title", title, "--target", "1", "--unit", "files"),
+                *("--command", relay_scene.COUNT, "--json"),
+            )
+            assert made.code == 0, made.err
+            run_id = made.json["run"]["id"]
+            if title == "First":
+                await shown.enter(f"/okr deny --id {run_id} --reason late")
+                await shown.sees("denied: First")
+        await shown.enter(f"/okr resume --id {run_id}")
+        await shown.sees("was not approved")
+        await shown.enter(f"/okr approve --id {run_id}")
+        await shown.sees("[e]dit?")
+        shown.press("a", ENTER)
+        await shown.sees("approved: Second")
+        await shown.enter(f"/okr resume --id {run_id}")
+        await shown.sees("every key result is met")
+        await leave(shown)
+    runs = (await program.run("okr", "runs", "--json")).json["runs"]
+    assert [(run["status"], run["outcome"]) for run in runs] == [
+        ("denied", "denied"),
+        ("completed", "all_met"),
+    ]

@@ -15,7 +15,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from codetether_ray import __version__
 from codetether_ray.bootstrap.driver import is_asked_to_stop
-from codetether_ray.bootstrap.known_secrets import known_values, stored_values
+from codetether_ray.bootstrap.known_secrets import values_here
 from codetether_ray.bootstrap.resuming import unfinished_here
 from codetether_ray.bootstrap.several import several_runs
 from codetether_ray.cli import words
@@ -23,8 +23,6 @@ from codetether_ray.cli.repl.app import Repl
 from codetether_ray.cli.repl.completion import Known, ReplCompleter
 from codetether_ray.cli.repl.history import MaskedHistory, path_of
 from codetether_ray.config.paths import find_paths
-from codetether_ray.config.stores import open_secret_store
-from codetether_ray.core.errors import CodetetherError
 from codetether_ray.core.masking import Masker
 from codetether_ray.journal.listing import list_runs
 from codetether_ray.providers.catalog import MODELS
@@ -69,7 +67,7 @@ def terminal_as_it_was() -> Iterator[None]:
 async def _opened() -> int:
     directory = Path.cwd().resolve()
     paths = find_paths(os.environ)
-    history = MaskedHistory(path_of(paths.data), Masker(await _secrets(paths.data)))
+    history = MaskedHistory(path_of(paths.data), Masker(await values_here(os.environ, paths.data)))
     repl = Repl(
         directory,
         paths.data,
@@ -113,17 +111,6 @@ def _take_signals(repl: Repl, data_dir: Path) -> None:
     loop.add_signal_handler(signal.SIGINT, interrupted)
     loop.add_signal_handler(signal.SIGTERM, lambda: repl.end(is_hung_up=False))
     loop.add_signal_handler(signal.SIGHUP, lambda: repl.end(is_hung_up=True))
-
-
-async def _secrets(data_dir: Path) -> list[str]:
-    """Values that the history must not hold; where the store cannot be read, those of the
-    environment: what is shaped like a key is masked anyway."""
-    if os.environ.get("VAULT_ADDR"):
-        return known_values(os.environ)
-    try:
-        return await stored_values(os.environ, open_secret_store(os.environ, data_dir), "")
-    except CodetetherError:
-        return known_values(os.environ)
 
 
 async def _remind(repl: Repl, data_dir: Path) -> None:
