@@ -9,7 +9,7 @@ from pathlib import Path
 from codetether_ray.bootstrap.follow import Audience, Show
 from codetether_ray.bootstrap.known_secrets import stored_values
 from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
-from codetether_ray.bootstrap.prd_file import read_prd_file
+from codetether_ray.bootstrap.prd_file import PrdFile, read_prd_file
 from codetether_ray.bootstrap.principal import this_principal
 from codetether_ray.bootstrap.ralph_far import brought_home, refuse_unseen_branch
 from codetether_ray.bootstrap.ralph_home import ralph_in_home, unrecorded
@@ -137,6 +137,26 @@ async def _request(
             here = await fetched(taken.request, truth, result)
             return await brought_home(taken.request, here, settings.paths.data)
         return await _resumed(taken.request, wish, settings.paths.data)
+    model = await looked_at(wish, settings, notice)
+    request = new_ralph(wish, settings, model, truth.data_dir)
+    if truth.is_here:  # before there is a run; elsewhere it is its run's home that is locked
+        await asyncio.to_thread(_refuse_busy, request)
+    return request
+
+
+def _refuse_busy(request: RalphRequest) -> None:
+    with PrdFile(request.prd_path, Path(request.data_dir), holder=request.run_id):
+        pass
+
+
+async def looked_at(
+    wish: RalphRunWish, settings: Settings, notice: Callable[[str], None]
+) -> ChosenModel:
+    """The model for a PRD that may be worked on; its warnings are told.
+
+    Raises:
+        CodetetherError: it cannot be read, there is no such model, or a key is in it.
+    """
     text = await asyncio.to_thread(read_prd_file, wish.prd)  # before a model is looked for
     for warning in text.warnings:
         notice(f"warning: {warning}")
@@ -144,12 +164,16 @@ async def _request(
     model = await choose(wish.model, settings, store, wish.directory)
     check_budget(model, wish.budget)
     known = await stored_values(os.environ, store, model.ref.provider)
-    if Masker(known, with_shapes=False)(text.text) != text.text:
-        raise UsageError(
-            f"{wish.prd} holds a key that is stored here; take it out, for models and the record "
-            "get what the PRD says"
-        )
-    return new_ralph(wish, settings, model, truth.data_dir)
+    mask = Masker(known, with_shapes=False)
+    progress = wish.prd.with_name(PROGRESS)
+    learned = progress.read_text("utf-8", "replace") if progress.is_file() else ""
+    for path, words in ((wish.prd, text.text), (progress, learned)):
+        if mask(words) != words:
+            raise UsageError(
+                f"{path} holds a key that is stored here; take it out, for models and the record "
+                "get what it says"
+            )
+    return model
 
 
 def new_ralph(
@@ -201,9 +225,18 @@ def new_ralph(
 
 
 def _directory(prd: Path, directory: Path) -> Path:
-    """Where the work is done: the current directory, unless the PRD is outside of it."""
-    here = directory.resolve()
-    return here if prd.resolve().is_relative_to(here) else prd.resolve().parent
+    """Where the work is done: the current directory, unless the PRD lies in another checkout.
+
+    A PRD that is in no repository says nothing of where its work is to be done.
+    """
+    here, there = directory.resolve(), prd.resolve().parent
+    if there.is_relative_to(here) or (_is_in_git(here) and not _is_in_git(there)):
+        return here
+    return there
+
+
+def _is_in_git(place: Path) -> bool:
+    return any((folder / ".git").exists() for folder in (place, *place.parents))
 
 
 async def _resumed(old: RalphRequest, wish: RalphRunWish, data_dir: Path) -> RalphRequest:

@@ -6,15 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from codetether_ray.bootstrap.models import check_budget, choose
-from codetether_ray.bootstrap.prd_file import read_prd_file
-from codetether_ray.bootstrap.ralph import DOING, RalphRunWish, new_ralph
+from codetether_ray.bootstrap.ralph import DOING, RalphRunWish, looked_at, new_ralph
 from codetether_ray.bootstrap.ralph_far import refuse_unseen_branch
 from codetether_ray.bootstrap.ralph_request import RalphRequest
 from codetether_ray.bootstrap.submitting import submit
 from codetether_ray.bootstrap.truth.reach import reached
 from codetether_ray.config.settings import load_settings
-from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import UsageError
 from codetether_ray.core.ids import new_run_id
@@ -37,12 +34,7 @@ async def submit_ralph(wish: RalphRunWish, repo: str, notice: Callable[[str], No
     run_id = new_run_id("ralph")
     if repo != HERE:
         wish = await _cloned(wish, repo, settings.paths.data / _CLONES / run_id)
-    text = await asyncio.to_thread(read_prd_file, wish.prd)
-    for warning in text.warnings:
-        notice(f"warning: {warning}")
-    store = open_secret_store(os.environ, settings.paths.data)
-    model = await choose(wish.model, settings, store, wish.directory)
-    check_budget(model, wish.budget)
+    model = await looked_at(wish, settings, notice)
     async with reached(wish.address, settings.paths.data, notice) as reach:
         request: RalphRequest = await asyncio.to_thread(
             new_ralph, wish, settings, model, reach.truth.data_dir

@@ -6,6 +6,7 @@ import shutil
 import signal
 from pathlib import Path
 
+from codetether_ray.bootstrap.prd_file import PrdFile
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.e2e.program import Program
 from tests.e2e.ralph_scene import STORIES, RalphModel, make_project
@@ -136,7 +137,38 @@ async def test_a_prd_that_holds_a_stored_key_is_refused(program: Program) -> Non
     make_project(program.project, stories=[leaky])
     stored = await program.run("auth", "set", "openai", stdin=f"{key}\n")
     assert stored.code == 0, stored.err
-    ended = await program.run(*LOCAL, CODETETHER_LOCAL_BASE_URL="http://127.0.0.1:9/v1")
-    assert ended.code == 2
-    assert "holds a key that is stored here" in ended.err
-    assert key not in ended.err
+    submit = ("ralph", "submit", "--address", "127.0.0.1:9", "--model", "local/m")
+    for words in (LOCAL, submit):
+        ended = await program.run(*words, CODETETHER_LOCAL_BASE_URL="http://127.0.0.1:9/v1")
+        assert ended.code == 2
+        assert "prd.json holds a key that is stored here" in ended.err
+        assert key not in ended.err
+
+
+async def test_of_two_runs_on_a_prd_the_second_is_refused_and_leaves_no_run(
+    program: Program,
+) -> None:
+    make_project(program.project, stories=STORIES[:1])
+    with PrdFile(program.project / "prd.json", program.data, holder="rlp_first"):
+        ended = await program.run(*LOCAL, CODETETHER_LOCAL_BASE_URL="http://127.0.0.1:9/v1")
+    assert (ended.code, ended.out) == (1, "")
+    assert "is being worked on by rlp_first" in ended.err
+    assert "--resume" not in ended.err
+    assert not list((program.data / "events").glob("rlp_*"))
+
+
+async def test_a_prd_outside_any_repository_is_worked_off_in_this_one(
+    program: Program, tmp_path: Path
+) -> None:
+    make_project(program.project, stories=STORIES[:1], tracked=False)
+    place = tmp_path / "my prds" / "prd.json"
+    place.parent.mkdir()
+    (program.project / "prd.json").rename(place)
+    async with ModelServer(RalphModel()) as server:
+        env = {"CODETETHER_LOCAL_BASE_URL": server.url}
+        ended = await program.run(*LOCAL, "-p", str(place), **env)
+    assert ended.code == 0, ended.err
+    show = ("show", "--name-only", "--format=", "ralph/eight-things")
+    assert git(program.project, *show) == "src/US-001.txt"
+    assert '"passes": true' in place.read_text()
+    assert (place.parent / "progress.txt").exists()
