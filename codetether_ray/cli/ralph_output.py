@@ -1,5 +1,6 @@
 """What `codetether ralph run` asks, its table of stories, and its summary."""
 
+import asyncio
 import sys
 from typing import Any, TextIO
 
@@ -9,11 +10,13 @@ from codetether_ray.cli.swarm_output import typed_line
 from codetether_ray.core.usage import Usage
 
 _COLUMNS = ("story", "status", "attempts", "tokens", "cost", "title")
+_PROPOSAL = 2000
+"""Of a criterion, characters: nobody agrees to what they do not see."""
 _RIGHT = {"attempts", "tokens", "cost"}
 
 
 class Amending:
-    """Puts an amendment of a criterion to whoever sits there."""
+    """Puts amendments of criteria to whoever sits there, one at a time."""
 
     def __init__(
         self,
@@ -26,14 +29,16 @@ class Amending:
         self._progress = progress
         self._is_given = is_given
         self._stdin, self._stderr = stdin, stderr
+        self._one = asyncio.Lock()
 
     async def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """The answer: `approved`, and the criterion's words where they are others."""
-        self._progress.pause()
-        try:
-            return await self._asked(question)
-        finally:
-            self._progress.go_on()
+        async with self._one:
+            self._progress.pause()
+            try:
+                return await self._asked(question)
+            finally:
+                self._progress.go_on()
 
     async def _asked(self, question: dict[str, Any]) -> dict[str, Any]:
         for line in question_lines(question):
@@ -57,9 +62,9 @@ def question_lines(question: dict[str, Any]) -> list[str]:
     return [
         f"{question['story']} ({question['title']}): criterion {question['criterion']} is said to "
         "be wrong",
-        f"  it says:   {words.one_line(question['old'], 300)}",
-        f"  evidence:  {words.one_line(question['evidence'], 600)}",
-        f"  proposal:  {words.one_line(question['new'], 300) or '(none: type one)'}",
+        f"  it says:   {words.one_line(question['old'], _PROPOSAL)}",
+        f"  evidence:  {words.one_line(question['evidence'], _PROPOSAL)}",
+        f"  proposal:  {words.one_line(question['new'], _PROPOSAL) or '(none: type one)'}",
     ]
 
 

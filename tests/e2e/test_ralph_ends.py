@@ -11,6 +11,7 @@ from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, c
 from tests.e2e.program import Program
 from tests.e2e.ralph_scene import STORIES, RalphModel, make_project
 from tests.e2e.swarm_scene import git
+from tests.e2e.terminal import ENTER, terminal
 
 _EXAMPLES = Path(__file__).parents[2] / "examples"
 LOCAL = ("ralph", "run", "--local", "--model", "local/m", "--json")
@@ -88,6 +89,37 @@ async def test_an_amendment_needs_somebodys_word_and_is_made_in_place(program: P
     amended = before.replace("It has two wheels", "It has three wheels")
     assert after.replace(',\n            "passes": true', "") == amended
     assert git(program.project, "show", "ralph/eight-things:prd.json") == after.rstrip("\n")
+
+
+async def test_two_criteria_found_wrong_at_once_are_asked_about_one_by_one_at_a_terminal(
+    program: Program,
+) -> None:
+    ids = ("US-001", "US-006")
+    stories = [{"id": id, "title": id, "acceptance_criteria": [f"{id} is red"]} for id in ids]
+    make_project(program.project, stories=stories)
+
+    def script(request: ModelCall) -> Reply:
+        id = next(id for id in ids if f"Your story, {id}:" in request.first_user_text)
+        if f"{id} is red" in request.first_user_text:
+            return say(f"CRITERION_WRONG: 1: it is blue => {id} is blue")
+        if request.step == 0:
+            return call("write_file", path=f"src/{id}.txt", content="right\n")
+        return say(f"STORY_COMPLETE: {id}")
+
+    async with ModelServer(script) as server:
+        env = {"CODETETHER_LOCAL_BASE_URL": server.url}
+        words = [word for word in LOCAL if word != "--json"]
+        async with terminal(program, *words, **env) as screen:
+            await screen.sees("Amend it?")
+            screen.press("y", ENTER)
+            await screen.sees("Amend it?")
+            await screen.enter("It may be green")
+            await screen.sees("2 of 2 stories passed")
+            assert await screen.ended() == 0
+    prd = json.loads((program.project / "prd.json").read_text())
+    told = sorted(story["acceptance_criteria"][0] for story in prd["user_stories"])
+    assert told[0] == "It may be green"
+    assert told[1].endswith(" is blue")
 
 
 async def test_the_example_is_worked_off_in_an_empty_repository(program: Program) -> None:
