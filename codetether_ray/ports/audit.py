@@ -1,6 +1,7 @@
 """The audit log: what was about to be done is durable before it is done, how it ended after it."""
 
 from collections.abc import Awaitable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -24,6 +25,9 @@ AuditCategory = Literal[
     "archive",
 ]
 AuditOutcome = Literal["success", "failure", "denied"]
+
+about_task: ContextVar[str] = ContextVar("about_task", default="")
+"""The story or subtask that the asyncio task works on which acts now; empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from codetether_ray.core.events import (
 )
 from codetether_ray.core.ralph_events import Cause, StoryStatus
 from codetether_ray.core.spec import AgentSpec, TurnResult
+from codetether_ray.ports.audit import about_task
 from codetether_ray.ports.workspace import Tree
 from codetether_ray.ralph import failures, progress, prompts
 from codetether_ray.ralph.faults import (
@@ -51,6 +52,7 @@ class Attempt:
             JournalError: nothing more can be recorded.
         """
         number = 0
+        about_task.set(self._story.id)
         while True:
             try:
                 return await self._once()

@@ -91,6 +91,10 @@ async def test_everything_passes_and_is_merged_where_that_is_asked_for(program: 
     assert passes(program.project / "prd.json") == ["US-001", "US-002"]
     assert (program.project / "readme.md").read_text() == "# sample, changed\n"
     assert git(program.project, "status", "--porcelain") == "M readme.md"
+    audit = await program.run("audit", "query", "--action", "ralph.*", "--json")
+    told = [(line["action"], line.get("task_id")) for line in audit.lines]
+    assert [task for action, task in told if action == "ralph.land"] == ["US-001", "US-002"]
+    assert ("ralph.deliver", None) in told
 
 
 async def test_a_branch_that_is_checked_out_moves_only_with_merge(program: Program) -> None:

@@ -1,10 +1,11 @@
 """A run's workspace whose merges and delivery are in the audit log before they are made."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 from codetether_ray.bootstrap.auditing.opening import audited
 from codetether_ray.core.spec import Correlation
-from codetether_ray.ports.audit import Action, Audit, AuditCategory
+from codetether_ray.ports.audit import Action, Audit, AuditCategory, about_task
 from codetether_ray.ports.workspace import MergeOutcome, Tree, Workspace
 
 
@@ -57,12 +58,13 @@ class _AuditedWorkspace:
             return await self._inner.deliver()
 
     def _action(self, name: str, commit: str) -> Action:
+        task = about_task.get() or self._correlation.task_id
         return Action(
             category=self._category,
             action=f"{self._category}.{name}",
             resource=commit,
             principal="agent:run",
-            correlation=self._correlation,
+            correlation=replace(self._correlation, task_id=task),
         )
 
 
