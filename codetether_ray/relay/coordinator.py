@@ -117,7 +117,8 @@ class RelayCoordinator:
         self._base = await self._workspace.open()
         self._memory = Memory.of(await self._publisher.history())
         await self._begin()
-        self._tree = await self._workspace.start(TREE)
+        stands = tuple(filter(None, (turn.commit for turn in self._memory.turns[-1:])))
+        self._tree = await self._workspace.start(TREE, stands)  # it may have been cleaned up
         if not self._memory.team:
             await self._form_team()
         await self._keep_measured()

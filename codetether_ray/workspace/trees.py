@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from codetether_ray.core.errors import ParentsConflictError, WorkspaceError
 from codetether_ray.ports.workspace import Tree
-from codetether_ray.workspace.commits import move_ref, resolve
+from codetether_ray.workspace.commits import is_ancestor, move_ref, resolve
 from codetether_ray.workspace.git_command import Git, agent_environment
 from codetether_ray.workspace.merging import merge_commits
 from codetether_ray.workspace.names import branch_of, ref_of, resolver_name, tree_name
@@ -91,6 +91,11 @@ class Trees:
         start = known or await self._merged(parents)
         if known or await move_ref(self._git, ref, start, ""):
             return start
+        first = await resolve(self._git, ref)
+        branch = f"refs/heads/{branch_of(self._slug, name)}"
+        if await resolve(self._git, branch) or not await is_ancestor(self._git, first, start):
+            return first
+        await move_ref(self._git, ref, start, first)  # cleaned up since, and the work went on
         return await resolve(self._git, ref)
 
     async def _merged(self, parents: tuple[str, ...]) -> str:

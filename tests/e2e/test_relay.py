@@ -66,6 +66,17 @@ async def test_further_rounds_go_on_with_a_relay_that_did_all_its_rounds(
     assert {f"turn-{n}.out" for n in range(1, 5)} <= set(names)
 
 
+async def test_what_was_cleaned_up_is_no_hindrance_to_further_rounds(program: Program) -> None:
+    async with ModelServer(RelayModel()) as server:
+        first = await run(program, server, AUTOCHAT, "--format", "json", "--rounds", "1")
+        assert (await program.run("cleanup", "--yes")).code == 0
+        more = ("--resume", first.json["relay_id"], "--rounds", "2", "--format", "json")
+        further = await run(program, server, *more)
+    assert (further.code, further.json["turns"]) == (0, 4), further.err
+    names = git(program.project, "ls-tree", "--name-only", further.json["branch"]).split()
+    assert {f"turn-{n}.out" for n in range(1, 5)} <= set(names)
+
+
 async def test_text_gives_the_last_handoff_and_the_rest_goes_to_stderr(program: Program) -> None:
     async with ModelServer(RelayModel()) as server:
         ended = await run(program, server, AUTOCHAT, "--rounds", "1")
