@@ -6,7 +6,7 @@ from typing import Any, TextIO
 
 from codetether_ray.cli import words
 from codetether_ray.cli.live import Progress
-from codetether_ray.cli.swarm_output import typed_line
+from codetether_ray.cli.swarm_consent import typed_line
 from codetether_ray.core.usage import Usage
 
 _COLUMNS = ("story", "status", "attempts", "tokens", "cost", "title")

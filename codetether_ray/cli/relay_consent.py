@@ -9,7 +9,7 @@ import click
 
 from codetether_ray.cli import words
 from codetether_ray.cli.live import Progress
-from codetether_ray.cli.swarm_output import typed_line
+from codetether_ray.cli.swarm_consent import typed_line
 from codetether_ray.core.errors import CodetetherError
 
 if TYPE_CHECKING:

@@ -118,7 +118,7 @@ async def _swarm(task: str, form: Format, given: dict[str, Any]) -> int:
     from codetether_ray.cli.driven import DrivenRun
     from codetether_ray.cli.style import say
     from codetether_ray.cli.summary import summary
-    from codetether_ray.cli.swarm_output import Consent
+    from codetether_ray.cli.swarm_consent import Consent
 
     if given["resume"] is None:
         unfinished.remind(Path.cwd())

@@ -13,7 +13,7 @@ from codetether_ray.cli.repl.kinds import KINDS
 from codetether_ray.cli.repl.lines import Line, split_options
 from codetether_ray.cli.repl.questions import APPROVE, DENY, Question
 from codetether_ray.cli.repl.screen import plain
-from codetether_ray.cli.swarm_output import plan_lines
+from codetether_ray.cli.swarm_consent import plan_lines
 from codetether_ray.core.errors import DecisionNeededError, UsageError
 from codetether_ray.core.events import Record, RunStarted
 from codetether_ray.core.usage import Usage

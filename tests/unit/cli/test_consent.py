@@ -9,7 +9,7 @@ import pytest
 
 from codetether_ray.cli.live import PlainProgress
 from codetether_ray.cli.ralph_output import Amending
-from codetether_ray.cli.swarm_output import Consent, plan_lines
+from codetether_ray.cli.swarm_consent import Consent, plan_lines
 from codetether_ray.swarm.estimate import estimate
 from codetether_ray.swarm.plan import Plan, Subtask
 
