@@ -205,7 +205,7 @@ class Hub:
 
     def _name(self, ref: str, commit: str, known: str) -> None:
         self.flush_names(())
-        if not self.move_ref(ref, commit, known):
+        if not self.move_ref(ref, commit, known) and self.read_ref(ref) != commit:
             raise WorkspaceError(f"{ref} in {self.path} moved at this very moment; try again")
 
 

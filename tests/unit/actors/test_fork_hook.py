@@ -5,6 +5,7 @@ import os
 import posix
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,14 +28,13 @@ class Exited(BaseException):
 
 
 @pytest.fixture
-def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """This process is a launcher; the folder of its sockets."""
 
     def leave(code: int) -> None:
         raise Exited(code)
 
     (tmp_path / "s" / "logs").mkdir(parents=True)
-    (tmp_path / "f").mkdir(mode=0o700)
     arguments = [
         _WORKER, f"--node-id={_NODE}", "--worker-id=77", f"--temp-dir={tmp_path}",
         "--session-name=s", "--runtime-env-hash=0",
@@ -42,9 +42,10 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sys, "orig_argv", ["python", "-u", *arguments])
     monkeypatch.setattr(posix, "environ", {protocol.SWITCH.encode(): b"1", b"SHADE": b"green"})
     monkeypatch.setattr(posix, "_exit", leave)
-    monkeypatch.setattr(protocol, "directory", lambda: str(tmp_path / "f"))
     monkeypatch.setattr(hook, "_spawn", _cannot)
-    return tmp_path / "f"
+    with tempfile.TemporaryDirectory(prefix="ct-") as folder:  # a socket's path has to be short
+        monkeypatch.setattr(protocol, "directory", lambda: folder)
+        yield Path(folder)
 
 
 def _cannot(*_: object) -> None:
