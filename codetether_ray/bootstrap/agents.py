@@ -12,7 +12,7 @@ from codetether_ray.agent.parts import AgentLinks, AgentParts
 from codetether_ray.agent.trees import WRITING
 from codetether_ray.bootstrap.auditing.opening import open_audit
 from codetether_ray.bootstrap.known_secrets import known_values
-from codetether_ray.bootstrap.prd_desk import RepositoryPrds
+from codetether_ray.bootstrap.ralph.prd_desk import RepositoryPrds
 from codetether_ray.config.paths import data_dir as default_data_dir
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.masking import Masker

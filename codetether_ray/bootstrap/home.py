@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from codetether_ray.agent.parts import AgentLinks
 from codetether_ray.bootstrap.agents import build_parts
-from codetether_ray.bootstrap.child_runs import HostedChildRuns, Show
+from codetether_ray.bootstrap.children.runs import HostedChildRuns, Show
 from codetether_ray.bootstrap.heap import settle_heap
 from codetether_ray.bootstrap.run_journal import Notices, open_pusher, open_run_journal
 from codetether_ray.bootstrap.run_request import RunRequest
@@ -190,7 +190,7 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
 
 
 async def _beside(request: RunRequest, show: Show) -> JsonObject:
-    from codetether_ray.bootstrap.child_homes import run_here
+    from codetether_ray.bootstrap.children.homes import run_here
 
     return await run_here(request, show)
 

@@ -18,8 +18,8 @@ from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.agents import WIRING
 from codetether_ray.bootstrap.auditing.opening import open_audit
 from codetether_ray.bootstrap.auditing.runs import audited_run, audited_session, ended
-from codetether_ray.bootstrap.child_homes import way_of
-from codetether_ray.bootstrap.child_runs import HostedChildRuns, Show
+from codetether_ray.bootstrap.children.homes import way_of
+from codetether_ray.bootstrap.children.runs import HostedChildRuns, Show
 from codetether_ray.bootstrap.clocks import ClockedNodes
 from codetether_ray.bootstrap.drive import drive
 from codetether_ray.bootstrap.follow import Follower
@@ -39,7 +39,7 @@ from codetether_ray.bootstrap.resuming import records_of
 from codetether_ray.bootstrap.run_home import Ask, home_terms
 from codetether_ray.bootstrap.run_journal import open_pusher
 from codetether_ray.bootstrap.run_request import RunRequest
-from codetether_ray.bootstrap.session_home import (
+from codetether_ray.bootstrap.session.home import (
     SessionRequest,
     SessionResult,
     session_in_home,
@@ -68,8 +68,8 @@ def _resumed(request: R) -> R:
 
 async def swarm_in_supervisor(options: JsonObject, world: World) -> JsonObject:
     """Run a swarm where its supervisor lives; one that had begun goes on."""
-    from codetether_ray.bootstrap.swarm_home import swarm_in_home
-    from codetether_ray.bootstrap.swarm_request import SwarmRequest
+    from codetether_ray.bootstrap.swarm.home import swarm_in_home
+    from codetether_ray.bootstrap.swarm.request import SwarmRequest
 
     def restarted(request: SwarmRequest) -> SwarmRequest:
         return replace(request, resumed=True, is_planned=False)
@@ -81,16 +81,16 @@ async def swarm_in_supervisor(options: JsonObject, world: World) -> JsonObject:
 
 async def relay_in_supervisor(options: JsonObject, world: World) -> JsonObject:
     """Run a relay where its supervisor lives; one that had begun goes on."""
-    from codetether_ray.bootstrap.relay_home import relay_in_home
-    from codetether_ray.bootstrap.relay_request import RelayRequest
+    from codetether_ray.bootstrap.relay.home import relay_in_home
+    from codetether_ray.bootstrap.relay.request import RelayRequest
 
     return await run_in_supervisor(RelayRequest.from_json(options), world, relay_in_home)
 
 
 async def ralph_in_supervisor(options: JsonObject, world: World) -> JsonObject:
     """Work a PRD off where its supervisor lives; a run that had begun goes on."""
-    from codetether_ray.bootstrap.ralph_home import ralph_in_home
-    from codetether_ray.bootstrap.ralph_request import RalphRequest
+    from codetether_ray.bootstrap.ralph.home import ralph_in_home
+    from codetether_ray.bootstrap.ralph.request import RalphRequest
 
     return await run_in_supervisor(RalphRequest.from_json(options), world, ralph_in_home)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codetether_ray.bootstrap.replay import archived
-from codetether_ray.bootstrap.session_home import MAIN
+from codetether_ray.bootstrap.session.home import MAIN
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import CodetetherError, UnknownRunError
 from codetether_ray.core.events import Record, RunFinished, RunStarted, TurnFinished

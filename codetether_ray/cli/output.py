@@ -9,7 +9,7 @@ import time
 from typing import Protocol, TextIO
 
 from codetether_ray.bootstrap.resuming import continue_command
-from codetether_ray.bootstrap.session_home import SessionResult
+from codetether_ray.bootstrap.session.home import SessionResult
 from codetether_ray.cli import words
 from codetether_ray.cli.options import Format
 from codetether_ray.cli.style import paint, say

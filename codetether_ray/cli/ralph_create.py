@@ -13,7 +13,7 @@ from codetether_ray.cli import exit_codes, options
 from codetether_ray.cli.examples import examples
 
 if TYPE_CHECKING:
-    from codetether_ray.bootstrap.prd_draft import Draft, PrdWish
+    from codetether_ray.bootstrap.ralph.prd_draft import Draft, PrdWish
     from codetether_ray.ralph.prd_text import PrdText
 
 _WARNING = 300
@@ -67,7 +67,7 @@ def create_prd(
 
     Without --describe it is a template of one story. Nothing is written without -o.
     """
-    from codetether_ray.bootstrap.prd_draft import template_prd
+    from codetether_ray.bootstrap.ralph.prd_draft import template_prd
 
     if output is not None and os.path.lexists(output):
         raise click.UsageError(f"{output} is there already; name another file, or remove it")
@@ -90,8 +90,8 @@ command = create_prd
 
 
 def _wish(feature: str, project: str, described: str, given: dict[str, Any]) -> "PrdWish":
-    from codetether_ray.bootstrap.prd_draft import PrdWish
-    from codetether_ray.bootstrap.session_wish import SessionWish
+    from codetether_ray.bootstrap.ralph.prd_draft import PrdWish
+    from codetether_ray.bootstrap.session.wish import SessionWish
 
     session = SessionWish(
         message=None,
@@ -109,7 +109,7 @@ def _wish(feature: str, project: str, described: str, given: dict[str, Any]) -> 
 
 
 async def _draft(wish: "PrdWish", max_time_s: float | None) -> "tuple[Draft, int]":
-    from codetether_ray.bootstrap.prd_draft import Draft, draft_prd
+    from codetether_ray.bootstrap.ralph.prd_draft import Draft, draft_prd
     from codetether_ray.cli import words
     from codetether_ray.cli.output import Notes, say
     from codetether_ray.cli.signals import Stopper

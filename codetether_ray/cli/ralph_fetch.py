@@ -30,7 +30,7 @@ def command(run_id: str, address: str | None, as_json: bool) -> int:
 
 
 async def _fetch(run_id: str, address: str | None, as_json: bool) -> int:
-    from codetether_ray.bootstrap.fetching import fetch
+    from codetether_ray.bootstrap.remote.fetching import fetch
     from codetether_ray.bootstrap.truth.reach import reached
     from codetether_ray.cli.style import say
     from codetether_ray.config.paths import find_paths

@@ -85,7 +85,7 @@ command = run
 
 
 async def _run(form: Format, given: dict[str, Any]) -> int:
-    from codetether_ray.bootstrap.ralph import run_ralph
+    from codetether_ray.bootstrap.ralph.run import run_ralph
     from codetether_ray.cli import unfinished
     from codetether_ray.cli.driven import DrivenRun
     from codetether_ray.cli.ralph_output import Amending, summary, table
@@ -102,7 +102,7 @@ async def _run(form: Format, given: dict[str, Any]) -> int:
 
 def wish_of(given: dict[str, Any]) -> Any:
     """The wish of a command line: `given` holds its options by name."""
-    from codetether_ray.bootstrap.ralph import RalphRunWish
+    from codetether_ray.bootstrap.ralph.run import RalphRunWish
 
     return RalphRunWish(
         prd=given["prd"],

@@ -18,7 +18,7 @@ from codetether_ray.core.events import (
 )
 
 if TYPE_CHECKING:
-    from codetether_ray.bootstrap.run_following import Seen
+    from codetether_ray.bootstrap.remote.following import Seen
 
 
 async def show_run(run_id: str, address: str | None, *, follows: bool, as_json: bool) -> int:
@@ -26,7 +26,7 @@ async def show_run(run_id: str, address: str | None, *, follows: bool, as_json: 
 
     Ctrl-C ends the looking on, and nothing else.
     """
-    from codetether_ray.bootstrap.run_following import follow, look
+    from codetether_ray.bootstrap.remote.following import follow, look
     from codetether_ray.bootstrap.truth.reach import reached
     from codetether_ray.cli.live import open_progress, ticking
     from codetether_ray.cli.ralph_view import RalphView

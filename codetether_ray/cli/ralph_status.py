@@ -53,7 +53,7 @@ def status(path: Path, run_id: str | None, follow: bool, address: str | None, as
         return asyncio.run(show_run(run_id, address, follows=follow, as_json=as_json))
     if follow:
         raise click.UsageError("--follow needs a run: --run ID")
-    from codetether_ray.bootstrap.prd_file import read_prd_file
+    from codetether_ray.bootstrap.ralph.prd_file import read_prd_file
 
     text = read_prd_file(path)
     if as_json:

@@ -64,8 +64,8 @@ def command(repo: str, as_json: bool, **given: Any) -> int:
 
 
 async def _submit(repo: str, as_json: bool, given: dict[str, Any]) -> int:
-    from codetether_ray.bootstrap.ralph import RalphRunWish
-    from codetether_ray.bootstrap.ralph_submitting import submit_ralph
+    from codetether_ray.bootstrap.ralph.run import RalphRunWish
+    from codetether_ray.bootstrap.ralph.submission import submit_ralph
     from codetether_ray.cli.style import say
 
     wish = RalphRunWish(

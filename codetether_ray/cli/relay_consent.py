@@ -13,7 +13,7 @@ from codetether_ray.cli.swarm_consent import typed_line
 from codetether_ray.core.errors import CodetetherError
 
 if TYPE_CHECKING:
-    from codetether_ray.bootstrap.relay_gate import OkrAnswer, OkrQuestion
+    from codetether_ray.bootstrap.relay.gate import OkrAnswer, OkrQuestion
     from codetether_ray.core.okrs import KeyResult, Okr
 
 _WORDS = {
@@ -41,7 +41,7 @@ class OkrConsent:
             self._progress.go_on()
 
     async def _asked(self, question: "OkrQuestion") -> "OkrAnswer":
-        from codetether_ray.bootstrap.relay_gate import OkrAnswer
+        from codetether_ray.bootstrap.relay.gate import OkrAnswer
 
         for line in okr_lines(question.okr):
             self._say(line)
@@ -62,7 +62,7 @@ class OkrConsent:
                 return OkrAnswer(word="edit", okr=okr)
 
     async def _denied(self) -> "OkrAnswer":
-        from codetether_ray.bootstrap.relay_gate import OkrAnswer
+        from codetether_ray.bootstrap.relay.gate import OkrAnswer
 
         intent = await self._typed("What do you want instead? (nothing: leave it) ")
         return OkrAnswer(word="deny", intent=intent or "")

@@ -66,7 +66,7 @@ async def relay(
 
     `okr_run_id`: it works for this run of an OKR that is there, and drafts none.
     """
-    from codetether_ray.bootstrap.relay import run_relay
+    from codetether_ray.bootstrap.relay.run import run_relay
     from codetether_ray.cli import unfinished
     from codetether_ray.cli.driven import DrivenRun
     from codetether_ray.cli.relay_consent import OkrConsent
@@ -87,7 +87,7 @@ async def relay(
 
 def wish_of(slash: Slash | None, given: dict[str, Any]) -> Any:
     """The options of `codetether run` as what is wanted of a relay."""
-    from codetether_ray.bootstrap.relay import RelayWish
+    from codetether_ray.bootstrap.relay.run import RelayWish
 
     return RelayWish(
         task="" if slash is None else slash.text,

@@ -144,9 +144,9 @@ def _resumed(message: str, given: dict[str, Any]) -> str | None:
 
 
 async def _run(text: str | None, form: Format, given: dict[str, Any]) -> int:
-    from codetether_ray.bootstrap.session import run_session
-    from codetether_ray.bootstrap.session_home import SessionResult
-    from codetether_ray.bootstrap.session_wish import SessionWish
+    from codetether_ray.bootstrap.session.home import SessionResult
+    from codetether_ray.bootstrap.session.run import run_session
+    from codetether_ray.bootstrap.session.wish import SessionWish
     from codetether_ray.cli import attachments, unfinished
     from codetether_ray.cli.signals import Stopper
 

@@ -113,7 +113,7 @@ def command(task: str, form: Format, as_json: bool, **given: Any) -> int:
 
 
 async def _swarm(task: str, form: Format, given: dict[str, Any]) -> int:
-    from codetether_ray.bootstrap.swarm import run_swarm
+    from codetether_ray.bootstrap.swarm.run import run_swarm
     from codetether_ray.cli import unfinished
     from codetether_ray.cli.driven import DrivenRun
     from codetether_ray.cli.style import say
@@ -130,8 +130,8 @@ async def _swarm(task: str, form: Format, given: dict[str, Any]) -> int:
 
 def wish_of(task: str, given: dict[str, Any]) -> Any:
     """The wish of a command line: `given` holds its options by name."""
-    from codetether_ray.bootstrap.swarm import SwarmWish
-    from codetether_ray.bootstrap.swarm_request import ASK_ABOVE
+    from codetether_ray.bootstrap.swarm.request import ASK_ABOVE
+    from codetether_ray.bootstrap.swarm.run import SwarmWish
 
     never = given["yes"] and not given["show_plan"]
     return SwarmWish(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.bootstrap.swarm.request import SwarmRequest
 from codetether_ray.bootstrap.trees.carry import Carrier
 from codetether_ray.bootstrap.trees.opening import let_go, looking_at, open_run_workspace
 from codetether_ray.workspace.git import GitWorkspace

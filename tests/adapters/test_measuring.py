@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from codetether_ray.agent.instructions import find_instructions
-from codetether_ray.bootstrap import measuring_regex
-from codetether_ray.bootstrap.measuring import Measurer, MeasuringTerms
-from codetether_ray.bootstrap.measuring_rubric import ModelJudge
-from codetether_ray.bootstrap.measuring_tree import Source, source_of
+from codetether_ray.bootstrap.measuring import patterns
+from codetether_ray.bootstrap.measuring.measurer import Measurer, MeasuringTerms
+from codetether_ray.bootstrap.measuring.rubric import ModelJudge
+from codetether_ray.bootstrap.measuring.tree import Source, source_of
 from codetether_ray.core.ids import new_run_id
 from codetether_ray.core.measures import (
     CommandMeasure,
@@ -164,7 +164,7 @@ def test_the_end_of_a_command_may_be_what_is_measured(repo: Repo) -> None:
 def test_a_pattern_that_takes_for_ever_is_ended(
     repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measuring_regex, "_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(patterns, "_TIMEOUT_S", 0.5)
     odd = CommandMeasure(command=f"echo {'a' * 64}", parse="regex", pattern="(a+)+b")
     (found,) = read(repo, odd)
     assert found.value is None

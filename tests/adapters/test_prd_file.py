@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from codetether_ray.bootstrap.prd_file import LOCKS, PrdFile, read_prd_file
+from codetether_ray.bootstrap.ralph.prd_file import LOCKS, PrdFile, read_prd_file
 from codetether_ray.core.errors import PrdBusyError, PrdError, PrdFileError
 from codetether_ray.ralph.prd_text import PrdText
 
@@ -82,7 +82,7 @@ def test_one_prd_has_one_holder_whatever_it_is_called(path: Path, data: Path) ->
 def test_another_process_is_kept_out_until_the_holder_dies(path: Path, data: Path) -> None:
     code = (
         "import sys, pathlib\n"
-        "from codetether_ray.bootstrap.prd_file import PrdFile\n"
+        "from codetether_ray.bootstrap.ralph.prd_file import PrdFile\n"
         "file = PrdFile(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
         "print('held', flush=True)\n"
         "sys.stdin.read()\n"

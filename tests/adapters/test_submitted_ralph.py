@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from codetether_ray.bootstrap.ralph import RalphRunWish
-from codetether_ray.bootstrap.ralph_fetched import set_down
-from codetether_ray.bootstrap.ralph_request import RalphRequest
-from codetether_ray.bootstrap.ralph_submitting import _cloned
+from codetether_ray.bootstrap.ralph.fetched import set_down
+from codetether_ray.bootstrap.ralph.request import RalphRequest
+from codetether_ray.bootstrap.ralph.run import RalphRunWish
+from codetether_ray.bootstrap.ralph.submission import _cloned
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import UsageError, WorkspaceError
 from tests.e2e.ralph_scene import STORIES, make_project

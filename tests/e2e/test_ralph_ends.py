@@ -6,7 +6,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from codetether_ray.bootstrap.prd_file import PrdFile
+from codetether_ray.bootstrap.ralph.prd_file import PrdFile
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
 from tests.e2e.program import Program
 from tests.e2e.ralph_scene import STORIES, RalphModel, make_project

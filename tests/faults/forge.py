@@ -33,8 +33,8 @@ def _child(order: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    import codetether_ray.bootstrap.session_home
-    import codetether_ray.bootstrap.swarm_home
+    import codetether_ray.bootstrap.session.home
+    import codetether_ray.bootstrap.swarm.home
     import codetether_ray.cli.main
     import codetether_ray.cli.run
     import codetether_ray.cli.swarm  # noqa: F401 - all of it is wanted in memory

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from codetether_ray.audit.witness import head_detail
 from codetether_ray.bootstrap.auditing.opening import Done, audited, open_audit
 from codetether_ray.bootstrap.run_request import RunRequest
-from codetether_ray.bootstrap.session_home import SessionRequest
+from codetether_ray.bootstrap.session.home import SessionRequest
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.ids import RunKind
 from codetether_ray.core.run_events import RunFinished

@@ -11,7 +11,7 @@ from codetether_ray.bootstrap.resuming import (
     resume_command,
     unreadable_sessions,
 )
-from codetether_ray.bootstrap.session_home import SessionRequest, SessionResult
+from codetether_ray.bootstrap.session.home import SessionRequest, SessionResult
 from codetether_ray.bootstrap.tombstones import refuse_forgotten
 from codetether_ray.bootstrap.truth.identity import Home
 from codetether_ray.core.codec import JsonObject, decode

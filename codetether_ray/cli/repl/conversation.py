@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codetether_ray.bootstrap.resuming import is_over
-from codetether_ray.bootstrap.session import run_session
-from codetether_ray.bootstrap.session_home import SessionResult
-from codetether_ray.bootstrap.session_wish import SessionWish
+from codetether_ray.bootstrap.session.home import SessionResult
+from codetether_ray.bootstrap.session.run import run_session
+from codetether_ray.bootstrap.session.wish import SessionWish
 from codetether_ray.cli import attachments, words
 from codetether_ray.cli.output import Notes
 from codetether_ray.cli.progress import SwarmView

@@ -26,7 +26,7 @@ async def ralph(repl: "Repl", line: Line) -> None:
     if first in PRINTING:
         await printed(repl, GROUP, rest, first)
         return
-    from codetether_ray.bootstrap.ralph import run_ralph
+    from codetether_ray.bootstrap.ralph.run import run_ralph
     from codetether_ray.cli.ralph_run import wish_of
 
     given, path = options_of(RUN, line.text.removeprefix("run ").strip())

@@ -15,7 +15,7 @@ from codetether_ray.cli.repl.screen import plain
 from codetether_ray.core.errors import CodetetherError, DecisionNeededError
 
 if TYPE_CHECKING:
-    from codetether_ray.bootstrap.relay_gate import OkrAnswer, OkrQuestion
+    from codetether_ray.bootstrap.relay.gate import OkrAnswer, OkrQuestion
     from codetether_ray.cli.repl.app import Repl
     from codetether_ray.core.okrs import Okr
 
@@ -38,7 +38,7 @@ async def relay(repl: "Repl", line: Line, verb: str, *, okr_run_id: str = "") ->
     Raises:
         UsageError: it lacks its task, or its team is too small or too large.
     """
-    from codetether_ray.bootstrap.relay import run_relay
+    from codetether_ray.bootstrap.relay.run import run_relay
     from codetether_ray.cli.relay_run import wish_of
     from codetether_ray.cli.slash import parse_slash
 
@@ -67,7 +67,7 @@ def decision(repl: "Repl", job: Job) -> Callable[["OkrQuestion"], Awaitable["Okr
     """Shows a draft and asks for a word on it at the prompt."""
 
     async def decide(question: "OkrQuestion") -> "OkrAnswer":
-        from codetether_ray.bootstrap.relay_gate import OkrAnswer
+        from codetether_ray.bootstrap.relay.gate import OkrAnswer
         from codetether_ray.cli.relay_consent import how_to_decide
 
         try:
@@ -85,7 +85,7 @@ async def _asked(repl: "Repl", job: Job, question: "OkrQuestion") -> "OkrAnswer"
     Raises:
         DecisionNeededError: the input ended.
     """
-    from codetether_ray.bootstrap.relay_gate import OkrAnswer
+    from codetether_ray.bootstrap.relay.gate import OkrAnswer
     from codetether_ray.cli.relay_consent import okr_lines
 
     for text in okr_lines(question.okr):

@@ -50,7 +50,7 @@ async def swarm(repl: "Repl", line: Line) -> None:
     if given["resume"] is None and not task:
         raise UsageError("/swarm needs a task: /swarm [OPTIONS] TASK [&]")
     given["model"] = given["model"] or repl.talk.model
-    from codetether_ray.bootstrap.swarm import run_swarm
+    from codetether_ray.bootstrap.swarm.run import run_swarm
     from codetether_ray.cli.swarm import wish_of
 
     wish = wish_of(task, given)

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from codetether_ray.bootstrap.approval import PlanApproval
-from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.bootstrap.swarm.approval import PlanApproval
+from codetether_ray.bootstrap.swarm.request import SwarmRequest
 from codetether_ray.core.events import ApprovalGiven
 from codetether_ray.core.usage import Budget
 from codetether_ray.swarm.estimate import Estimate, estimate

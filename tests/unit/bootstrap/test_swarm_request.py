@@ -3,8 +3,8 @@
 import json
 from dataclasses import replace
 
-from codetether_ray.bootstrap.swarm_home import Question
-from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.bootstrap.swarm.home import Question
+from codetether_ray.bootstrap.swarm.request import SwarmRequest
 from codetether_ray.core.usage import Budget, Price
 from codetether_ray.swarm.estimate import estimate
 from codetether_ray.swarm.plan import Plan, Subtask

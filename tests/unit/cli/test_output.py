@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from codetether_ray.bootstrap.session_home import SessionResult
+from codetether_ray.bootstrap.session.home import SessionResult
 from codetether_ray.cli.output import JsonOutput, StreamJsonOutput, TextOutput
 from codetether_ray.core import events as e
 from codetether_ray.core.events import Event, Record

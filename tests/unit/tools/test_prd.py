@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from codetether_ray.bootstrap.prd_desk import RepositoryPrds
+from codetether_ray.bootstrap.ralph.prd_desk import RepositoryPrds
 from codetether_ray.core.errors import ToolError
 from codetether_ray.ralph.prd_text import read_prd
 

@@ -1,6 +1,6 @@
 """What a child run came to, in words for the model that asked for it; and its steps, for people."""
 
-from codetether_ray.bootstrap.child_requests import Child
+from codetether_ray.bootstrap.children.requests import Child
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.events import (
     AttemptStarted,

@@ -9,7 +9,7 @@ from codetether_ray.bootstrap.known_secrets import stored_values, unsaid, unsaid
 from codetether_ray.bootstrap.models import check_budget, choose
 from codetether_ray.bootstrap.principal import this_principal
 from codetether_ray.bootstrap.resuming import must_have_its_directory
-from codetether_ray.bootstrap.session_home import SessionRequest, SessionResult
+from codetether_ray.bootstrap.session.home import SessionRequest, SessionResult
 from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.bootstrap.truth.sessions import KNOWN, TAKEN_UP, Known, TakenUp
 from codetether_ray.config.settings import Settings, load_settings

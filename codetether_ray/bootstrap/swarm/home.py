@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import cast
 
-from codetether_ray.bootstrap.approval import PlanApproval, audited_ask
 from codetether_ray.bootstrap.home import RunHome
 from codetether_ray.bootstrap.run_home import Ask, Place, delivered, recorded, spent_by
-from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.bootstrap.swarm.approval import PlanApproval, audited_ask
+from codetether_ray.bootstrap.swarm.request import SwarmRequest
 from codetether_ray.core.codec import JsonObject, decode, encode
 from codetether_ray.core.errors import CodetetherError
 from codetether_ray.core.usage import Usage

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from codetether_ray.bootstrap.follow import Show
-from codetether_ray.bootstrap.prd_desk import gates_of
-from codetether_ray.bootstrap.session import run_session
-from codetether_ray.bootstrap.session_home import SessionResult
-from codetether_ray.bootstrap.session_wish import SessionWish
+from codetether_ray.bootstrap.ralph.prd_desk import gates_of
+from codetether_ray.bootstrap.session.home import SessionResult
+from codetether_ray.bootstrap.session.run import run_session
+from codetether_ray.bootstrap.session.wish import SessionWish
 from codetether_ray.core.errors import PrdError
 from codetether_ray.core.messages import user
 from codetether_ray.core.usage import Budget, Usage

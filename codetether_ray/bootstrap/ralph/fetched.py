@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from codetether_ray.bootstrap.prd_file import PrdFile
-from codetether_ray.bootstrap.ralph_book import write
-from codetether_ray.bootstrap.ralph_request import PROGRESS, RalphRequest
+from codetether_ray.bootstrap.ralph.book import write
+from codetether_ray.bootstrap.ralph.prd_file import PrdFile
+from codetether_ray.bootstrap.ralph.request import PROGRESS, RalphRequest
 from codetether_ray.core.codec import JsonObject, JsonValue
 from codetether_ray.core.errors import CodetetherError, PrdError
 from codetether_ray.ralph.prd_text import read_prd

@@ -13,13 +13,13 @@ from codetether_ray.bootstrap.auditing.runs import audited_session, ended
 from codetether_ray.bootstrap.follow import Audience, Follower, Show
 from codetether_ray.bootstrap.home import open_local_home
 from codetether_ray.bootstrap.resuming import resume_command, telling_how
-from codetether_ray.bootstrap.session_home import (
+from codetether_ray.bootstrap.session.home import (
     SessionRequest,
     SessionResult,
     session_in_home,
     session_terms,
 )
-from codetether_ray.bootstrap.session_wish import SessionWish, request_of
+from codetether_ray.bootstrap.session.wish import SessionWish, request_of
 from codetether_ray.bootstrap.truth import runs
 from codetether_ray.bootstrap.truth.driving import driving_here, has_begun, keys_of, save_tape
 from codetether_ray.bootstrap.truth.reach import Reach, has_own_head, reached

@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 from typing import cast
 
-from codetether_ray.bootstrap.prd_file import read_prd_file
-from codetether_ray.bootstrap.ralph_fetched import set_down
-from codetether_ray.bootstrap.ralph_request import RalphRequest
+from codetether_ray.bootstrap.ralph.fetched import set_down
+from codetether_ray.bootstrap.ralph.prd_file import read_prd_file
+from codetether_ray.bootstrap.ralph.request import RalphRequest
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import UsageError
 from codetether_ray.workspace.commits import is_ancestor, resolve

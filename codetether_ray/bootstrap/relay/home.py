@@ -11,13 +11,13 @@ from typing import cast
 from codetether_ray.bootstrap.auditing.workspaces import audited_workspace
 from codetether_ray.bootstrap.home import RunHome
 from codetether_ray.bootstrap.known_secrets import stored_values
-from codetether_ray.bootstrap.measuring import Measurer, MeasuringTerms
-from codetether_ray.bootstrap.measuring_rubric import ModelJudge
-from codetether_ray.bootstrap.measuring_tree import source_of
+from codetether_ray.bootstrap.measuring.measurer import Measurer, MeasuringTerms
+from codetether_ray.bootstrap.measuring.rubric import ModelJudge
+from codetether_ray.bootstrap.measuring.tree import source_of
 from codetether_ray.bootstrap.okr_store import Okrs, open_okrs
-from codetether_ray.bootstrap.relay_gate import Gate, Settled
-from codetether_ray.bootstrap.relay_request import RelayRequest
-from codetether_ray.bootstrap.relay_scoring import OkrScoring, objective, told
+from codetether_ray.bootstrap.relay.gate import Gate, Settled
+from codetether_ray.bootstrap.relay.request import RelayRequest
+from codetether_ray.bootstrap.relay.scoring import OkrScoring, objective, told
 from codetether_ray.bootstrap.resuming import resume_command
 from codetether_ray.bootstrap.run_home import Ask, Place, delivered, recorded, spent_by
 from codetether_ray.bootstrap.truth.place import truth_here

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from codetether_ray.bootstrap.ralph import DOING, RalphRunWish, looked_at, new_ralph
-from codetether_ray.bootstrap.ralph_far import refuse_unseen_branch
-from codetether_ray.bootstrap.ralph_request import RalphRequest
-from codetether_ray.bootstrap.submitting import submit
+from codetether_ray.bootstrap.ralph.far import refuse_unseen_branch
+from codetether_ray.bootstrap.ralph.request import RalphRequest
+from codetether_ray.bootstrap.ralph.run import DOING, RalphRunWish, looked_at, new_ralph
+from codetether_ray.bootstrap.remote.submitting import submit
 from codetether_ray.bootstrap.truth.reach import reached
 from codetether_ray.config.settings import load_settings
 from codetether_ray.core.codec import JsonObject

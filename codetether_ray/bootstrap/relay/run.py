@@ -12,9 +12,9 @@ from codetether_ray.bootstrap.known_secrets import holds_any, stored_values, uns
 from codetether_ray.bootstrap.models import check_budget, choose
 from codetether_ray.bootstrap.okr_store import Okrs, open_okrs
 from codetether_ray.bootstrap.principal import this_principal
-from codetether_ray.bootstrap.relay_gate import OkrAnswer, OkrQuestion
-from codetether_ray.bootstrap.relay_home import relay_in_home, unrecorded
-from codetether_ray.bootstrap.relay_request import TIMEOUT_S, RelayRequest
+from codetether_ray.bootstrap.relay.gate import OkrAnswer, OkrQuestion
+from codetether_ray.bootstrap.relay.home import relay_in_home, unrecorded
+from codetether_ray.bootstrap.relay.request import TIMEOUT_S, RelayRequest
 from codetether_ray.bootstrap.running import Doing, fetched, run, take_up, with_model_of_today
 from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.bootstrap.truth.reach import Reach, has_own_head, reached

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codetether_ray.agent.instructions import NAME
-from codetether_ray.bootstrap.measuring_http import get
-from codetether_ray.bootstrap.measuring_regex import last_group
-from codetether_ray.bootstrap.measuring_rubric import ModelJudge
-from codetether_ray.bootstrap.measuring_tree import CleanTree, Source
+from codetether_ray.bootstrap.measuring.http import get
+from codetether_ray.bootstrap.measuring.patterns import last_group
+from codetether_ray.bootstrap.measuring.rubric import ModelJudge
+from codetether_ray.bootstrap.measuring.tree import CleanTree, Source
 from codetether_ray.core.errors import CodetetherError
 from codetether_ray.core.masking import Masker
 from codetether_ray.core.measures import (

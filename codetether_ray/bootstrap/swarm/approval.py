@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 
 from codetether_ray.bootstrap.auditing.opening import audited
-from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.bootstrap.swarm.request import SwarmRequest
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, encode
 from codetether_ray.core.events import ApprovalGiven

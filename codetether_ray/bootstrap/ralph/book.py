@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from codetether_ray.bootstrap.prd_file import PrdFile
-from codetether_ray.bootstrap.ralph_request import PROGRESS, RalphRequest
+from codetether_ray.bootstrap.ralph.prd_file import PrdFile
+from codetether_ray.bootstrap.ralph.request import PROGRESS, RalphRequest
 from codetether_ray.core.errors import PrdFileError
 from codetether_ray.disk.files import RealDisk
 from codetether_ray.ralph.prd import Prd

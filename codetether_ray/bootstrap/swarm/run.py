@@ -9,7 +9,6 @@ from pathlib import Path
 from codetether_ray.bootstrap.follow import Audience, Show
 from codetether_ray.bootstrap.known_secrets import stored_values, unsaid
 from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
-from codetether_ray.bootstrap.planning import planned_meanwhile
 from codetether_ray.bootstrap.principal import this_principal
 from codetether_ray.bootstrap.running import (
     Doing,
@@ -19,8 +18,9 @@ from codetether_ray.bootstrap.running import (
     take_up,
     with_model_of_today,
 )
-from codetether_ray.bootstrap.swarm_home import Question, swarm_in_home, unrecorded
-from codetether_ray.bootstrap.swarm_request import ASK_ABOVE, SwarmRequest
+from codetether_ray.bootstrap.swarm.home import Question, swarm_in_home, unrecorded
+from codetether_ray.bootstrap.swarm.planning import planned_meanwhile
+from codetether_ray.bootstrap.swarm.request import ASK_ABOVE, SwarmRequest
 from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.bootstrap.truth.reach import Reach, is_private, reached
 from codetether_ray.config.paths import find_paths

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from codetether_ray.bootstrap.prd_draft import template_prd
-from codetether_ray.bootstrap.prd_file import read_prd_file
+from codetether_ray.bootstrap.ralph.prd_draft import template_prd
+from codetether_ray.bootstrap.ralph.prd_file import read_prd_file
 from codetether_ray.core.errors import CodetetherError, ToolError
 from codetether_ray.ports.child_runs import ChildResult, RalphWish
 from codetether_ray.ralph.planning import ready, waiting

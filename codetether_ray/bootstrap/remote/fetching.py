@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from codetether_ray.bootstrap.child_requests import request_class
-from codetether_ray.bootstrap.run_following import Seen, look
+from codetether_ray.bootstrap.children.requests import request_class
+from codetether_ray.bootstrap.remote.following import Seen, look
 from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.bootstrap.trees.carry import Carrier
 from codetether_ray.bootstrap.truth.place import Truth
@@ -42,8 +42,8 @@ async def fetch(
     data_dir = find_paths(os.environ).data
     out = await Carrier(head=truth.node, data_dir=data_dir).fetch(here, result)
     if run_kind(run_id) == "ralph":
-        from codetether_ray.bootstrap.ralph_fetched import set_down
-        from codetether_ray.bootstrap.ralph_request import RalphRequest
+        from codetether_ray.bootstrap.ralph.fetched import set_down
+        from codetether_ray.bootstrap.ralph.request import RalphRequest
 
         assert isinstance(here, RalphRequest)
         texts = out if is_its_own else {**out, "files": None}

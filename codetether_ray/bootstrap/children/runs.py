@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codetether_ray.bootstrap import child_requests
-from codetether_ray.bootstrap.child_requests import Child, Recorded
-from codetether_ray.bootstrap.child_words import result_of, step_of
+from codetether_ray.bootstrap.children import requests
+from codetether_ray.bootstrap.children.requests import Child, Recorded
+from codetether_ray.bootstrap.children.words import result_of, step_of
 from codetether_ray.bootstrap.replay import archived
 from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.core import failpoints
@@ -85,7 +85,7 @@ class HostedChildRuns:
     async def run(self, parent: AgentSpec, call_id: str, wish: ChildWish) -> ChildResult:
         """Do a run in the parent's directory; see the port."""
         if isinstance(wish, RalphWish) and wish.action != "run":
-            from codetether_ray.bootstrap.child_prd import word_on
+            from codetether_ray.bootstrap.children.prd import word_on
 
             return await asyncio.to_thread(word_on, Path(parent.root), wish)
         if parent.depth >= parent.max_depth:
@@ -96,9 +96,7 @@ class HostedChildRuns:
                 "do the work yourself"
             )
         history = await self._voices.of_agent(parent).history()
-        child = Child.of(
-            parent, call_id, wish, ordinal(history, call_id, child_requests.kind(wish))
-        )
+        child = Child.of(parent, call_id, wish, ordinal(history, call_id, requests.kind(wish)))
         await self._runtime.lending(parent.path, child.run_id, lambda: self._done(child))
         return self._results[child.run_id]
 
@@ -115,7 +113,7 @@ class HostedChildRuns:
         return self._noted(child, result, await self._spending(child))
 
     async def _result(self, child: Child) -> JsonObject:
-        known = await asyncio.to_thread(child_requests.recorded, self._data_dir, child)
+        known = await asyncio.to_thread(requests.recorded, self._data_dir, child)
         if known.result is not None:
             await self._pay(child, known.result)
             return known.result
@@ -143,7 +141,7 @@ class HostedChildRuns:
         await self._voices.of_run().record(_finished(child, str(result["outcome"]), spent))
 
     async def _begun(self, child: Child, known: Recorded, bill: _Bill) -> JsonObject:
-        request = await child_requests.request(child, known, bill.budget, self._data_dir)
+        request = await requests.request(child, known, bill.budget, self._data_dir)
         started = ChildRunStarted(
             run_id=child.run_id, kind=child.kind, agent=child.parent.path, call_id=child.call_id
         )

@@ -106,10 +106,10 @@ async def request(child: Child, known: Recorded, budget: Budget, data_dir: Path)
 def request_class(kind: ChildKind) -> type[RunRequest]:
     """The class of a kind's requests."""
     if kind == "swarm":
-        from codetether_ray.bootstrap.swarm_request import SwarmRequest
+        from codetether_ray.bootstrap.swarm.request import SwarmRequest
 
         return SwarmRequest
-    from codetether_ray.bootstrap.ralph_request import RalphRequest
+    from codetether_ray.bootstrap.ralph.request import RalphRequest
 
     return RalphRequest
 
@@ -124,7 +124,7 @@ def _new_ralph(
     child: Child, wish: RalphWish, settings: Settings, budget: Budget, data_dir: Path
 ) -> RunRequest:
     """Ralph on a PRD in its parent's directory; nobody is asked, so no criterion is amended."""
-    from codetether_ray.bootstrap.ralph import RalphRunWish, new_ralph
+    from codetether_ray.bootstrap.ralph.run import RalphRunWish, new_ralph
 
     parent = child.parent
     root = Path(parent.root)
@@ -144,12 +144,13 @@ def _new_swarm(
     child: Child, wish: SwarmWish, settings: Settings, budget: Budget, data_dir: Path
 ) -> RunRequest:
     """A swarm in its parent's directory; nobody is asked, so its plan may not be large."""
-    from codetether_ray.bootstrap import swarm
-    from codetether_ray.bootstrap.swarm_request import ASK_ABOVE
+    from codetether_ray.bootstrap.swarm.request import ASK_ABOVE
+    from codetether_ray.bootstrap.swarm.run import SwarmWish as Asked
+    from codetether_ray.bootstrap.swarm.run import new_swarm
 
     parent = child.parent
     most = wish.max_subagents or settings.swarm.max_subagents
-    asked = swarm.SwarmWish(
+    asked = Asked(
         task=wish.task,
         directory=Path(parent.root),
         max_subagents=min(most, ASK_ABOVE),
@@ -160,7 +161,7 @@ def _new_swarm(
         budget=budget,
         ask_above=None,
     )
-    made = swarm.new_swarm(asked, settings, _model(parent), data_dir)
+    made = new_swarm(asked, settings, _model(parent), data_dir)
     return replace(made, swarm_id=child.run_id)
 
 

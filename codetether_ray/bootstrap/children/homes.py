@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codetether_ray.bootstrap.auditing.runs import audited_run, ended
-from codetether_ray.bootstrap.child_runs import Show
+from codetether_ray.bootstrap.children.runs import Show
 from codetether_ray.bootstrap.follow import Follower
 from codetether_ray.bootstrap.home import open_local_home
 from codetether_ray.bootstrap.run_home import home_terms
@@ -24,10 +24,10 @@ class Way:
 def way_of(kind: str) -> Way:
     """The way of a kind."""
     if kind == "swarm":
-        from codetether_ray.bootstrap.swarm_home import swarm_in_home
+        from codetether_ray.bootstrap.swarm.home import swarm_in_home
 
         return Way(swarm_in_home, "codetether_ray.bootstrap.on_ray:swarm_in_supervisor")
-    from codetether_ray.bootstrap.ralph_home import ralph_in_home
+    from codetether_ray.bootstrap.ralph.home import ralph_in_home
 
     return Way(ralph_in_home, "codetether_ray.bootstrap.on_ray:ralph_in_supervisor")
 

@@ -12,7 +12,7 @@ from typing import Literal, cast
 from codetether_ray.bootstrap.auditing.opening import audited
 from codetether_ray.bootstrap.home import RunHome
 from codetether_ray.bootstrap.okr_store import Okrs
-from codetether_ray.bootstrap.relay_request import RelayRequest
+from codetether_ray.bootstrap.relay.request import RelayRequest
 from codetether_ray.bootstrap.run_home import Ask, Place
 from codetether_ray.core import failpoints
 from codetether_ray.core.codec import JsonObject, decode, encode_object

@@ -16,8 +16,8 @@ from codetether_ray.bootstrap.auditing.runs import audited_run, ended
 from codetether_ray.bootstrap.follow import Audience, Follower
 from codetether_ray.bootstrap.home import open_local_home
 from codetether_ray.bootstrap.run_home import home_terms
-from codetether_ray.bootstrap.swarm_home import plan_in_home
-from codetether_ray.bootstrap.swarm_request import SwarmRequest
+from codetether_ray.bootstrap.swarm.home import plan_in_home
+from codetether_ray.bootstrap.swarm.request import SwarmRequest
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.events import ModelRequested, Record

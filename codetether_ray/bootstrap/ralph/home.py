@@ -10,8 +10,8 @@ from pathlib import Path
 from codetether_ray.bootstrap.auditing.opening import audited
 from codetether_ray.bootstrap.home import RunHome
 from codetether_ray.bootstrap.known_secrets import stored_values
-from codetether_ray.bootstrap.ralph_book import PrdBook, open_book, own_paths
-from codetether_ray.bootstrap.ralph_request import RalphRequest
+from codetether_ray.bootstrap.ralph.book import PrdBook, open_book, own_paths
+from codetether_ray.bootstrap.ralph.request import RalphRequest
 from codetether_ray.bootstrap.run_home import Ask, Place, delivered, recorded, spent_by
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from codetether_ray.bootstrap import run_following
-from codetether_ray.bootstrap.run_following import follow, look
+from codetether_ray.bootstrap.remote import following as run_following
+from codetether_ray.bootstrap.remote.following import follow, look
 from codetether_ray.bootstrap.truth import runs
 from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.bootstrap.truth.runs import Standing

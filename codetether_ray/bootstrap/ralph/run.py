@@ -9,11 +9,11 @@ from pathlib import Path
 from codetether_ray.bootstrap.follow import Audience, Show
 from codetether_ray.bootstrap.known_secrets import stored_values
 from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
-from codetether_ray.bootstrap.prd_file import PrdFile, read_prd_file
 from codetether_ray.bootstrap.principal import this_principal
-from codetether_ray.bootstrap.ralph_far import brought_home, refuse_unseen_branch
-from codetether_ray.bootstrap.ralph_home import ralph_in_home, unrecorded
-from codetether_ray.bootstrap.ralph_request import PROGRESS, RalphRequest
+from codetether_ray.bootstrap.ralph.far import brought_home, refuse_unseen_branch
+from codetether_ray.bootstrap.ralph.home import ralph_in_home, unrecorded
+from codetether_ray.bootstrap.ralph.prd_file import PrdFile, read_prd_file
+from codetether_ray.bootstrap.ralph.request import PROGRESS, RalphRequest
 from codetether_ray.bootstrap.running import Doing, fetched, run, take_up, with_model_of_today
 from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.bootstrap.truth.reach import Reach, reached

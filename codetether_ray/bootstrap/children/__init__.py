@@ -1,0 +1,1 @@
+"""Runs that a run's agents start."""

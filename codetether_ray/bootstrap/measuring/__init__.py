@@ -1,0 +1,1 @@
+"""Key results, measured in a clean tree of a commit."""

@@ -1,0 +1,1 @@
+"""A Ralph run: asked for, driven, at home, far away; its PRD's file."""

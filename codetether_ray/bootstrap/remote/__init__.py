@@ -1,0 +1,1 @@
+"""Runs on a cluster that nobody waits for: submitted, followed, fetched."""

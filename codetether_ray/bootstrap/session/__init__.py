@@ -1,0 +1,1 @@
+"""A session's turn: asked for, driven, at home."""

@@ -1,0 +1,1 @@
+"""A swarm: asked for, driven, at home."""
