@@ -17,11 +17,6 @@ def this_node() -> str:
     return str(ray.get_runtime_context().get_node_id())
 
 
-def on_this_node() -> NodeAffinitySchedulingStrategy:
-    """Where an actor goes that needs this node's files."""
-    return NodeAffinitySchedulingStrategy(this_node(), soft=False)
-
-
 def on_node(node: str) -> NodeAffinitySchedulingStrategy:
     """Where an actor goes whose files are on the node of that id."""
     return NodeAffinitySchedulingStrategy(node, soft=False)

@@ -281,12 +281,3 @@ def _check_commits(check: RunCheck, data_dir: Path, run_id: str, notes: list[str
             what = f"snapshot {commit} is not in the run's hub"
             check.note(Departure(level="protocol", cause="damaged", what=what, seq=seq))
             return
-
-
-def verify_records(run_id: str, records: Iterable[Record]) -> Verdict:
-    """Verify records that are at hand (no bytes, so no integrity)."""
-    with contextlib.closing(AgentChecks()) as agents:
-        check = RunCheck(agents=agents)
-        for record in records:
-            check.take(record)
-        return check.verdict(run_id)

@@ -320,19 +320,6 @@ def _noted(settings: "Settings", action: str, what: str) -> "AbstractContextMana
     return acting(settings.paths.data, Action(category="archive", action=action, resource=what))
 
 
-def _acting(
-    settings: "Settings", action: str, run_id: str | None
-) -> "AbstractContextManager[Done]":
-    """The command's place in the audit log."""
-    from codetether_ray.bootstrap.auditing.opening import acting
-    from codetether_ray.core.spec import Correlation
-    from codetether_ray.ports.audit import Action
-
-    where = Correlation(run_id=run_id) if run_id else None
-    words = Action(category="archive", action=action, resource=run_id or "all", correlation=where)
-    return acting(settings.paths.data, words)
-
-
 def _settings() -> "Settings":
     from codetether_ray.config.settings import load_settings
 

@@ -49,8 +49,6 @@ GoOutcome = Literal[
 ]
 """How a run of an OKR ended; only `all_met` is success."""
 
-OKR_STATUSES: tuple[OkrStatus, ...] = ("draft", "active", "completed", "cancelled", "on_hold")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KrOutcome:

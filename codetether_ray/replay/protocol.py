@@ -64,10 +64,6 @@ class ProtocolCheck:
         """Whether the run has come to its end."""
         return self._run_is_over
 
-    def open_turns(self) -> tuple[str, ...]:
-        """Agents whose turn has no end."""
-        return tuple(path for path, agent in self._agents.items() if agent.turn is not None)
-
     def take(self, record: Record) -> Departure | None:
         """The departure that a record is, without its place in the run; None if it is none."""
         self.records += 1

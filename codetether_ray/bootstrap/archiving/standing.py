@@ -24,7 +24,6 @@ AUDIT = "audit"
 """The folder of the audit log in the archive, and below the data directory."""
 MANIFEST = "manifest.json"
 _SHA256_HEX = 64
-_STAMP = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
