@@ -3,18 +3,18 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from codetether_ray.bootstrap.follow import Audience, Show
 from codetether_ray.bootstrap.known_secrets import stored_values
 from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
-from codetether_ray.bootstrap.principal import this_principal
 from codetether_ray.bootstrap.ralph.far import brought_home, refuse_unseen_branch
 from codetether_ray.bootstrap.ralph.home import ralph_in_home, unrecorded
 from codetether_ray.bootstrap.ralph.prd_file import PrdFile, read_prd_file
 from codetether_ray.bootstrap.ralph.request import PROGRESS, RalphRequest
-from codetether_ray.bootstrap.running import Doing, fetched, run, take_up, with_model_of_today
+from codetether_ray.bootstrap.run_wish import RunWish, new_terms, on_terms_of_today
+from codetether_ray.bootstrap.running import Doing, fetched, run, take_up
 from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.bootstrap.truth.reach import Reach, reached
 from codetether_ray.config.paths import find_paths
@@ -24,7 +24,6 @@ from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import UsageError
 from codetether_ray.core.ids import new_run_id
 from codetether_ray.core.masking import Masker
-from codetether_ray.core.usage import Budget
 from codetether_ray.ralph.options import GATE_TIMEOUT_S, MAX_ITERATIONS
 
 Decide = Callable[[JsonObject], Awaitable[JsonObject]]
@@ -45,28 +44,13 @@ _MAY_CHANGE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RalphRunWish:
+class RalphRunWish(RunWish):
     """What `codetether ralph run` was asked for. None leaves a choice to the settings."""
 
     prd: Path
-    directory: Path
-    resume: str | None = None
-    """Go on with this run (`resuming.NEWEST`: with the one to resume); its PRD and terms hold."""
-    model: str | None = None
     max_iterations: int | None = None
-    max_steps: int | None = None
-    timeout_s: float | None = None
     gate_timeout_s: float | None = None
     parallel: int | None = None
-    retry_for_s: float | None = None
-    wait_quota_s: float | None = None
-    budget: Budget = field(default_factory=Budget)
-    deliver: bool = False
-    record: Path | None = None
-    address: str | None = None
-    """What `--address` says."""
-    is_local: bool = False
-    dashboard: bool = False
 
 
 async def run_ralph(
@@ -136,7 +120,7 @@ async def _request(
         if result is not None and (not wish.deliver or "delivered" in result):
             here = await fetched(taken.request, truth, result)
             return await brought_home(taken.request, here, settings.paths.data)
-        return await _resumed(taken.request, wish, settings.paths.data)
+        return await on_terms_of_today(taken.request, wish, _MAY_CHANGE, settings.paths.data)
     model = await looked_at(wish, settings, notice)
     request = new_ralph(wish, settings, model, truth.data_dir)
     if truth.is_here:  # before there is a run; elsewhere it is its run's home that is locked
@@ -187,8 +171,9 @@ def new_ralph(
     prd = wish.prd.absolute()
     text = read_prd_file(prd)
     progress = prd.with_name(PROGRESS)
-    agent, swarm, workspace = settings.agent, settings.swarm, settings.workspace
+    swarm = settings.swarm
     return RalphRequest(
+        **new_terms(wish, settings, model, data_dir),
         ralph_id=new_run_id("ralph"),
         prd=str(prd),
         feature=text.prd.feature,
@@ -197,29 +182,14 @@ def new_ralph(
         max_iterations=wish.max_iterations or MAX_ITERATIONS,
         gate_timeout_s=wish.gate_timeout_s or GATE_TIMEOUT_S,
         directory=str(_directory(prd, wish.directory)),
-        data_dir=str(data_dir),
-        principal=this_principal(),
-        model=str(model),
-        base_url=model.base_url,
-        context_window=model.context_window,
-        price=model.price,
         max_steps=wish.max_steps or swarm.max_steps,
-        max_tool_calls=agent.max_tool_calls,
         max_depth=swarm.max_depth,
         timeout_s=wish.timeout_s or TIMEOUT_S,
         memory_bytes=swarm.memory_bytes,
         total_memory_bytes=swarm.total_memory_bytes,
         parallel=wish.parallel,
-        placement="pack" if swarm.placement == "pack" else "spread",
         pack=swarm.pack,
-        pool=settings.pool,
-        retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
-        wait_quota_s=agent.wait_quota_s if wish.wait_quota_s is None else wish.wait_quota_s,
         budget=wish.budget,
-        setup=workspace.setup,
-        copy=workspace.copy,
-        hooks=workspace.hooks,
-        deliver=wish.deliver,
         set_aside=(str(prd), str(progress)),
     )
 
@@ -237,19 +207,3 @@ def _directory(prd: Path, directory: Path) -> Path:
 
 def _is_in_git(place: Path) -> bool:
     return any((folder / ".git").exists() for folder in (place, *place.parents))
-
-
-async def _resumed(old: RalphRequest, wish: RalphRunWish, data_dir: Path) -> RalphRequest:
-    """The old request, on the terms of today: a setup command may have been put right since."""
-    request = await with_model_of_today(old, wish.model, wish.budget, data_dir)
-    settings = await asyncio.to_thread(load_settings, Path(old.directory), os.environ)
-    workspace = settings.workspace
-    given = {name: value for name in _MAY_CHANGE if (value := getattr(wish, name)) is not None}
-    return replace(
-        request,
-        **given,
-        setup=workspace.setup,
-        copy=workspace.copy,
-        hooks=workspace.hooks,
-        deliver=wish.deliver or old.deliver,
-    )

@@ -4,18 +4,18 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codetether_ray.bootstrap.follow import Audience, Show
 from codetether_ray.bootstrap.known_secrets import holds_any, stored_values, unsaid, values_here
 from codetether_ray.bootstrap.models import check_budget, choose
 from codetether_ray.bootstrap.okr_store import Okrs, open_okrs
-from codetether_ray.bootstrap.principal import this_principal
 from codetether_ray.bootstrap.relay.gate import OkrAnswer, OkrQuestion
 from codetether_ray.bootstrap.relay.home import relay_in_home, unrecorded
 from codetether_ray.bootstrap.relay.request import TIMEOUT_S, RelayRequest
-from codetether_ray.bootstrap.running import Doing, fetched, run, take_up, with_model_of_today
+from codetether_ray.bootstrap.run_wish import RunWish, new_terms, on_terms_of_today
+from codetether_ray.bootstrap.running import Doing, fetched, run, take_up
 from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.bootstrap.truth.reach import Reach, has_own_head, reached
 from codetether_ray.config.settings import Settings, load_settings
@@ -23,7 +23,6 @@ from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import ClusterError, OkrStoreError, UsageError
 from codetether_ray.core.ids import new_run_id
-from codetether_ray.core.usage import Budget
 from codetether_ray.relay.options import DEFAULT_ROUNDS
 from codetether_ray.relay.profiles import DEFAULT_COUNT, LEAST, MOST
 
@@ -39,36 +38,20 @@ _AGENTS_PER_MEMBER = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RelayWish:
+class RelayWish(RunWish):
     """What `/autochat` or `/go` was asked for. None leaves a choice to the settings."""
 
     task: str
-    directory: Path
     is_gated: bool = False
     """Whether an objective is drafted and approved first (`/go`)."""
     is_approved: bool = False
     """What is drafted is approved beforehand (`--yes`)."""
     okr_run_id: str = ""
     """Work for this run of an OKR that is there; its approval is looked up there."""
-    resume: str | None = None
-    """Go on with this relay; its task and terms hold, but for what is given."""
     count: int = DEFAULT_COUNT
     rounds: int | None = None
-    model: str | None = None
-    max_steps: int | None = None
-    timeout_s: float | None = None
-    retry_for_s: float | None = None
-    wait_quota_s: float | None = None
-    budget: Budget = field(default_factory=Budget)
-    deliver: bool = False
-    record: Path | None = None
-    address: str | None = None
-    """What `--address` says."""
     on_ray: bool = False
     """In a supervisor, though no cluster is there yet."""
-    is_local: bool = False
-    """In this process, whatever cluster is there."""
-    dashboard: bool = False
 
 
 async def run_relay(
@@ -171,8 +154,9 @@ async def _request(
     model = await choose(wish.model, settings, store, wish.directory)
     check_budget(model, wish.budget)
     secrets = await stored_values(os.environ, store, model.ref.provider)
-    agent, workspace = settings.agent, settings.workspace
+    agent = settings.agent
     return RelayRequest(
+        **new_terms(wish, settings, model, truth.data_dir),
         relay_id=new_run_id("relay"),
         task=unsaid(secrets, notice)(wish.task),
         count=wish.count,
@@ -181,26 +165,12 @@ async def _request(
         is_approved=wish.is_approved,
         okr_run_id=wish.okr_run_id,
         directory=str(wish.directory.resolve()),
-        data_dir=str(truth.data_dir),
-        principal=this_principal(),
-        model=str(model),
-        base_url=model.base_url,
-        context_window=model.context_window,
-        price=model.price,
         max_steps=wish.max_steps or agent.max_steps,
-        max_tool_calls=agent.max_tool_calls,
         max_depth=settings.swarm.max_depth,
         timeout_s=wish.timeout_s or TIMEOUT_S,
         memory_bytes=settings.swarm.memory_bytes,
         total_memory_bytes=settings.swarm.total_memory_bytes,
-        pool=settings.pool,
-        retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
-        wait_quota_s=agent.wait_quota_s if wish.wait_quota_s is None else wish.wait_quota_s,
         budget=replace(wish.budget, agents=MOST * _AGENTS_PER_MEMBER),
-        setup=workspace.setup,
-        copy=workspace.copy,
-        hooks=workspace.hooks,
-        deliver=wish.deliver,
     )
 
 
@@ -216,16 +186,5 @@ def _has_more_rounds(old: RelayRequest, wish: RelayWish, result: JsonObject) -> 
 
 
 async def _resumed(old: RelayRequest, wish: RelayWish, data_dir: Path) -> RelayRequest:
-    """The old request, on the terms of today."""
-    now = await with_model_of_today(old, wish.model, wish.budget, data_dir)
-    workspace = load_settings(Path(old.directory), os.environ).workspace
-    given = {name: value for name in _MAY_CHANGE if (value := getattr(wish, name)) is not None}
-    return replace(
-        now,
-        **given,
-        setup=workspace.setup,
-        copy=workspace.copy,
-        hooks=workspace.hooks,
-        deliver=wish.deliver or old.deliver,
-        is_approved=wish.is_approved or old.is_approved,
-    )
+    now = await on_terms_of_today(old, wish, _MAY_CHANGE, data_dir)
+    return replace(now, is_approved=wish.is_approved or old.is_approved)

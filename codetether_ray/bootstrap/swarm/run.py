@@ -1,22 +1,20 @@
 """The driver's side of a swarm: checks the terms, starts the run, follows it to its result."""
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codetether_ray.bootstrap.follow import Audience, Show
 from codetether_ray.bootstrap.known_secrets import stored_values, unsaid
 from codetether_ray.bootstrap.models import ChosenModel, check_budget, choose
-from codetether_ray.bootstrap.principal import this_principal
+from codetether_ray.bootstrap.run_wish import RunWish, new_terms, on_terms_of_today
 from codetether_ray.bootstrap.running import (
     Doing,
     fetched,
     on_ray,
     run,
     take_up,
-    with_model_of_today,
 )
 from codetether_ray.bootstrap.swarm.home import Question, swarm_in_home, unrecorded
 from codetether_ray.bootstrap.swarm.planning import planned_meanwhile
@@ -27,9 +25,8 @@ from codetether_ray.config.paths import find_paths
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject
-from codetether_ray.core.errors import ConfigError, UsageError
+from codetether_ray.core.errors import UsageError
 from codetether_ray.core.ids import new_run_id
-from codetether_ray.core.usage import Budget
 from codetether_ray.swarm.estimate import Estimate
 from codetether_ray.swarm.plan import Plan
 
@@ -51,34 +48,18 @@ _AGENTS_PER_SUBTASK = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SwarmWish:
+class SwarmWish(RunWish):
     """What `codetether swarm` was asked for. None leaves a choice to the settings."""
 
     task: str
-    directory: Path
-    resume: str | None = None
-    """Go on with this swarm (`resuming.NEWEST`: with the one to resume); its task and terms hold,
-    its budget too, but for what is given."""
-    model: str | None = None
     strategy: str | None = None
     max_subagents: int | None = None
-    max_steps: int | None = None
     max_depth: int | None = None
-    timeout_s: float | None = None
     memory_bytes: int | None = None
     total_memory_bytes: int | None = None
     parallel: int | None = None
     pack: int | None = None
-    retry_for_s: float | None = None
-    wait_quota_s: float | None = None
-    budget: Budget = field(default_factory=Budget)
-    deliver: bool = False
     ask_above: int | None = ASK_ABOVE
-    record: Path | None = None
-    address: str | None = None
-    """What `--address` says."""
-    is_local: bool = False
-    dashboard: bool = False
 
 
 async def run_swarm(
@@ -177,68 +158,30 @@ def new_swarm(
     wish: SwarmWish, settings: Settings, model: ChosenModel, data_dir: Path
 ) -> SwarmRequest:
     """The request of a swarm that has yet to begin; the settings fill what the wish leaves open."""
-    swarm, agent, workspace = settings.swarm, settings.agent, settings.workspace
+    swarm = settings.swarm
     max_subagents = wish.max_subagents or swarm.max_subagents
     return SwarmRequest(
+        **new_terms(wish, settings, model, data_dir),
         swarm_id=new_run_id("swarm"),
         task=wish.task,
         directory=str(wish.directory.resolve()),
-        data_dir=str(data_dir),
-        principal=this_principal(),
-        model=str(model),
-        base_url=model.base_url,
-        context_window=model.context_window,
-        price=model.price,
         strategy=wish.strategy or swarm.strategy,
         max_subagents=max_subagents,
         max_steps=wish.max_steps or swarm.max_steps,
-        max_tool_calls=agent.max_tool_calls,
         max_depth=swarm.max_depth if wish.max_depth is None else wish.max_depth,
         timeout_s=wish.timeout_s or swarm.timeout_s,
         memory_bytes=wish.memory_bytes or swarm.memory_bytes,
         total_memory_bytes=wish.total_memory_bytes or swarm.total_memory_bytes,
         parallel=wish.parallel,
-        placement="pack" if swarm.placement == "pack" else "spread",
-        labels=_labels(swarm.labels),
         pack=wish.pack or swarm.pack,
-        pool=settings.pool,
-        retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
-        wait_quota_s=agent.wait_quota_s if wish.wait_quota_s is None else wish.wait_quota_s,
         budget=replace(wish.budget, agents=max_subagents * _AGENTS_PER_SUBTASK),
-        setup=workspace.setup,
-        copy=workspace.copy,
-        hooks=workspace.hooks,
-        deliver=wish.deliver,
         ask_above=wish.ask_above,
     )
 
 
-def _labels(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """What `swarm.labels` says.
-
-    Raises:
-        ConfigError: one is not NAME=VALUE.
-    """
-    for word in words:
-        if not all(word.partition("=")):
-            raise ConfigError(f"swarm.labels: {word!r} is not NAME=VALUE")
-    return tuple(sorted((name, value) for name, _, value in (w.partition("=") for w in words)))
-
-
 async def _resumed(old: SwarmRequest, wish: SwarmWish, data_dir: Path) -> SwarmRequest:
-    """The old request, on the terms of today: a setup command may have been put right since."""
-    now = await with_model_of_today(old, wish.model, wish.budget, data_dir)
-    workspace = (await asyncio.to_thread(load_settings, Path(old.directory), os.environ)).workspace
-    given = {name: value for name in _MAY_CHANGE if (value := getattr(wish, name)) is not None}
-    return replace(
-        now,
-        **given,
-        setup=workspace.setup,
-        copy=workspace.copy,
-        hooks=workspace.hooks,
-        deliver=wish.deliver or old.deliver,
-        ask_above=_ask_above(old.ask_above, wish.ask_above),
-    )
+    now = await on_terms_of_today(old, wish, _MAY_CHANGE, data_dir)
+    return replace(now, ask_above=_ask_above(old.ask_above, wish.ask_above))
 
 
 def _ask_above(old: int | None, wish: int | None) -> int | None:
