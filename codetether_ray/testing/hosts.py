@@ -4,6 +4,7 @@ What runs on one host is found, cut off and killed as a whole, whatever sessions
 processes made. Needs root, and the programs `ip`, `nsenter` and `unshare`.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -17,6 +18,8 @@ from codetether_ray.core.errors import ClusterError
 
 _NAMED = Path("/run/netns")
 _PREFIX = "ctn"
+_NUMBERS = itertools.count(1)
+"""Of this process's networks."""
 """How bridges, links and namespaces of ours begin; the kernel allows a link 15 characters."""
 _NAMES = Path("/run/codetether-hosts")
 """Here lie the files by which hosts know each other."""
@@ -122,7 +125,7 @@ class Network:
             ClusterError: it cannot be made.
         """
         _sweep()
-        self._tag = f"{_PREFIX}x{tag}" if tag else f"{_PREFIX}{os.getpid():x}"
+        self._tag = f"{_PREFIX}x{tag}" if tag else f"{_PREFIX}{os.getpid():x}n{next(_NUMBERS)}"
         self._files = _NAMES / self._tag
         self.hosts: dict[str, Host] = {}
         self._subnet = self._claim()
@@ -241,7 +244,7 @@ def _kill_all(space: str) -> None:
 def _sweep() -> None:
     """Take away what processes left that were killed."""
     names = re.findall(
-        rf"\b({_PREFIX}([0-9a-f]+)): ", _run(["ip", "link", "show", "type", "bridge"])
+        rf"\b({_PREFIX}([0-9a-f]+)n[0-9]+): ", _run(["ip", "link", "show", "type", "bridge"])
     )
     for tag, owner in names:
         if not Path(f"/proc/{int(owner, 16)}").exists():
