@@ -4,6 +4,7 @@ A function, class or method that was replaced is another object. Data of this pr
 put back; that code is another than it was can only be told.
 """
 
+import contextlib
 import functools
 import sys
 from collections.abc import Iterator
@@ -187,9 +188,12 @@ def _inside(function: FunctionType) -> tuple[int, int, int]:
 
 
 def _foreign(name: str, module: ModuleType) -> Iterator[str]:
-    """Functions that stand in a module as its own, and were written elsewhere."""
-    file = getattr(module, "__file__", None)
+    """Functions that stand in a module as its own, and were written elsewhere.
+
+    A context manager's function is the one that `contextlib` puts around ours.
+    """
+    written = (getattr(module, "__file__", None), "<string>", contextlib.__file__)
     for key, value in vars(module).items():
         is_own = isinstance(value, FunctionType) and value.__module__ == name
-        if is_own and value.__code__.co_filename not in (file, "<string>"):
+        if is_own and value.__code__.co_filename not in written:
             yield f"{name}.{key}"
