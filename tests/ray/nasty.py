@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -167,10 +168,15 @@ def look(_: object = None) -> dict[str, Any]:
         "temporary": sorted(
             p.name for p in Path(tempfile.gettempdir()).iterdir() if "nasty" in p.name
         ),
-        "handlers": [str(signal.getsignal(s)) for s in signal.valid_signals()],
-        "excepthook": str(sys.excepthook),
+        "handlers": [_named(signal.getsignal(s)) for s in signal.valid_signals()],
+        "excepthook": _named(sys.excepthook),
         "data": (machine_capacity.__globals__["_KIB"], _secrets()),
     }
+
+
+def _named(handler: object) -> str:
+    """What it is, in any process: not where."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(handler))
 
 
 def _secrets() -> list[str]:
