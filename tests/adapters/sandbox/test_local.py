@@ -28,11 +28,14 @@ def _pids(root: Path) -> list[int]:
 
 
 def _living(pids: list[int]) -> list[int]:
-    return [
-        pid
-        for pid in pids
-        if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    ]
+    return [pid for pid in pids if _is_living(pid)]
+
+
+def _is_living(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _wait_for_end(pids: list[int], seconds: float = 10) -> list[int]:
