@@ -1,0 +1,42 @@
+"""What an ingress is opened with: plain values that travel. No secret is in them."""
+
+from dataclasses import dataclass
+
+GRPC_PORT = "CODETETHER_GRPC_PORT"
+AUTH_TOKEN = "CODETETHER_AUTH_TOKEN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngressOptions:
+    """One ingress, wherever it runs."""
+
+    hostname: str = "127.0.0.1"
+    port: int = 4096
+    """0: any free one."""
+    grpc_port: int = 50051
+    """0: any free one."""
+    public_url: str = ""
+    """What the card declares; empty: made of hostname and port."""
+    name: str = "CodeTether Agent"
+    description: str = ""
+    replicas: int = 1
+    data_dir: str = ""
+    """The truth's; empty: this user's."""
+    directory: str = ""
+    """The git repository that agents work on; empty: an empty workspace for each context."""
+    model: str = ""
+    """`provider/model`; empty: the settings'."""
+    tasks_url: str = ""
+    """`postgresql://…`; empty: SQLite in the data directory. No password is in it: see the docs."""
+    agents: str = "codetether_ray.bootstrap.a2a.agents:open_agents"
+    """`module:function` that opens `TaskAgents`, given these options and the world's reach."""
+    is_card_private: bool = False
+    allows_private_pushes: bool = False
+    """Whether push notifications may go to loopback and private addresses."""
+    max_body_bytes: int = 4_000_000
+    cors_origins: tuple[str, ...] = ()
+    """Empty: no cross-origin requests."""
+    tls_certificate: str = ""
+    """Path of a PEM file on the node; empty: no TLS."""
+    tls_key: str = ""
+    """Path of its key."""

@@ -1,0 +1,30 @@
+"""What every router and servicer of one ingress shares. One of them per replica or process."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from codetether_ray.bootstrap.truth.reach import Reach
+from codetether_ray.ingress.options import IngressOptions
+
+if TYPE_CHECKING:
+    from a2a.server.request_handlers.request_handler import RequestHandler
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """One ingress' parts; made by `opening.open_parts`."""
+
+    options: IngressOptions
+    reach: Reach
+    """Where the truth is, and the cluster that runs are started on; `reach.cluster` None: runs
+    are in this process."""
+    handler: "RequestHandler"
+    """A2A's one handler, for all transports."""
+    gate: Any
+    """`ingress.gate.Gate`: who may come in, and do what."""
+    platform: Any = None
+    """`worker.platform.Platform`: the tasks that workers claim."""
+    peers: Any = None
+    """Of a spawned peer: those it knows."""
+    closing: list[Any] = field(default_factory=list)
+    """Awaited at the end (callables), last first."""
