@@ -1,0 +1,45 @@
+"""Agents that answer each message with its own text: to measure and to test an ingress alone."""
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from a2a.types import (
+    Artifact,
+    Part,
+    Task,
+    TaskArtifactUpdateEvent,
+    TaskState,
+    TaskStatus,
+    TaskStatusUpdateEvent,
+)
+
+if TYPE_CHECKING:
+    from codetether_ray.a2a.agents import Order, TaskAgents, Update
+
+_DONE = TaskStatus(state=TaskState.TASK_STATE_COMPLETED)
+
+
+def open_agents(options: Any, reach: Any) -> "TaskAgents":
+    """See `EchoAgents`; neither argument matters."""
+    return EchoAgents()
+
+
+class EchoAgents:
+    """Tells the message's text as one artifact, `response`, and is done."""
+
+    async def work(self, order: "Order") -> "AsyncIterator[Update]":
+        """The artifact, and the status that ends the task."""
+        task = order.task
+        text = "".join(part.text for part in order.message.parts)
+        echo = Artifact(artifact_id=uuid4().hex, name="response", parts=[Part(text=text)])
+        yield TaskArtifactUpdateEvent(
+            task_id=task.id, context_id=task.context_id, artifact=echo, last_chunk=True
+        )
+        yield TaskStatusUpdateEvent(task_id=task.id, context_id=task.context_id, status=_DONE)
+
+    async def cancel(self, task: Task) -> None:
+        """An echo is over before anybody can stop it."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
