@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.ingress.options import IngressOptions
+from codetether_ray.ports.tasks import TaskStore
 
 if TYPE_CHECKING:
     from a2a.server.request_handlers.request_handler import RequestHandler
@@ -22,6 +23,8 @@ class Parts:
     """A2A's one handler, for all transports."""
     gate: Any
     """`ingress.gate.Gate`: who may come in, and do what."""
+    store: TaskStore | None = None
+    """Where A2A tasks are recorded: an ingress is ready when it answers."""
     platform: Any = None
     """`worker.platform.Platform`: the tasks that workers claim."""
     peers: Any = None
