@@ -4,6 +4,13 @@ One root (`root_error`, which says how an error is made). Those of models, agent
 stand with their noun; the others follow.
 """
 
+from codetether_ray.core.access_errors import (
+    AccessError,
+    AuthUnavailableError,
+    ForbiddenError,
+    TooManyFailuresError,
+    UnauthenticatedError,
+)
 from codetether_ray.core.agent_errors import (
     AgentLostError,
     BudgetSpentError,
@@ -55,10 +62,12 @@ from codetether_ray.core.run_errors import (
 )
 
 __all__ = [
+    "AccessError",
     "AgentLostError",
     "ArchiveError",
     "ArchiveUnreachableError",
     "AuditError",
+    "AuthUnavailableError",
     "BudgetSpentError",
     "ClusterError",
     "CodetetherError",
@@ -68,6 +77,7 @@ __all__ = [
     "CredentialsError",
     "DecisionNeededError",
     "FencedError",
+    "ForbiddenError",
     "HistoryError",
     "InfeasibleError",
     "InvalidAnswerError",
@@ -101,9 +111,11 @@ __all__ = [
     "SecretStoreError",
     "TapeDepartureError",
     "TapeError",
+    "TooManyFailuresError",
     "TooManyPollsError",
     "ToolError",
     "TreeLimitError",
+    "UnauthenticatedError",
     "UnfinishedAnswerError",
     "UnknownOkrError",
     "UnknownPriceError",

@@ -40,3 +40,5 @@ class IngressOptions:
     """Path of a PEM file on the node; empty: no TLS."""
     tls_key: str = ""
     """Path of its key."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks whose `X-Forwarded-For` is believed; empty: none."""
