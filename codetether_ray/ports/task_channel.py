@@ -28,7 +28,8 @@ class Lost:
     """Events were dropped, or their keeper began anew: read the task again."""
 
 
-Signal = Literal["cancel"]
+Signal = Literal["cancel", "show"]
+"""`cancel`: stop the work; `show`: publish the task as it is now (somebody begins to listen)."""
 OnSignal = Callable[[str, Signal], Awaitable[None]]
 """Is told a task's id and what its holder shall do."""
 

@@ -94,7 +94,9 @@ class TaskStore(Protocol):
     async def adopt(
         self, holder: str, now: float, until: float, limit: int
     ) -> tuple[TaskRecord, ...]:
-        """Take over unfinished tasks whose lease has run out; they are returned with it taken."""
+        """Take over tasks that have an `order` left and whose lease has run out, whatever their
+        state (what an ended one has left is its push notifications); they are returned with the
+        lease taken."""
         ...
 
     async def save_push(self, record: PushRecord) -> None:
