@@ -60,6 +60,12 @@ from codetether_ray.core.run_errors import (
     RunLostError,
     UnknownRunError,
 )
+from codetether_ray.core.work_errors import (
+    UnknownWorkerError,
+    UnknownWorkError,
+    WorkStoreError,
+    WorkTakenError,
+)
 
 __all__ = [
     "AccessError",
@@ -121,7 +127,11 @@ __all__ = [
     "UnknownPriceError",
     "UnknownProviderError",
     "UnknownRunError",
+    "UnknownWorkError",
+    "UnknownWorkerError",
     "UsageError",
+    "WorkStoreError",
+    "WorkTakenError",
     "WorkspaceError",
 ]
 
