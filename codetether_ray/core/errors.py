@@ -117,6 +117,7 @@ __all__ = [
     "SecretStoreError",
     "TapeDepartureError",
     "TapeError",
+    "TaskStoreError",
     "TooManyFailuresError",
     "TooManyPollsError",
     "ToolError",

@@ -8,6 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+ENDED = frozenset({"completed", "canceled", "failed", "rejected"})
+"""States that a task never leaves."""
+KEEP_DAYS = 30.0
+"""How long tasks are kept that have ended; then they go, with their push configurations."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRecord:
@@ -26,7 +31,8 @@ class TaskRecord:
     payload: bytes
     """The task, a serialised `a2a.types.Task`."""
     holder: str = ""
-    """The replica that works on it; empty where none does."""
+    """Who wrote this: the replica that works on the task, or that did last. Who lets go of a task
+    saves it under its own name, with `held_until` 0."""
     held_until: float = 0.0
     """Until when the holder is believed to live; then others may take the task over."""
     order: bytes = b""
@@ -70,8 +76,13 @@ class TaskStore(Protocol):
     async def save(self, records: Sequence[TaskRecord]) -> tuple[str, ...]:
         """Create or replace tasks, in one transaction; ids of those that were refused.
 
-        Refused: the stored version is not older, or another holder has a lease that has not run
-        out (by the record's `updated_at`). Many callers' saves share a commit.
+        Refused, and nothing is changed of it: the stored version is not older; another holder
+        has a lease that has not run out (by the record's `updated_at`); the task is another
+        owner's. What is stored already exactly so is not refused, so a save may be repeated. Many
+        callers' saves share a commit; one caller's are done in the order of its calls.
+
+        Raises:
+            TaskStoreError: nothing of `records` is promised.
         """
         ...
 
@@ -80,7 +91,10 @@ class TaskStore(Protocol):
         ...
 
     async def list(self, query: TaskQuery) -> TaskPage:
-        """Tasks, newest change first.
+        """Tasks, newest change first; of equal times the greater id first.
+
+        Who reads page after page sees no task twice and misses none that rested meanwhile; one
+        that changed before its page came is on a first page again.
 
         Raises:
             UsageError: the page token is none of ours.
@@ -88,7 +102,8 @@ class TaskStore(Protocol):
         ...
 
     async def renew(self, holder: str, task_ids: Sequence[str], until: float) -> tuple[str, ...]:
-        """Prolong leases; ids of the tasks that the holder has lost."""
+        """Prolong leases, also those that ran out while nobody took the task; ids of the tasks
+        that the holder has lost, or that are not there."""
         ...
 
     async def adopt(
