@@ -1,0 +1,53 @@
+"""`/health` and `/ready`: for probes, without a token and without any detail."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
+
+from codetether_ray.core.errors import CodetetherError
+from codetether_ray.ports.tasks import TaskQuery
+
+if TYPE_CHECKING:
+    from codetether_ray.ingress.parts import Parts
+
+_PATIENCE_S = 5.0
+_NOBODY = " readiness"
+"""An owner of tasks that no principal can be: a name begins with no space."""
+
+
+def router(parts: "Parts") -> APIRouter:
+    """The routes of probes."""
+    made = APIRouter(tags=["probes"])
+
+    @made.api_route("/health", methods=["GET", "HEAD"], response_class=PlainTextResponse)
+    async def health() -> str:
+        """Whether this process answers."""
+        return "ok"
+
+    @made.api_route(
+        "/ready",
+        methods=["GET", "HEAD"],
+        response_class=PlainTextResponse,
+        responses={503: {"description": "It cannot work: the tasks' store does not answer."}},
+    )
+    async def ready() -> PlainTextResponse:
+        """Whether requests may be sent here."""
+        if await is_ready(parts):
+            return PlainTextResponse("ready")
+        return PlainTextResponse("not ready", 503)
+
+    return made
+
+
+async def is_ready(parts: "Parts") -> bool:
+    """Whether the store of tasks answers."""
+    if parts.store is None:
+        return True
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await parts.store.list(TaskQuery(owner=_NOBODY, page_size=1))
+    except (CodetetherError, TimeoutError, OSError):
+        return False
+    return True
