@@ -60,6 +60,7 @@ from codetether_ray.core.run_errors import (
     RunLostError,
     UnknownRunError,
 )
+from codetether_ray.core.task_errors import TaskStoreError
 from codetether_ray.core.work_errors import (
     UnknownWorkerError,
     UnknownWorkError,

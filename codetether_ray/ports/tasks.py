@@ -109,9 +109,11 @@ class TaskStore(Protocol):
     async def adopt(
         self, holder: str, now: float, until: float, limit: int
     ) -> tuple[TaskRecord, ...]:
-        """Take over tasks that have an `order` left and whose lease has run out, whatever their
-        state (what an ended one has left is its push notifications); they are returned with the
-        lease taken."""
+        """Take over tasks that have an `order` left and whose lease has run out at `now`, whatever
+        their state (what an ended one has left is its push notifications).
+
+        They are returned with the lease taken, their version as it was; those first that are
+        without a holder for the longest time. Of two that ask at once one gets a task."""
         ...
 
     async def save_push(self, record: PushRecord) -> None:
