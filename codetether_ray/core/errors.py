@@ -25,6 +25,11 @@ from codetether_ray.core.agent_errors import (
     UnfinishedAnswerError,
     UnknownPriceError,
 )
+from codetether_ray.core.ingress_errors import (
+    AddressError,
+    PortTakenError,
+    ServesAlreadyError,
+)
 from codetether_ray.core.model_errors import (
     ConnectionLostError,
     ContextOverflowError,
@@ -70,6 +75,7 @@ from codetether_ray.core.work_errors import (
 
 __all__ = [
     "AccessError",
+    "AddressError",
     "AgentLostError",
     "ArchiveError",
     "ArchiveUnreachableError",
@@ -108,6 +114,7 @@ __all__ = [
     "PathEscapesError",
     "PlanError",
     "PlannerFailedError",
+    "PortTakenError",
     "PrdBusyError",
     "PrdError",
     "PrdFileError",
@@ -116,6 +123,7 @@ __all__ = [
     "RunForgottenError",
     "RunLostError",
     "SecretStoreError",
+    "ServesAlreadyError",
     "TapeDepartureError",
     "TapeError",
     "TaskStoreError",
