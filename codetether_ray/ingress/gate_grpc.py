@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 
-from codetether_ray.ingress.gate import Gate
+from codetether_ray.ingress.gate_keeper import Gate
 
 _Handler = grpc.RpcMethodHandler
 _Next = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]

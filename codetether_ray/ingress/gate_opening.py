@@ -1,7 +1,7 @@
 """Opens the gate of an ingress: its tokens, its policy, its audit log."""
 
 from codetether_ray.bootstrap.truth.reach import Reach
-from codetether_ray.ingress.gate import Gate
+from codetether_ray.ingress.gate_keeper import Gate
 from codetether_ray.ingress.options import IngressOptions
 
 
