@@ -13,7 +13,7 @@ from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.ingress.options import IngressOptions
 from codetether_ray.ingress.parts import Parts
 
-GATE = "codetether_ray.ingress.gate:open_gate"
+GATE = "codetether_ray.ingress.gate_opening:open_gate"
 """`open_gate(options, reach) -> Gate`."""
 STORES = "codetether_ray.ingress.stores:open_tasks"
 """`open_tasks(options, reach) -> (TaskStore, TaskChannel)`."""
@@ -90,9 +90,8 @@ async def _open(opener: str, closing: list[Any], *arguments: Any) -> Any:
     module, _, name = opener.partition(":")
     found = getattr(importlib.import_module(module), name)(*arguments)
     given = await found if inspect.isawaitable(found) else found
-    for one in given if isinstance(given, tuple) else (given,):
-        if hasattr(one, "close"):
-            closing.append(one.close)
+    several = given if isinstance(given, tuple) else (given,)
+    closing.extend(one.close for one in several if hasattr(one, "close"))
     return given
 
 
@@ -103,5 +102,5 @@ async def _close_all(closing: list[Any]) -> None:
             done = close()
             if inspect.isawaitable(done):
                 await done
-        except Exception:
+        except Exception:  # noqa: BLE001 - the others are closed as well
             _LOG.exception("a part of the ingress did not close")

@@ -21,14 +21,13 @@ def router(parts: "Parts") -> APIRouter:
     """The routes of probes."""
     made = APIRouter(tags=["probes"])
 
-    @made.api_route("/health", methods=["GET", "HEAD"], response_class=PlainTextResponse)
+    @made.get("/health", response_class=PlainTextResponse)
     async def health() -> str:
         """Whether this process answers."""
         return "ok"
 
-    @made.api_route(
+    @made.get(
         "/ready",
-        methods=["GET", "HEAD"],
         response_class=PlainTextResponse,
         responses={503: {"description": "It cannot work: the tasks' store does not answer."}},
     )
@@ -38,6 +37,8 @@ def router(parts: "Parts") -> APIRouter:
             return PlainTextResponse("ready")
         return PlainTextResponse("not ready", 503)
 
+    for path, answer in (("/health", health), ("/ready", ready)):
+        made.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
     return made
 
 

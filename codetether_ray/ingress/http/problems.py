@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from codetether_ray.core import errors
+from codetether_ray.core import access_errors, errors, task_errors, work_errors
 from codetether_ray.core.errors import CodetetherError
 
 if TYPE_CHECKING:
@@ -52,6 +52,15 @@ STATUSES: Mapping[type[CodetetherError], int] = MappingProxyType(
         errors.ArchiveUnreachableError: 503,
         errors.SecretStoreError: 503,
         errors.AuditError: 503,
+        access_errors.UnauthenticatedError: 401,
+        access_errors.ForbiddenError: 403,
+        access_errors.TooManyFailuresError: 429,
+        access_errors.AuthUnavailableError: 503,
+        task_errors.TaskStoreError: 503,
+        work_errors.WorkStoreError: 503,
+        work_errors.UnknownWorkError: 404,
+        work_errors.UnknownWorkerError: 404,
+        work_errors.WorkTakenError: 409,
     }
 )
 """Of an error, the nearest class in its ancestry counts; none: 500. A class that is another room's
