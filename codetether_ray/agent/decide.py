@@ -186,7 +186,22 @@ def _answered(turn: Turn, limits: Limits) -> Decision:
     return Finish(outcome="failed", text=verdict.text, error=verdict.failure, error_kind=kind)
 
 
+ASK_USER = "ask_user"
+"""The tool whose result is a question that ends the turn."""
+
+
+def question_of(turn: Turn) -> str:
+    """What the agent asks the user by its last calls; empty: nothing. A refused call asks not."""
+    if not turn.rounds:
+        return ""
+    asked = (r for r in turn.rounds[-1].results if r.name == ASK_USER and not r.is_error)
+    return "\n\n".join(result.content for result in asked)
+
+
 def _ended(turn: Turn, limits: Limits) -> Finish | None:
+    question = question_of(turn)
+    if question:
+        return Finish(outcome="needs_decision", text=question)
     if is_stuck(turn.rounds):
         names = ", ".join(dict.fromkeys(call.name for call in turn.rounds[-1].calls))
         error = f"the same call with the same result, three times in a row: {names}"

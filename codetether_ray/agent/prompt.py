@@ -101,6 +101,11 @@ _RULES: tuple[tuple[str, str], ...] = (
         "For work of several parts keep a list with `todo_write` and bring it up to date.",
     ),
     (
+        "ask_user",
+        "Decide small things yourself. Only where the task leaves open what you can't find out, "
+        "and a wrong guess would cost the user much, ask with `ask_user`, once, alone, and early.",
+    ),
+    (
         "swarm_share",
         "Share with `swarm_share` what agents beside you need to know (an interface, a name), "
         "and look there before you invent one.",

@@ -77,9 +77,9 @@ def resume_command(kind: str, run_id: str, *more: str) -> str:
     return " ".join(shlex.quote(word) for word in words)
 
 
-def continue_command(session_id: str) -> str:
+def continue_command(session_id: str, text: str = "go on") -> str:
     """The command that says something more in a session."""
-    return f'codetether run --session {shlex.quote(session_id)} "go on"'
+    return f'codetether run --session {shlex.quote(session_id)} "{text}"'
 
 
 def must_have_its_directory(run: RunSummary) -> None:

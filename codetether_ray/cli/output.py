@@ -44,6 +44,8 @@ def open_output(form: Format) -> Output:
 
 def go_on(result: SessionResult) -> str:
     """The command that goes on with a session: with what is unfinished, or with something new."""
+    if result.turn.outcome == "needs_decision":
+        return continue_command(result.session_id, "your answer")
     if not result.resume:
         return continue_command(result.session_id)
     more = " with a higher --max-tokens or --budget" if result.turn.outcome == "budget" else ""
@@ -129,13 +131,14 @@ class Notes:
     def close(self, result: SessionResult) -> None:
         """How it ended, what it used, and how to go on."""
         turn = result.turn
-        if not turn.is_success:
+        if not turn.is_success and turn.outcome != "needs_decision":  # then the text is a question
             sentence = turn.error or f"the agent ended with outcome {turn.outcome}"
             if sentence != turn.outcome:
                 self._tell(f"{turn.outcome}: {sentence}")
         used = f"{words.tokens(turn.usage)} · {words.dollars(turn.cost_usd)}"
         self.write(f"{turn.outcome} · {used} · {words.seconds(turn.elapsed_s)}")
-        self.write(f"go on: {go_on(result)}")
+        verb = "answer" if turn.outcome == "needs_decision" else "go on"
+        self.write(f"{verb}: {go_on(result)}")
 
     def _tell(self, sentence: str) -> None:
         """An error; a tape's difference has lines of its own."""

@@ -10,10 +10,12 @@ from pydantic import Field
 from codetether_ray.core.errors import ToolError
 from codetether_ray.ports.tool import Effect, Tool, ToolContext
 from codetether_ray.tools.arguments import Arguments
-from codetether_ray.tools.catalog import ALL_TOOLS, SPAWNING, load
+from codetether_ray.tools.catalog import ALL_TOOLS, ASKING, SPAWNING, load
 
 _MOST = 25  # calls
-_ALONE = ("batch", *SPAWNING)  # they find their child by the call's id, which a batch has once
+_ALONE = ("batch", ASKING, *SPAWNING)
+"""Agents are found by the id of the call that started them, which a batch has once; a question
+ends the turn."""
 
 
 class BatchCall(Arguments):

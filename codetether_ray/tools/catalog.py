@@ -20,12 +20,15 @@ _WORK = (*READ_TOOLS, *WRITE_TOOLS, "bash", "batch", "todo_read", "todo_write")
 SPAWNING: tuple[str, ...] = ("ralph", "swarm", "task")
 """They start agents: a leaf of the tree has none of them."""
 
-ALL_TOOLS: tuple[str, ...] = tuple(sorted((*_WORK, *SPAWNING, "prd", "swarm_share")))
+ASKING = "ask_user"
+"""It ends the turn with a question: only for agents whose last message somebody answers."""
+
+ALL_TOOLS: tuple[str, ...] = tuple(sorted((*_WORK, *SPAWNING, ASKING, "prd", "swarm_share")))
 """Every tool's name; its module in this room has the same name."""
 
 TOOLS_BY_KIND: Mapping[AgentKind, tuple[str, ...]] = MappingProxyType(
     {
-        "main": tuple(sorted((*_WORK, *SPAWNING, "prd"))),
+        "main": tuple(sorted((*_WORK, *SPAWNING, ASKING, "prd"))),
         "subagent": tuple(sorted((*_WORK, "prd", "task", "swarm_share"))),
         "resolver": tuple(sorted((*READ_TOOLS, *WRITE_TOOLS, "bash"))),
         "planner": READ_TOOLS,

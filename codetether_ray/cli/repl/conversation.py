@@ -93,7 +93,9 @@ class Transcript:
         if turn.text and turn.text != self._shown:
             screen.line(plain(turn.text))
         screen.end_line()
-        if not turn.is_success:
+        if turn.outcome == "needs_decision":
+            screen.line("the agent waits for your answer", "yellow")
+        elif not turn.is_success:
             sentence = turn.error or f"the agent ended with outcome {turn.outcome}"
             colour = "yellow" if turn.outcome == "cancelled" else "red"
             screen.line(words.one_line(f"{turn.outcome}: {sentence}", 2000), colour)

@@ -156,3 +156,30 @@ def test_the_same_call_with_the_same_result_three_times_is_stuck() -> None:
     decision = decide(replace(_OPEN, turn=turn), _LIMITS)
     assert decision.outcome == "stuck"
     assert "read" in decision.error
+
+
+def _asked(*results):
+    asking = tuple(call(r.call_id, r.name) for r in results)
+    return replace(
+        _OPEN, turn=replace(_OPEN.turn, steps=1, rounds=(Round(calls=asking, results=results),))
+    )
+
+
+def _result(id, name, content, *, is_error=False):
+    return ToolResult(call_id=id, name=name, content=content, is_error=is_error)
+
+
+def test_a_question_ends_the_turn_and_is_what_it_says() -> None:
+    found = decide(_asked(_result("0", "read", "x"), _result("1", "ask_user", "A or B?")), _LIMITS)
+    assert found == Finish(outcome="needs_decision", text="A or B?")
+
+
+def test_two_questions_at_once_are_both_asked() -> None:
+    found = decide(_asked(_result("0", "ask_user", "A?"), _result("1", "ask_user", "B?")), _LIMITS)
+    assert isinstance(found, Finish)
+    assert found.text == "A?\n\nB?"
+
+
+def test_a_question_that_was_refused_is_none() -> None:
+    asked = _asked(_result("0", "ask_user", "question is missing", is_error=True))
+    assert decide(asked, _LIMITS) == CallModel()

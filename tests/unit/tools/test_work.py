@@ -140,9 +140,10 @@ async def test_reading_calls_run_at_once_and_others_one_by_one(desk: Any) -> Non
 async def test_a_batch_is_not_nested_and_starts_no_agent(desk: Any) -> None:
     tools = _Tools()
     said = await desk.with_(run_tool=tools.run).call(
-        "batch", calls=[{"tool": "batch", "args": {"calls": []}}, {"tool": "task"}]
+        "batch",
+        calls=[{"tool": "batch", "args": {"calls": []}}, {"tool": "task"}, {"tool": "ask_user"}],
     )
-    assert said.count("cannot be called in a batch") == 2
+    assert said.count("cannot be called in a batch") == 3
     assert not tools.together
 
 
@@ -285,3 +286,16 @@ async def test_what_an_action_needs_is_said(
 async def test_outside_a_swarm_nothing_is_shared(desk: Any) -> None:
     with pytest.raises(ToolError, match="no swarm"):
         await desk.call("swarm_share", action="list")
+
+
+# -- ask_user -------------------------------------------------------------------------------------
+
+
+async def test_a_question_comes_back_as_the_user_reads_it(desk: Any) -> None:
+    said = await desk.call("ask_user", question=" Which database? ", options=["SQLite", "Postgres"])
+    assert said == "Which database?\n1. SQLite\n2. Postgres"
+
+
+async def test_a_question_without_words_is_refused(desk: Any) -> None:
+    with pytest.raises(ToolError, match="question"):
+        await desk.call("ask_user", question="")
