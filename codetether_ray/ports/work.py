@@ -1,6 +1,6 @@
 """The platform's tasks: who asks for them, who does them, and where they are kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from codetether_ray.core.codec import JsonObject
@@ -51,7 +51,7 @@ class WorkTables(Protocol):
         """Store a task as it is now."""
         ...
 
-    def offered(self, tenant: str) -> tuple[WorkTask, ...]:
+    def offered(self, tenant: str) -> Iterator[WorkTask]:
         """The pending tasks of a tenant, first things first."""
         ...
 
@@ -101,8 +101,8 @@ class WorkTables(Protocol):
         """What was noted behind number `after`, each with its task as it is now."""
         ...
 
-    def last_change(self) -> int:
-        """Number of the newest change."""
+    def change_range(self) -> tuple[int, int]:
+        """Numbers of the oldest change that is kept and of the newest; both 0 before the first."""
         ...
 
 
