@@ -74,13 +74,27 @@ def owner_of(data_dir: Path, run_id: str) -> str:
 
 def _first_command(data_dir: Path, run_id: str) -> JsonObject | None:
     try:
-        started = read_records(data_dir, run_id, kinds={RunStarted.tag}, fetch=archived())
-        for record in started:
-            if isinstance(record.event, RunStarted):
-                return record.event.command
+        return next(_commands(data_dir, run_id), None)
     except (OSError, ValueError, JournalError, UnknownRunError):
+        return None
+
+
+def command_of(data_dir: Path, run_id: str) -> JsonObject | None:
+    """What was asked of a run, by its latest try; None: its beginning is not recorded.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    latest: JsonObject | None = None
+    for latest in _commands(data_dir, run_id):  # noqa: B007 - the last one is what is wanted
         pass
-    return None
+    return latest
+
+
+def _commands(data_dir: Path, run_id: str) -> Iterator[JsonObject]:
+    for record in read_records(data_dir, run_id, kinds={RunStarted.tag}, fetch=archived()):
+        if isinstance(record.event, RunStarted):
+            yield record.event.command
 
 
 def check(home: Home, run_id: str, owner: str | None) -> None:
@@ -253,7 +267,7 @@ def read_on(home: Home, run_id: str, owner: str | None, offset: int, after: int)
         if size > _MOST_BYTES:
             return Read(records=tuple(found), offset=offset, is_alive=True)
         offset = line.place.off + line.length
-        if int(line.data["seq"]) > after:
+        if line.head.seq > after:
             data = record_of(home.data_dir, run_id, line, fetch=fetch).to_json()
             found.append(data)
             size += line.length

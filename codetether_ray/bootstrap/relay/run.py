@@ -67,7 +67,7 @@ async def run_relay(
     settings = load_settings(wish.directory, os.environ)
     local = wish.is_local
     async with reached(wish.address, settings.paths.data, notice, is_local=local) as reach:
-        request = await _request(wish, settings, reach.truth, notice)
+        request = await relay_request(wish, settings, reach.truth, notice)
         if not isinstance(request, RelayRequest):
             return request
 
@@ -128,7 +128,7 @@ def _is_cluster_there(reach: Reach) -> bool:
     return has_own_head(reach.truth.data_dir)
 
 
-async def _request(
+async def relay_request(
     wish: RelayWish, settings: Settings, truth: Truth, notice: Callable[[str], None]
 ) -> RelayRequest | JsonObject:
     """The wish with everything decided that it left open.

@@ -38,11 +38,17 @@ _PATIENCE_S = 180.0
 
 
 async def submit(
-    request: RunRequest, supervised: str, reach: Reach, notice: Callable[[str], None]
+    request: RunRequest,
+    supervised: str,
+    reach: Reach,
+    notice: Callable[[str], None],
+    *,
+    is_there: bool = False,
 ) -> JsonObject:
     """Start the run; where it is, and by what commands it is followed, fetched, cancelled.
 
-    It returns once the run's journal says that it has begun.
+    It returns once the run's journal says that it has begun. `is_there`: what it works on is on
+    the head already, nothing is carried there.
 
     Raises:
         UsageError: no cluster is named that would outlast this process.
@@ -57,6 +63,9 @@ async def submit(
         )
     await _check_key(truth, request.model)
     async with joined(reach, find_paths(os.environ).data, notice) as cluster:
+        if truth.node is not None and not is_there:
+            carrier = Carrier(head=truth.node, data_dir=find_paths(os.environ).data)
+            request = await carrier.carry(replace(request, data_dir=str(truth.data_dir)))
         return await _submitted(request, supervised, cluster, truth, notice)
 
 
@@ -67,9 +76,6 @@ async def _submitted(
     truth: Truth,
     notice: Callable[[str], None],
 ) -> JsonObject:
-    if truth.node is not None:
-        carrier = Carrier(head=truth.node, data_dir=find_paths(os.environ).data)
-        request = await carrier.carry(replace(request, data_dir=str(truth.data_dir)))
     await _begun(request, supervised, truth)
     job = await _listed(request, cluster, truth, notice)
     return {
@@ -100,6 +106,7 @@ async def _begun(request: RunRequest, supervised: str, truth: Truth) -> None:
     from codetether_ray.actors.truth import FarDossier
 
     run_id = request.run_id
+    known = await truth.ask(runs.RECORDS, run_id) if request.resumed else 0
     dossier: Dossier | FarDossier = Dossier.of(truth.data_dir, run_id)
     if truth.node is not None:
         dossier = FarDossier(truth.node, truth.data_dir, run_id)
@@ -118,7 +125,7 @@ async def _begun(request: RunRequest, supervised: str, truth: Truth) -> None:
     ended = asyncio.ensure_future(supervisor.result(_nobody))
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            while not ended.done() and not await truth.ask(runs.HAS_BEGUN, run_id):
+            while not ended.done() and not await truth.ask(runs.HAS_BEGUN, run_id, known):
                 await asyncio.wait({ended}, timeout=_LOOK_S)
     except TimeoutError:
         supervisor.end()

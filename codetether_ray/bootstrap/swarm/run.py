@@ -86,7 +86,7 @@ async def _swarm(
     decide: Decide,
     notice: Callable[[str], None],
 ) -> JsonObject:
-    request = await _request(wish, settings, reach.truth, notice)
+    request = await swarm_request(wish, settings, reach.truth, notice)
     if not isinstance(request, SwarmRequest):
         return request
 
@@ -131,7 +131,7 @@ DOING = Doing(
 # -- the request ----------------------------------------------------------------------------------
 
 
-async def _request(
+async def swarm_request(
     wish: SwarmWish, settings: Settings, truth: Truth, notice: Callable[[str], None]
 ) -> SwarmRequest | JsonObject:
     """The wish with everything decided that it left open.
