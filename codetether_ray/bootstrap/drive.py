@@ -30,6 +30,10 @@ from codetether_ray.telemetry.otlp import passed_on
 _LAST_WORD_S = 3.0
 
 
+def _never() -> bool:
+    return False
+
+
 async def drive(
     run_id: str,
     function: str,
@@ -43,8 +47,11 @@ async def drive(
     memory_bytes: int | None = None,
     go_on: str = "",
     joins: bool = False,
+    leaves: Callable[[], bool] = _never,
 ) -> Any:
     """Do a run in a supervisor, and follow it; cancelled, wait for the run's own last word.
+
+    Cancelled while `leaves` says so, the run goes on without this process.
 
     `data_dir` is this user's here; the run's files are those of `reach`. `keys` may be asked for
     by a supervisor that cannot read them itself. `go_on` is the command that goes on with the
@@ -77,7 +84,7 @@ async def drive(
         if keys is not None and job.brings_keys:
             answer = answering(audience.ask, keys.store, keys.providers)
             audience = replace(audience, ask=answer)
-        run = _Run(run_id, desk, reach.truth, audience)
+        run = _Run(run_id, desk, reach.truth, audience, leaves)
         try:
             return await _unless_gone(cluster, run_id, run.done(job, joins=joins))
         except RunLostError as lost:
@@ -141,7 +148,15 @@ async def _desk(run_id: str, cluster: Cluster, truth: Truth) -> _Desk:
 class _Run:
     """One run that is driven."""
 
-    def __init__(self, run_id: str, desk: _Desk, truth: Truth, audience: Audience) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        desk: _Desk,
+        truth: Truth,
+        audience: Audience,
+        leaves: Callable[[], bool],
+    ) -> None:
+        self._leaves = leaves
         self._run_id = run_id
         self._desk = desk
         self._truth = truth
@@ -179,12 +194,15 @@ class _Run:
             try:
                 result = await asyncio.shield(work)
             except asyncio.CancelledError:
+                if self._leaves():
+                    raise
                 supervisor.cancel()
                 result = await work
         except RunLostError:
             raise
         except BaseException:
-            supervisor.end()
+            if not self._leaves():
+                supervisor.end()
             raise
         finally:
             work.cancel()

@@ -66,6 +66,12 @@ class SessionRequest:
     """The last turn is taken up again where it stopped; `message` is the recorded one."""
     agent: AgentKind = "main"
     """What kind of agent a new session has."""
+    tools: tuple[str, ...] = ()
+    """What the agent may use, for whom it works; empty: all of its kind's."""
+    instructions: str = ""
+    """A new session's: more for the system prompt, of where its words come from and go to."""
+    order: str = ""
+    """The name that this turn has with whoever asks: asked again, it is found again."""
 
     @property
     def correlation(self) -> Correlation:
@@ -227,6 +233,7 @@ async def _spec(home: RunHome, request: SessionRequest) -> AgentSpec:
         data_dir=request.data_dir,
         principal=request.principal,
         node=request.node,
+        tools=request.tools or (recorded[0].tools if recorded else tools_for(request.agent)),
     )
 
 
@@ -238,7 +245,7 @@ def _new_spec(home: RunHome, request: SessionRequest) -> AgentSpec:
         model=request.model,
         root=request.directory,
         correlation=home.correlation,
-        tools=tools_for(request.agent),
+        instructions=request.instructions,
     )
 
 

@@ -35,6 +35,10 @@ from codetether_ray.core.errors import (
 from codetether_ray.core.spec import TurnResult
 
 
+def _never() -> bool:
+    return False
+
+
 async def run_session(
     wish: SessionWish, show: Show, notice: Callable[[str], None]
 ) -> SessionResult:
@@ -101,8 +105,8 @@ async def _done(
     """The turn's result; of a turn that began and could not be recorded to its end as well."""
     try:
         if wish.on_ray or _is_cluster_there(reach):
-            return await _on_ray(request, reach, show, notice)
-        return await _local(request, show)
+            return await on_ray(request, reach, show, notice)
+        return await in_this_process(request, show)
     except (RunBusyError, JournalCorruptError):
         raise
     except (JournalError, ClusterError) as error:
@@ -121,8 +125,12 @@ def _tell(wish: SessionWish, request: SessionRequest, notice: Callable[[str], No
         notice(f"the session works in {request.directory}")
 
 
-async def _local(request: SessionRequest, show: Show) -> SessionResult:
-    """In this process."""
+async def in_this_process(request: SessionRequest, show: Show) -> SessionResult:
+    """Do the turn in the one-process world.
+
+    Raises:
+        CodetetherError: nothing was started, or it cannot be recorded to its end.
+    """
     async with AsyncExitStack() as closing:  # from the last to the first, whatever fails
         done = await closing.enter_async_context(audited_session(request))
         closing.push_async_callback(close_process)
@@ -137,10 +145,20 @@ async def _local(request: SessionRequest, show: Show) -> SessionResult:
     raise AssertionError("nothing above swallows errors")
 
 
-async def _on_ray(
-    request: SessionRequest, reach: Reach, show: Show, notice: Callable[[str], None]
+async def on_ray(
+    request: SessionRequest,
+    reach: Reach,
+    show: Show,
+    notice: Callable[[str], None],
+    leaves: Callable[[], bool] = _never,
 ) -> SessionResult:
-    """In a supervisor on a cluster."""
+    """Do the turn in a supervisor on a cluster; one that goes on and is under way is followed.
+
+    Cancelled while `leaves` says so, it is left to its supervisor.
+
+    Raises:
+        CodetetherError: nothing was started, or it cannot be recorded to its end.
+    """
     from codetether_ray.bootstrap.drive import drive
     from codetether_ray.bootstrap.on_ray import SESSION
 
@@ -158,6 +176,7 @@ async def _on_ray(
         keys=keys_of(request.model, data_dir),
         go_on=resume_command("session", request.session_id),
         joins=request.goes_on,
+        leaves=leaves,
     )
     return answer
 
