@@ -20,6 +20,8 @@ class IngressOptions:
     name: str = "CodeTether Agent"
     description: str = ""
     replicas: int = 1
+    is_spread: bool = False
+    """One replica a node, on as many nodes as there are replicas; else all on the head's."""
     data_dir: str = ""
     """The truth's; empty: this user's."""
     directory: str = ""
