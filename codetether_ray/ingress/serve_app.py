@@ -1,0 +1,104 @@
+"""The Serve application: replicas that listen on the public ports themselves.
+
+Serve places, watches, restarts and replaces them; no request passes through Serve. So what Serve
+says of requests (`max_ongoing_requests`, autoscaling by them, proxies) has no meaning here.
+"""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from ray import serve
+
+from codetether_ray.core.errors import ConfigError
+from codetether_ray.ingress.options import IngressOptions
+from codetether_ray.ingress.serve_replica import Replica
+
+APPLICATION = "codetether"
+DEPLOYMENT = "Ingress"
+_HEAD = "node:__internal_head__"
+_DRAIN_S = 20.0
+_HEALTH_S = 5.0
+
+
+class Ingress:
+    """One replica: a process with its own event loop, its share of the ports, the same parts."""
+
+    async def __init__(self, options: dict[str, Any]) -> None:
+        self._replica = Replica(options_of(options))
+        await self._replica.start()
+
+    def __repr__(self) -> str:
+        return f"Ingress({self._replica.where})"
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Serve shows `user_config` to who asks what runs; other settings are a new version.
+
+        Raises:
+            ConfigError: it says something else than the arguments.
+        """
+        if options_of(user_config) != self._replica.options:
+            raise ConfigError("an ingress takes its settings from `args`, not from `user_config`")
+
+    async def check_health(self) -> None:
+        """Serve replaces a replica whose event loop or listener is stuck or gone.
+
+        Raises:
+            ClusterError: so it is.
+        """
+        await self._replica.check()
+
+    async def __del__(self) -> None:
+        """Serve has told this replica to go: take no more, let what is under way end."""
+        await self._replica.stop()
+
+
+def options_of(values: dict[str, Any]) -> IngressOptions:
+    """The options that plain values say, as `serve.yaml` has them.
+
+    Raises:
+        ConfigError: there is no such option, or a value is of another type.
+    """
+    known = {one.name: one for one in fields(IngressOptions)}
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"an ingress has no option {name!r}; it has: {', '.join(known)}")
+        wanted = type(known[name].default)
+        value = tuple(value) if wanted is tuple and isinstance(value, list) else value
+        if type(value) is not wanted:
+            raise ConfigError(f"the ingress' option {name} is to be of type {wanted.__name__}")
+        found[name] = value
+    return IngressOptions(**found)
+
+
+def build(options: dict[str, Any]) -> serve.Application:
+    """The application of some options: for `serve deploy`, and for `codetether serve`.
+
+    Args:
+        options: as in `IngressOptions`; what is missing has its default.
+
+    Raises:
+        ConfigError: there is no such option, or it makes no sense.
+    """
+    chosen = options_of(options)
+    if 0 in (chosen.port, chosen.grpc_port):
+        raise ConfigError("replicas share their ports, so port and grpc_port are numbers, not 0")
+    values = asdict(chosen)
+    place: dict[str, Any] = (
+        {"max_replicas_per_node": 1, "ray_actor_options": {"num_cpus": 0}}
+        if chosen.is_spread
+        else {"ray_actor_options": {"num_cpus": 0, "resources": {_HEAD: 0.001}}}
+    )
+    made = serve.deployment(
+        Ingress,
+        name=DEPLOYMENT,
+        num_replicas=chosen.replicas,
+        user_config=values,
+        health_check_period_s=_HEALTH_S,
+        health_check_timeout_s=3 * _HEALTH_S,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=_DRAIN_S,
+        logging_config={"enable_access_log": False},
+        **place,
+    )
+    return made.bind(values)
