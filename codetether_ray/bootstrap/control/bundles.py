@@ -18,7 +18,7 @@ from codetether_ray.bootstrap.trees.node import VIEW
 from codetether_ray.bootstrap.truth.identity import Home
 from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.core.codec import JsonObject
-from codetether_ray.core.errors import UnknownRunError, UsageError, WorkspaceError
+from codetether_ray.core.errors import CodetetherError, UnknownRunError, UsageError, WorkspaceError
 from codetether_ray.workspace.git_command import Git
 from codetether_ray.workspace.names import branch_of, run_slug, tree_name
 from codetether_ray.workspace.repos import Clones
@@ -27,7 +27,7 @@ from codetether_ray.workspace.transport import present
 BEGIN, PUT, END = f"{__name__}:begin", f"{__name__}:put", f"{__name__}:end"
 DROP, PACK, PIECE = f"{__name__}:drop", f"{__name__}:pack", f"{__name__}:piece"
 
-LIMIT_BYTES = 2_000_000_000
+LIMIT_BYTES = 1_000_000_000
 """Of one bundle."""
 _MOST = 20
 """Bundles of one sender that are kept at a time."""
@@ -51,6 +51,20 @@ class Bundle:
     """What it names, with the commits."""
 
 
+class UnknownBundleError(CodetetherError):
+    """Its sender has no such bundle."""
+
+    exit_code = 2
+    http_status = 404
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.id = id
+
+    def __str__(self) -> str:
+        return f"there is no bundle {self.id}; POST /v1/bundles uploads one"
+
+
 # -- coming ---------------------------------------------------------------------------------------
 
 
@@ -64,8 +78,7 @@ def begin(home: Home, owner: str) -> str:
     _sweep(folder, _KEPT_S)
     if len(list(folder.iterdir())) >= _MOST:
         raise UsageError(
-            f"{_MOST} bundles of yours are here already; each goes a day after it came, or by "
-            "DELETE /v1/bundles/ID"
+            f"{_MOST} bundles of yours are here already; each goes a day after it came"
         )
     id = secrets.token_hex(16)
     (folder / f"{id}.part").touch(mode=0o600)
@@ -102,7 +115,9 @@ async def end(home: Home, owner: str, id: str) -> Bundle:
         refs = await _refs(part)
     except WorkspaceError:
         part.unlink(missing_ok=True)
-        raise UsageError("that is no git bundle; `git bundle create FILE --all` makes one") from None
+        raise UsageError(
+            "that is no git bundle; `git bundle create FILE --all` makes one"
+        ) from None
     except UsageError:
         part.unlink(missing_ok=True)
         raise
@@ -125,11 +140,11 @@ def bundle_path(home: Home, owner: str, id: str) -> Path:
     """The file of a bundle that has come.
 
     Raises:
-        UsageError: the sender has none of that id.
+        UnknownBundleError: the sender has none of that id.
     """
     path = _folder(home, owner) / f"{_checked(id)}.bundle"
     if not path.is_file():
-        raise UsageError(f"there is no bundle {id}; POST /v1/bundles uploads one")
+        raise UnknownBundleError(id)
     return path
 
 

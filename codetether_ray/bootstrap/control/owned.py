@@ -226,9 +226,7 @@ def look(home: Home, owner: str | None) -> JsonObject:
     if owner is None:
         return seen
     listed: list[Any] = [
-        run
-        for run in _objects(seen["runs"])
-        if owner_of(home.data_dir, str(run["id"])) == owner
+        run for run in _objects(seen["runs"]) if owner_of(home.data_dir, str(run["id"])) == owner
     ]
     live = [run for run in listed if run["state"] == "running"]
     costs = [run["cost_usd"] for run in live]
@@ -238,7 +236,9 @@ def look(home: Home, owner: str | None) -> JsonObject:
         "runs_total": len(every(home, owner)),
         "runs_live": len(live),
         "agents_live": sum(
-            run["agents_by_state"].get(state, 0) for run in live for state in ("running", "starting")
+            run["agents_by_state"].get(state, 0)
+            for run in live
+            for state in ("running", "starting")
         ),
         "tokens": sum(run["tokens"] for run in live),
         "cost_usd": None if None in costs else round(sum(costs), 6),
