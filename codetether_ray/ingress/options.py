@@ -33,6 +33,8 @@ class IngressOptions:
     agents: str = "codetether_ray.bootstrap.a2a.agents:open_agents"
     """`module:function` that opens `TaskAgents`, given these options and the world's reach."""
     is_card_private: bool = False
+    is_card_signed: bool = False
+    """Whether the public card is signed by a key of the data directory."""
     allows_private_pushes: bool = False
     """Whether push notifications may go to loopback and private addresses."""
     max_body_bytes: int = 4_000_000
