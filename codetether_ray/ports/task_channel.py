@@ -32,8 +32,9 @@ class Lost:
     """
 
 
-Signal = Literal["cancel", "show"]
-"""`cancel`: stop the work; `show`: publish the task as it is now (somebody begins to listen)."""
+Signal = Literal["cancel", "show", "pushes"]
+"""`cancel`: stop the work; `show`: publish the task as it is now (somebody begins to listen);
+`pushes`: its push configurations have changed."""
 OnSignal = Callable[[str, Signal], Awaitable[None]]
 """Is told a task's id and what its holder shall do."""
 
