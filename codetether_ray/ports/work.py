@@ -160,7 +160,13 @@ class Platform(Protocol):
         ...
 
     async def cancel(
-        self, asker: Principal, task_id: str, *, source: str = "", event: str = ""
+        self,
+        asker: Principal,
+        task_id: str,
+        *,
+        source: str = "",
+        event: str = "",
+        sees_all: bool = False,
     ) -> WorkTask:
         """Ask for a task's end: at once where nobody has it, else its worker is told.
 
@@ -170,7 +176,13 @@ class Platform(Protocol):
         ...
 
     async def outputs(
-        self, asker: Principal, task_id: str, *, after: int = 0, wait_s: float = 0.0
+        self,
+        asker: Principal,
+        task_id: str,
+        *,
+        after: int = 0,
+        wait_s: float = 0.0,
+        sees_all: bool = False,
     ) -> tuple[tuple[Output, ...], bool]:
         """Output behind number `after`, and whether that is all there will be.
 

@@ -104,13 +104,19 @@ class WorkPlatform:
         return await self._do(lambda tables, _: tables.listed(owner, status, limit, before))
 
     async def cancel(
-        self, asker: Principal, task_id: str, *, source: str = "", event: str = ""
+        self,
+        asker: Principal,
+        task_id: str,
+        *,
+        source: str = "",
+        event: str = "",
+        sees_all: bool = False,
     ) -> WorkTask:
         """See `Platform.cancel`."""
         by = f"{asker.owner}\0{source}"
 
         def work(tables: WorkTables, rung: _Rung) -> WorkTask:
-            task = _seen(tables, asker, task_id)
+            task = _seen(tables, asker, task_id, sees_all=sees_all)
             if event and tables.asked_by(by, event) is not None:
                 return task
             if event:
@@ -128,12 +134,18 @@ class WorkPlatform:
         return await self._do(work)
 
     async def outputs(
-        self, asker: Principal, task_id: str, *, after: int = 0, wait_s: float = 0.0
+        self,
+        asker: Principal,
+        task_id: str,
+        *,
+        after: int = 0,
+        wait_s: float = 0.0,
+        sees_all: bool = False,
     ) -> tuple[tuple[Output, ...], bool]:
         """See `Platform.outputs`."""
 
         def work(tables: WorkTables, _: _Rung) -> tuple[tuple[Output, ...], bool]:
-            task = _seen(tables, asker, task_id)
+            task = _seen(tables, asker, task_id, sees_all=sees_all)
             found = tables.outputs(task_id, after, _MOST)
             return found, task.is_over and len(found) < _MOST
 

@@ -1,0 +1,1 @@
+"""What bodies over HTTP look like, so that the API describes itself truly."""
