@@ -177,6 +177,15 @@ class TruthTokens:
             scopes=named.scopes,
         )
 
+    async def read(self) -> None:
+        """Learn the tokens now, so that what is wrong with them is told at the start.
+
+        Raises:
+            ConfigError: they cannot be read.
+            ClusterError: the head does not answer.
+        """
+        await self._read_soon()
+
     async def close(self) -> None:
         """End a reading that is under way."""
         if self._reading is not None:

@@ -1,20 +1,66 @@
-"""The one gate, for HTTP and gRPC: who comes in, and what they may do.
+"""The gate itself, whatever the transport: who comes in, what they may do, what is noted of it."""
 
-`gate_http.GateMiddleware(app, gate)` and `gate_grpc.GateInterceptor(gate)` ask it on their
-transport; `gate_opening.open_gate(options, reach)` opens one. What a route, an RPC or a JSON-RPC
-method needs stands in `permissions`.
-"""
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
+from codetether_ray.core.errors import (
+    AccessError,
+    AuthUnavailableError,
+    ForbiddenError,
+    TooManyFailuresError,
+    UnauthenticatedError,
+)
 from codetether_ray.core.principals import Principal
+from codetether_ray.ingress.gate_failures import Failures
+from codetether_ray.ingress.gate_proxies import Proxies
 from codetether_ray.ports.policy import Policy, Resource
 from codetether_ray.ports.tokens import TokenBook
+
+_SCHEME = "bearer"
+
+
+class RequestLog(Protocol):
+    """Takes note of requests; see `request_log`."""
+
+    def passed(
+        self, principal: Principal, transport: str, request: str, status: str, ended_ms: int
+    ) -> None:
+        """Note a request that was let in, and how it was answered."""
+        ...
+
+    def refused(
+        self, principal: Principal | None, transport: str, request: str, status: str, address: str
+    ) -> None:
+        """Note one that was not; floods are summed up."""
+        ...
+
+    async def close(self) -> None:
+        """Write what waits."""
+        ...
 
 
 class Gate:
     """Lets in who shows a valid token, and lets do what the policy allows."""
 
-    def __init__(self, tokens: TokenBook, policy: Policy) -> None:
-        self._tokens, self._policy = tokens, policy
+    def __init__(
+        self,
+        tokens: TokenBook,
+        policy: Policy,
+        *,
+        log: RequestLog | None = None,
+        proxies: Proxies | None = None,
+        failures: Failures | None = None,
+        is_card_private: bool = False,
+        closing: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Ask `tokens` and `policy`, tell `log`; `closing` is awaited at the end."""
+        self._tokens, self._policy, self._closing = tokens, policy, closing
+        self.log = log
+        self.proxies = proxies or Proxies()
+        self.is_card_private = is_card_private
+        """Whether the public card needs a token, too."""
+        self._failures = failures or Failures(time.monotonic)
 
     async def authenticate(self, authorization: str | None, address: str) -> Principal:
         """Whose token an `Authorization` header or metadata holds; `address` is the client's.
@@ -24,7 +70,28 @@ class Gate:
             TooManyFailuresError: the same, from an address that failed too often.
             AuthUnavailableError: it cannot be told.
         """
-        raise NotImplementedError
+        found = await self.authenticated(authorization)
+        if isinstance(found, Principal):
+            return found
+        raise self.blamed(found, address)
+
+    async def authenticated(self, authorization: str | None) -> Principal | AccessError:
+        """The same where the address is not known yet: why not is a value, to be `blamed`."""
+        token, error = _bearer(authorization)
+        if error is not None:
+            return error
+        try:
+            found = await self._tokens.principal_of(token)
+        except AuthUnavailableError as unavailable:
+            return unavailable
+        return found or UnauthenticatedError("invalid_token", "the bearer token is not valid")
+
+    def blamed(self, error: AccessError, address: str) -> AccessError:
+        """What to tell an address, whose failure is counted: the error, or that they were many."""
+        if not isinstance(error, UnauthenticatedError):
+            return error
+        wait = self._failures.blame(address)
+        return TooManyFailuresError(wait) if wait else error
 
     async def permit(
         self, principal: Principal, permission: str, resource: Resource | None = None
@@ -34,7 +101,8 @@ class Gate:
         Raises:
             ForbiddenError: they may not.
         """
-        raise NotImplementedError
+        if not await self._policy.allows(principal, permission, resource):
+            raise ForbiddenError(permission)
 
     async def may(
         self, principal: Principal, permission: str, resource: Resource | None = None
@@ -44,3 +112,21 @@ class Gate:
 
     async def close(self) -> None:
         """Write what waits for the audit log, and let go of what is open."""
+        if self.log is not None:
+            await self.log.close()
+        await self._policy.close()
+        if self._closing is not None:
+            await self._closing()
+
+
+def _bearer(authorization: str | None) -> tuple[str, UnauthenticatedError | None]:
+    """The token of a header, or why there is none (RFC 6750: no `error` where none was shown)."""
+    if not authorization:
+        return "", UnauthenticatedError()
+    scheme, _, token = authorization.strip().partition(" ")
+    token = token.strip()
+    if scheme.lower() != _SCHEME:
+        return "", UnauthenticatedError()
+    if not token or not all("!" <= letter <= "~" for letter in token):
+        return "", UnauthenticatedError("invalid_request", "the bearer token cannot be read")
+    return token, None

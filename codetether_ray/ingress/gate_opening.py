@@ -1,14 +1,47 @@
 """Opens the gate of an ingress: its tokens, its policy, its audit log."""
 
+import os
+
+from codetether_ray.bootstrap.auditing.requests import RECORD, REST, Row
+from codetether_ray.bootstrap.tokens import TruthTokens
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.ingress.gate_keeper import Gate
+from codetether_ray.ingress.gate_proxies import Proxies
 from codetether_ray.ingress.options import IngressOptions
+from codetether_ray.ingress.request_log import BatchedLog
+from codetether_ray.policy.local import LocalPolicy
+from codetether_ray.policy.opa import OpaOptions, OpaPolicy
+from codetether_ray.ports.policy import Policy
 
 
 async def open_gate(options: IngressOptions, reach: Reach) -> Gate:
     """The gate; whoever opens it awaits its `close`.
 
     The server's own token is CODETETHER_AUTH_TOKEN of this process, else what the truth's data
-    directory has. Named tokens are there as well.
+    directory has. Named tokens are there as well. OPA_URL names a sidecar of this node.
+
+    Raises:
+        ConfigError: a token, a proxy or the sidecar's address is not what it must be.
+        ClusterError: the head does not answer.
     """
-    raise NotImplementedError
+    truth = reach.truth
+    proxies = Proxies(options.trusted_proxies)
+    tokens = TruthTokens(truth)
+    await tokens.read()
+    sidecar = OpaOptions.of(os.environ)
+    policy: Policy = LocalPolicy() if sidecar is None else OpaPolicy(sidecar)
+
+    async def write(rows: list[Row]) -> None:
+        await truth.ask(RECORD, rows)
+
+    async def rest() -> None:
+        await truth.ask(REST)
+
+    return Gate(
+        tokens,
+        policy,
+        log=BatchedLog(write, rest),
+        proxies=proxies,
+        is_card_private=options.is_card_private,
+        closing=tokens.close,
+    )
