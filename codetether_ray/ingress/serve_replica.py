@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.config.paths import data_dir
 from codetether_ray.core.errors import ClusterError
-from codetether_ray.ingress.options import IngressOptions
+from codetether_ray.ingress.options import AUTH_TOKEN, IngressOptions
 
 T = TypeVar("T")
 
@@ -47,6 +47,7 @@ class Replica:
         from codetether_ray.ingress.loop import new_loop
 
         os.environ[_TELEMETRY] = "false"  # the SDK reads it when it is imported
+        os.environ.pop(AUTH_TOKEN, None)  # whoever started Ray had it; the truth's token counts
         self._loop = new_loop()
         self._thread = threading.Thread(target=self._run, name="ingress", daemon=True)
         self._thread.start()
