@@ -34,10 +34,10 @@ class TopSource:
             runs = await asyncio.to_thread(self._watcher.look)
         else:
             runs = await reach.truth.ask(LOOK)
-        listed: JsonValue = list(await self._nodes())
+        listed: JsonValue = list(await self.nodes())
         return {"source": reach.source, **runs, "nodes": listed}
 
-    async def _nodes(self) -> list[JsonObject]:
+    async def nodes(self) -> list[JsonObject]:
         """This machine, or every node of the cluster as seen there."""
         if self._reach.cluster is None:
             return await asyncio.to_thread(_this_machine)

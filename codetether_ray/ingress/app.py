@@ -28,6 +28,7 @@ FAMILIES = (
     "swarms",
     "prds",
     "okrs",
+    "bundles",
     "truth",
     "work",
     "cloudevents",

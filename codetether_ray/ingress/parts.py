@@ -29,5 +29,7 @@ class Parts:
     """`worker.platform.Platform`: the tasks that workers claim."""
     peers: Any = None
     """Of a spawned peer: those it knows."""
+    control: Any = None
+    """`ingress.control.Control`: runs are started and ended there; made when it is first asked."""
     closing: list[Any] = field(default_factory=list)
     """Awaited at the end (callables), last first."""
