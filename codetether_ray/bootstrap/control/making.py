@@ -160,8 +160,8 @@ def _prd_file(home: Home, run_id: str, order: PrdOrder, directory: Path) -> Path
         path = folder / "prd.json"
         path.write_text(_indented(order.prd), encoding="utf-8")
         return path
-    path = (directory / order.path).resolve()
-    if "\0" in order.path or not path.is_relative_to(directory.resolve()) or not path.is_file():
+    path = (directory / order.path.replace("\0", "")).resolve()
+    if not path.is_relative_to(directory.resolve()) or not path.is_file():
         raise UsageError(f"the repository has no file {order.path!r}; send the PRD with the order")
     return path
 

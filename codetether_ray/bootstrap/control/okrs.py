@@ -12,6 +12,7 @@ from typing import Any, Literal
 from codetether_ray.bootstrap.control.desk import Desk
 from codetether_ray.bootstrap.control.making import RELAY
 from codetether_ray.bootstrap.control.orders import Leave, Limits, RelayOrder, Source
+from codetether_ray.bootstrap.control.owned import is_of
 from codetether_ray.bootstrap.known_secrets import holds_any, values_here
 from codetether_ray.bootstrap.truth import okrs as stored
 from codetether_ray.bootstrap.truth import runs
@@ -56,8 +57,8 @@ class WorkOrder:
 
 
 def is_mine(okr: Okr, owner: str | None) -> bool:
-    """Whether an OKR is the owner's; None: anybody's."""
-    return owner is None or _owner(okr) == owner
+    """Whether an OKR is among those that the owner finds; see `owned`."""
+    return is_of(owner, f"{okr.tenant_id}/{okr.owner}" if okr.tenant_id else okr.owner or "")
 
 
 def every(home: Home, owner: str | None) -> tuple[tuple[Okr, ...], tuple[OkrRun, ...]]:
@@ -156,10 +157,6 @@ def cancel(home: Home, id: str, principal: str, owner: str | None) -> tuple[Okr,
         return okr, run, runs.cancel(home, run.relay_id, principal)
     except UnknownRunError:  # its relay never began
         return okr, run, False
-
-
-def _owner(okr: Okr) -> str:
-    return f"{okr.tenant_id}/{okr.owner}" if okr.tenant_id else okr.owner or ""
 
 
 def _ids(okr: Okr, run: OkrRun) -> Correlation:

@@ -1,7 +1,8 @@
 """Whose runs there are, and what is asked about them in somebody's name. Called on the truth.
 
-An `owner` (see `Principal.owner`) finds the runs that were asked for in its name and no other;
-None finds everybody's. A run that is somebody else's is answered for as one that is not there.
+An `owner` (see `Principal.owner`) finds the runs that were asked for in its name and no other, an
+owner `TENANT/*` those of all users of a tenant; None finds everybody's. A run that is somebody
+else's is answered for as one that is not there.
 """
 
 from collections.abc import Iterator
@@ -61,6 +62,13 @@ class Read:
 # -- whose ----------------------------------------------------------------------------------------
 
 
+def is_of(owner: str | None, found: str) -> bool:
+    """Whether what is `found`'s is among what `owner` finds."""
+    if owner is None or owner == found:
+        return True
+    return owner.endswith("/*") and found.startswith(owner[:-1])
+
+
 def owner_of(data_dir: Path, run_id: str) -> str:
     """Who asked for a run first; empty where nothing tells."""
     key = (data_dir, run_id)
@@ -108,14 +116,14 @@ def check(home: Home, run_id: str, owner: str | None) -> None:
         if owner is None:
             refuse_forgotten(home.data_dir, run_id)
         raise UnknownRunError(run_id)
-    if owner is not None and owner_of(home.data_dir, run_id) != owner:
+    if owner is not None and not is_of(owner, owner_of(home.data_dir, run_id)):
         raise UnknownRunError(run_id)
 
 
 def _ids(home: Home, owner: str | None) -> Iterator[str]:
     """Runs of the owner, newest first."""
     for run_id in reversed(all_runs(home.data_dir)):
-        if owner is None or owner_of(home.data_dir, run_id) == owner:
+        if owner is None or is_of(owner, owner_of(home.data_dir, run_id)):
             yield run_id
 
 
@@ -226,7 +234,9 @@ def look(home: Home, owner: str | None) -> JsonObject:
     if owner is None:
         return seen
     listed: list[Any] = [
-        run for run in _objects(seen["runs"]) if owner_of(home.data_dir, str(run["id"])) == owner
+        run
+        for run in _objects(seen["runs"])
+        if is_of(owner, owner_of(home.data_dir, str(run["id"])))
     ]
     live = [run for run in listed if run["state"] == "running"]
     costs = [run["cost_usd"] for run in live]
@@ -262,7 +272,8 @@ def read_on(home: Home, run_id: str, owner: str | None, offset: int, after: int)
     """
     check(home, run_id, owner)
     alive = is_under_way(home, run_id)  # before: who ends now is read to the end
-    fetch, found, size = archived(), [], 0
+    fetch, size = archived(), 0
+    found: list[JsonObject] = []
     for line in read_lines(home.data_dir, run_id, start=offset, fetch=fetch):
         if size > _MOST_BYTES:
             return Read(records=tuple(found), offset=offset, is_alive=True)

@@ -112,6 +112,8 @@ def _checked_url(url: str) -> str:
         is_url = parts.scheme in _SCHEMES and bool(parts.hostname)
     except ValueError:
         raise UsageError(f"{url!r} is no URL of a git repository") from None
+    if not url.isprintable() or " " in url:
+        raise UsageError("the URL holds characters that none has")
     if not is_url and (parts.scheme or not _SCP_LIKE.fullmatch(url)):
         raise UsageError(
             f"{url!r} is no URL of a git repository: write https://…, ssh://… or USER@HOST:PATH"
