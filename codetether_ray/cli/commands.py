@@ -46,6 +46,9 @@ COMMANDS = MappingProxyType(
         ),
         "run": Entry("codetether_ray.cli.run", "Give one agent a task, or go on with a session."),
         "runs": Entry("codetether_ray.cli.runs", "List runs of all kinds, and what can go on."),
+        "serve": Entry(
+            "codetether_ray.cli.serve", "Serve A2A and HTTP; what serves now, and its end."
+        ),
         "sessions": Entry("codetether_ray.cli.sessions", "List sessions of this directory."),
         "stats": Entry("codetether_ray.cli.stats", "Sum up runs: tokens, cost, tools, files."),
         "swarm": Entry(

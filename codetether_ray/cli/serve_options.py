@@ -1,0 +1,101 @@
+"""The options of whoever serves, and the values that an ingress is opened with."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from codetether_ray.ingress.options import IngressOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+_PORT = click.IntRange(min=0, max=65535)
+_FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
+_FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
+
+
+def of_an_ingress(function: F) -> F:
+    """Where it listens, what it says of itself, what its agents work with."""
+    for option in reversed(
+        (
+            click.option(
+                "--hostname",
+                default="127.0.0.1",
+                show_default=True,
+                metavar="HOST",
+                help="Listen at this address, or at those of this name; 0.0.0.0 for all.",
+            ),
+            click.option(
+                "--port", type=_PORT, default=4096, show_default=True, metavar="N",
+                help="For HTTP; 0 for any free one.",
+            ),
+            click.option(
+                "--grpc-port", type=_PORT, default=50051, show_default=True, metavar="N",
+                envvar="CODETETHER_GRPC_PORT", show_envvar=True,
+                help="For gRPC; 0 for any free one.",
+            ),
+            click.option(
+                "--replicas", type=click.IntRange(min=1, max=256), default=1, show_default=True,
+                metavar="N", help="How many processes answer, on the same ports.",
+            ),
+            click.option(
+                "--spread", "is_spread", is_flag=True,
+                help="One replica a node; without it all are on the head's node.",
+            ),
+            click.option(
+                "--tls-cert", "tls_certificate", type=_FILE, default="", metavar="FILE",
+                help="Certificate with its chain, PEM; both transports show it.",
+            ),
+            click.option("--tls-key", type=_FILE, default="", metavar="FILE", help="Its key, PEM."),
+            click.option("--name", metavar="NAME", help="What the agent card calls this server."),
+            click.option("--description", default="", metavar="TEXT", help="What the card says."),
+            click.option(
+                "--public-url", default="", metavar="URL",
+                help="What the card declares, where a proxy stands in front.",
+            ),
+            click.option(
+                "--directory", "--repo", "directory", type=_FOLDER, default="", metavar="DIR",
+                help="The git repository that agents work on, each on a branch of its own.  "
+                "[default: an empty workspace for each conversation]",
+            ),
+            click.option(
+                "-m", "--model", default="", metavar="PROVIDER/MODEL", help="The model to ask."
+            ),
+            click.option(
+                "--private-card", "is_card_private", is_flag=True,
+                help="The agent card needs the token too.",
+            ),
+            click.option(
+                "--cors-origin", "cors_origins", multiple=True, metavar="ORIGIN",
+                help="Let pages of this origin ask (may be given several times).",
+            ),
+            click.option(
+                "--trusted-proxy", "trusted_proxies", multiple=True, metavar="ADDRESS",
+                help="Believe its X-Forwarded-For: an address or a network (several times).",
+            ),
+            click.option(
+                "--allow-private-pushes", "allows_private_pushes", is_flag=True,
+                help="Send push notifications to private and loopback addresses too.",
+            ),
+            click.option(
+                "--tasks-url", default="", metavar="postgresql://…",
+                help="Keep tasks in PostgreSQL; its password is in PGPASSWORD or PGPASSFILE.  "
+                "[default: SQLite on the head]",
+            ),
+            click.option("--agents", default="", hidden=True, metavar="MODULE:FUNCTION"),
+        )
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def ingress_options(wanted: dict[str, Any]) -> "IngressOptions":
+    """The values of a command line as options."""
+    from codetether_ray.ingress.options import IngressOptions
+
+    left_out = {name for name in ("name", "agents") if not wanted.get(name)}
+    given = {name: value for name, value in wanted.items() if name not in left_out}
+    for path in ("tls_certificate", "tls_key", "directory"):
+        given[path] = str(Path(given[path])) if given.get(path) else ""
+    return IngressOptions(**given)

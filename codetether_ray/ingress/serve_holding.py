@@ -1,0 +1,181 @@
+"""What `codetether serve` does: finds or starts the cluster, has the ingress there, holds it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codetether_ray.bootstrap import tokens
+from codetether_ray.bootstrap.truth.reach import Reach, is_private, joined, reached
+from codetether_ray.core.errors import ClusterError
+from codetether_ray.ingress.options import IngressOptions
+
+if TYPE_CHECKING:
+    from codetether_ray.actors.cluster import Cluster
+    from codetether_ray.ingress.serve_starting import Serving
+
+Notice = Callable[[str], None]
+_LOOK_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the user is told once it answers."""
+
+    serving: "Serving"
+    token: str
+    """Where the token is, in words; never the token."""
+
+
+async def hold(
+    options: IngressOptions,
+    address: str | None,
+    data_dir: Path,
+    tell: Callable[[Told], None],
+    notice: Notice,
+    enough: asyncio.Event,
+) -> None:
+    """Have the ingress answer until there is `enough` of it, or it is ended from elsewhere.
+
+    On the cluster that is named, on this user's head, else on a Ray of its own.
+
+    Raises:
+        ServesAlreadyError: one runs there, whose settings are others or that isn't ours to end.
+        CodetetherError: it does not start, or its cluster is gone.
+    """
+    from codetether_ray.ingress import serve_starting
+
+    async with _cluster(address, data_dir, notice) as (reach, cluster):
+        token = await tokens.settle(reach.truth, os.environ)
+        serving = await _unless(enough, serve_starting.start(options, reach, notice))
+        if serving is None:
+            return
+        tell(Told(serving=serving, token=token))
+        if not serving.is_new:
+            return
+        try:
+            await _watch(cluster, notice, enough)
+        finally:
+            notice("draining: what is under way has some seconds; once more ends at once")
+            with suppress(ClusterError):
+                await asyncio.shield(serve_starting.stop())
+
+
+async def leave(
+    options: IngressOptions,
+    address: str | None,
+    data_dir: Path,
+    notice: Notice,
+) -> Told:
+    """Have the ingress answer on a cluster that stays: as named, or this user's head, which is
+    started if there is none.
+
+    Raises:
+        CodetetherError: it does not start.
+    """
+    from codetether_ray.bootstrap import head
+    from codetether_ray.ingress import serve_starting
+
+    async with reached(address, data_dir, notice) as reach:
+        if is_private(reach):
+            up = await asyncio.to_thread(head.start, head.HeadWish(data_dir=data_dir))
+            notice(f"a Ray head runs for your commands at {up.address}; `codetether down` ends it")
+    async with _cluster(None if address == "local" else address, data_dir, notice) as (reach, _):
+        token = await tokens.settle(reach.truth, os.environ)
+        serving = await serve_starting.start(options, reach, notice)
+        return Told(serving=serving, token=token)
+
+
+async def look(address: str | None, data_dir: Path, notice: Notice) -> "Serving | None":
+    """The ingress that runs; None where there is none, or no cluster that could have one."""
+    async with _there(address, data_dir, notice) as is_there:
+        if not is_there:
+            return None
+        from codetether_ray.ingress import serve_starting
+
+        return await serve_starting.find()
+
+
+async def end(address: str | None, data_dir: Path, notice: Notice) -> "Serving | None":
+    """End the ingress that runs; None where there was none.
+
+    Raises:
+        ClusterError: it still ends after a minute.
+    """
+    async with _there(address, data_dir, notice) as is_there:
+        if not is_there:
+            return None
+        from codetether_ray.ingress import serve_starting
+
+        return await serve_starting.stop()
+
+
+@asynccontextmanager
+async def _there(address: str | None, data_dir: Path, notice: Notice) -> AsyncIterator[bool]:
+    """Whether there is a cluster, joined inside; none is started for a question."""
+    async with reached(address, data_dir, notice) as reach:
+        if is_private(reach):
+            yield False
+            return
+        async with joined(reach, data_dir, notice):
+            yield True
+
+
+@asynccontextmanager
+async def _cluster(
+    address: str | None, data_dir: Path, notice: Notice
+) -> AsyncIterator[tuple[Reach, "Cluster"]]:
+    async with (
+        reached(address, data_dir, notice) as reach,
+        joined(reach, data_dir, notice) as cluster,
+    ):
+        yield replace(reach, cluster=cluster), cluster
+
+
+async def _unless(enough: asyncio.Event, work: "asyncio.Future[Serving]") -> "Serving | None":
+    """The result of `work`; None where there was enough before it was done."""
+    task, stop = asyncio.ensure_future(work), asyncio.create_task(enough.wait())
+    try:
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        return None
+    finally:
+        stop.cancel()
+
+
+async def _watch(cluster: "Cluster", notice: Notice, enough: asyncio.Event) -> None:
+    """Until there is enough.
+
+    Raises:
+        ClusterError: the cluster is gone.
+    """
+    from codetether_ray.ingress import serve_starting
+
+    was_well = True
+    while not enough.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(enough.wait(), _LOOK_S)
+            return
+        if not cluster.is_alive:
+            raise ClusterError(
+                f"the Ray cluster at {cluster.address} died, and the ingress with it"
+            )
+        found = await serve_starting.find()
+        if found is None:
+            notice("it was ended from elsewhere")
+            return
+        if found.is_well != was_well:
+            was_well = found.is_well
+            state = "all replicas answer" if was_well else _ill(found)
+            notice(state)
+
+
+def _ill(found: "Serving") -> str:
+    return f"{found.replicas} of {found.options.replicas} replicas answer; Serve replaces the rest"
