@@ -55,9 +55,7 @@ class Spelling:
 SPELLINGS: Mapping[type[A2AError], Spelling] = MappingProxyType(
     {
         TaskNotFoundError: Spelling(-32001, "NOT_FOUND", 404, "TASK_NOT_FOUND"),
-        TaskNotCancelableError: Spelling(
-            -32002, "FAILED_PRECONDITION", 400, "TASK_NOT_CANCELABLE"
-        ),
+        TaskNotCancelableError: Spelling(-32002, "FAILED_PRECONDITION", 400, "TASK_NOT_CANCELABLE"),
         PushNotificationNotSupportedError: Spelling(
             -32003, "FAILED_PRECONDITION", 400, "PUSH_NOTIFICATION_NOT_SUPPORTED"
         ),

@@ -128,9 +128,7 @@ async def _set_push(
     context: ServerCallContext,
 ) -> old.TaskPushNotificationConfig:
     asked = old.SetTaskPushNotificationConfigRequest(id=_ID, params=params)
-    request = converted(
-        convert.to_core_create_task_push_notification_config_request, asked
-    )
+    request = converted(convert.to_core_create_task_push_notification_config_request, asked)
     found = await handler.on_create_task_push_notification_config(request, context)
     return convert.to_compat_task_push_notification_config(found)
 
@@ -179,9 +177,7 @@ async def _delete_push(
     context: ServerCallContext,
 ) -> None:
     asked = old.DeleteTaskPushNotificationConfigRequest(id=_ID, params=params)
-    request = converted(
-        convert.to_core_delete_task_push_notification_config_request, asked
-    )
+    request = converted(convert.to_core_delete_task_push_notification_config_request, asked)
     await handler.on_delete_task_push_notification_config(request, context)
 
 
@@ -197,9 +193,7 @@ OLD_OPERATIONS: Mapping[str, OldOperation] = MappingProxyType(
         "tasks/get": OldOperation(old.TaskQueryParams, _get),
         "tasks/cancel": OldOperation(old.TaskIdParams, _cancel),
         "tasks/resubscribe": OldOperation(old.TaskIdParams, stream=_resubscribe),
-        "tasks/pushNotificationConfig/set": OldOperation(
-            old.TaskPushNotificationConfig, _set_push
-        ),
+        "tasks/pushNotificationConfig/set": OldOperation(old.TaskPushNotificationConfig, _set_push),
         "tasks/pushNotificationConfig/get": OldOperation(
             old.GetTaskPushNotificationConfigParams | old.TaskIdParams, _get_push
         ),

@@ -66,9 +66,7 @@ async def _send(
     return SendMessageResponse(task=answer)
 
 
-async def _get(
-    handler: RequestHandler, params: GetTaskRequest, context: ServerCallContext
-) -> Task:
+async def _get(handler: RequestHandler, params: GetTaskRequest, context: ServerCallContext) -> Task:
     task = await handler.on_get_task(params, context)
     if task is None:
         raise TaskNotFoundError

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from codetether_ray.a2a.cards import CardFacts
 
-_WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
+_WILDCARDS = ("0.0.0.0", "::", "")
 _DESCRIPTION = "A coding agent: it works on code in a workspace of its own, one per conversation."
 
 

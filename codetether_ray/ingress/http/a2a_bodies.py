@@ -14,7 +14,15 @@ from codetether_ray.ingress.a2a_context import EXTENSION_HEADERS, call_context
 
 MEDIA_TYPES = ("application/json", "application/a2a+json")
 """What requests are taken in; a charset after it doesn't matter."""
-FAULTS = (ParseError, ValueError, TypeError, AttributeError, KeyError, RecursionError, OverflowError)
+FAULTS = (
+    ParseError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    RecursionError,
+    OverflowError,
+)
 """What the reading of a hostile body raises."""
 _TEXT = 300
 _Message = TypeVar("_Message")
@@ -79,7 +87,5 @@ def said_of(error: BaseException) -> str:
 
 def context_of(request: Request, message: Any = None) -> ServerCallContext:
     """The call's context."""
-    extensions = [
-        value for name in EXTENSION_HEADERS for value in request.headers.getlist(name)
-    ]
+    extensions = [value for name in EXTENSION_HEADERS for value in request.headers.getlist(name)]
     return call_context(request.headers, extensions, message)

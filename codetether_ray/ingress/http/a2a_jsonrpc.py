@@ -151,9 +151,7 @@ def listed(params: ListTasksRequest, answer: Any) -> dict[str, Any]:
     return found
 
 
-async def _told(
-    first: Any, events: AsyncGenerator[Any, None], id_: _Id
-) -> AsyncIterator[Sse]:
+async def _told(first: Any, events: AsyncGenerator[Any, None], id_: _Id) -> AsyncIterator[Sse]:
     """Events as results; what breaks the stream is its last one."""
     try:
         if first is not None:
@@ -170,5 +168,3 @@ async def _told(
 def _as_event(event: Any, id_: _Id) -> Sse:
     result = MessageToDict(as_stream_response(event))
     return Sse(data=dumped({"jsonrpc": "2.0", "id": id_, "result": result}))
-
-

@@ -100,9 +100,7 @@ def _json(value: Any) -> Response:
     return Response(json.dumps(value, separators=(",", ":")), media_type="application/json")
 
 
-async def _told(
-    first: Any, events: AsyncGenerator[Any, None], id_: _Id
-) -> AsyncIterator[Sse]:
+async def _told(first: Any, events: AsyncGenerator[Any, None], id_: _Id) -> AsyncIterator[Sse]:
     try:
         if first is not None:
             yield _event(id_, "result", plain(first))
