@@ -61,11 +61,15 @@ class Desk:
         Raises:
             UnknownRunError: the owner has no such run.
         """
-        task = self._here.get(run_id)
-        if task is None or task.done():
-            return bool(await self._reach.truth.ask(CANCEL, run_id, owner, principal))
         await self._reach.truth.ask(CHECK, run_id, owner)
-        return task.cancel()
+        if self.cancel_here(run_id):
+            return True
+        return bool(await self._reach.truth.ask(CANCEL, run_id, owner, principal))
+
+    def cancel_here(self, run_id: str) -> bool:
+        """The same of a run that lives in this process; False where it does not."""
+        task = self._here.get(run_id)
+        return task is not None and task.cancel()
 
     async def close(self) -> None:
         """End what lives in this process; it can be resumed."""
