@@ -18,7 +18,8 @@ async def signed(card: "AgentCard", parts: Parts) -> "AgentCard":
 
     keys_url = f"{public_url(parts.options)}/.well-known/jwks.json"
     told = await parts.reach.truth.ask(f"{_HERE}:sign_there", card.SerializeToString(), keys_url)
-    return AgentCard.FromString(told)
+    found: AgentCard = AgentCard.FromString(told)
+    return found
 
 
 async def public_keys(parts: Parts) -> dict[str, Any]:
@@ -33,7 +34,8 @@ def sign_there(home: Any, card: bytes, keys_url: str) -> bytes:
     from codetether_ray.a2a.card_keys import CardKey
 
     key = CardKey.in_directory(home.data_dir)
-    return key.sign(AgentCard.FromString(card), keys_url).SerializeToString()
+    told: bytes = key.sign(AgentCard.FromString(card), keys_url).SerializeToString()
+    return told
 
 
 def key_there(home: Any) -> dict[str, Any]:

@@ -43,7 +43,7 @@ Read = Callable[[Request], Awaitable[Any]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-async def _sent(request: Request) -> SendMessageRequest:
+async def _sent(request: Request) -> Any:
     return await _body(request, SendMessageRequest)
 
 
@@ -58,17 +58,17 @@ async def _new_push(request: Request) -> TaskPushNotificationConfig:
     return params
 
 
-async def _got(request: Request) -> GetTaskRequest:
+async def _got(request: Request) -> Any:
     params = _queried(request, GetTaskRequest())
     params.id = request.path_params["id"]
     return params
 
 
-async def _list(request: Request) -> ListTasksRequest:
+async def _list(request: Request) -> Any:
     return _queried(request, ListTasksRequest())
 
 
-async def _pushes(request: Request) -> ListTaskPushNotificationConfigsRequest:
+async def _pushes(request: Request) -> Any:
     params = _queried(request, ListTaskPushNotificationConfigsRequest())
     params.task_id = request.path_params["id"]
     return params
