@@ -29,7 +29,7 @@ from codetether_ray.cli.serve_options import of_an_ingress
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object once it answers.")
 @click.pass_context
 def serve(
-    ctx: click.Context, address: str | None, detach: bool, as_json: bool, **wanted: Any
+    ctx: click.Context, /, address: str | None, detach: bool, as_json: bool, **wanted: Any
 ) -> int | None:
     """Serve A2A (JSON-RPC, HTTP+JSON, gRPC) and the REST API, until Ctrl-C.
 

@@ -78,7 +78,7 @@ def _with_cors(app: App, origins: tuple[str, ...]) -> App:
     from starlette.middleware.cors import CORSMiddleware
 
     return CORSMiddleware(
-        app,  # type: ignore[arg-type]
+        app,
         allow_origins=origins,
         allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
         allow_headers=("authorization", "content-type", "last-event-id", "a2a-version"),

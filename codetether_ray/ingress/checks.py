@@ -1,14 +1,34 @@
-"""What is looked at on the head before replicas are started there: one sentence, not a log."""
+"""What is looked at before an ingress is started, and where: one sentence instead of a log."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from codetether_ray.bootstrap.truth.identity import Home
+from codetether_ray.core.errors import ConfigError
 from codetether_ray.ingress.certificates import read_certificate
 from codetether_ray.ingress.options import IngressOptions
 from codetether_ray.ingress.sockets import GRPC_OPTION, demand_two, free_port
 
 CHECKED = f"{__name__}:checked"
+
+
+def options_of(values: dict[str, Any]) -> IngressOptions:
+    """The options that plain values say, as `serve.yaml` has them.
+
+    Raises:
+        ConfigError: there is no such option, or a value is of another type.
+    """
+    known = {one.name: one for one in fields(IngressOptions)}
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"an ingress has no option {name!r}; it has: {', '.join(known)}")
+        wanted = type(known[name].default)
+        value = tuple(value) if wanted is tuple and isinstance(value, list) else value
+        if type(value) is not wanted:
+            raise ConfigError(f"the ingress' option {name} is to be of type {wanted.__name__}")
+        found[name] = value
+    return IngressOptions(**found)
 
 
 def settled(options: IngressOptions) -> IngressOptions:

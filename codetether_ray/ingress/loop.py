@@ -29,7 +29,7 @@ class IngressLoop(uvloop.Loop):
         return await self._start((program, *args), False, protocol_factory, stdin, stdout, stderr,
                                  more)  # fmt: skip
 
-    async def subprocess_shell(  # type: ignore[override]
+    async def subprocess_shell(
         self,
         protocol_factory: Any,
         cmd: Any,

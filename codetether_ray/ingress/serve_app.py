@@ -4,13 +4,13 @@ Serve places, watches, restarts and replaces them; no request passes through Ser
 says of requests (`max_ongoing_requests`, autoscaling by them, proxies) has no meaning here.
 """
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from ray import serve
 
 from codetether_ray.core.errors import ConfigError
-from codetether_ray.ingress.options import IngressOptions
+from codetether_ray.ingress.checks import options_of
 from codetether_ray.ingress.serve_replica import Replica
 
 APPLICATION = "codetether"
@@ -23,7 +23,7 @@ _HEALTH_S = 5.0
 class Ingress:
     """One replica: a process with its own event loop, its share of the ports, the same parts."""
 
-    async def __init__(self, options: dict[str, Any]) -> None:
+    async def __init__(self, options: dict[str, Any]) -> None:  # type: ignore[misc]  # awaited
         self._replica = Replica(options_of(options))
         await self._replica.start()
 
@@ -50,25 +50,6 @@ class Ingress:
     async def __del__(self) -> None:
         """Serve has told this replica to go: take no more, let what is under way end."""
         await self._replica.stop()
-
-
-def options_of(values: dict[str, Any]) -> IngressOptions:
-    """The options that plain values say, as `serve.yaml` has them.
-
-    Raises:
-        ConfigError: there is no such option, or a value is of another type.
-    """
-    known = {one.name: one for one in fields(IngressOptions)}
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in known:
-            raise ConfigError(f"an ingress has no option {name!r}; it has: {', '.join(known)}")
-        wanted = type(known[name].default)
-        value = tuple(value) if wanted is tuple and isinstance(value, list) else value
-        if type(value) is not wanted:
-            raise ConfigError(f"the ingress' option {name} is to be of type {wanted.__name__}")
-        found[name] = value
-    return IngressOptions(**found)
 
 
 def build(options: dict[str, Any]) -> serve.Application:

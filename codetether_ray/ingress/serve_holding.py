@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codetether_ray.bootstrap import tokens
 from codetether_ray.bootstrap.truth.reach import Reach, is_private, joined, reached
@@ -135,11 +135,12 @@ async def _cluster(
         yield replace(reach, cluster=cluster), cluster
 
 
-async def _unless(enough: asyncio.Event, work: "asyncio.Future[Serving]") -> "Serving | None":
+async def _unless(enough: asyncio.Event, work: Coroutine[Any, Any, "Serving"]) -> "Serving | None":
     """The result of `work`; None where there was enough before it was done."""
-    task, stop = asyncio.ensure_future(work), asyncio.create_task(enough.wait())
+    task, stop = asyncio.create_task(work), asyncio.create_task(enough.wait())
+    both: set[asyncio.Task[Any]] = {task, stop}
     try:
-        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
         task.cancel()

@@ -175,13 +175,12 @@ def _options(settings: dict[str, Any]) -> IngressOptions:
     """Options as Serve's JSON has them; those of another version of this program that are unknown
     here are left out."""
     known = {one.name for one in fields(IngressOptions)}
-    return IngressOptions(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in settings.items()
-            if name in known
-        }
-    )
+    found: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in settings.items()
+        if name in known
+    }
+    return IngressOptions(**found)
 
 
 def _word(status: Any) -> str:

@@ -138,16 +138,19 @@ class Problems:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, whatever the application does."""
-        has_begun = False
+        has_begun = is_whole = False
 
         async def noting(message: MutableMapping[str, Any]) -> None:
-            nonlocal has_begun
+            nonlocal has_begun, is_whole
             has_begun = True
+            is_whole = message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
         except Exception as error:  # noqa: BLE001 - told without detail, and logged
+            if is_whole:  # Starlette raises again what `install`'s handler has answered
+                return
             if isinstance(error, CodetetherError):
                 told = told_of(error)
             else:
@@ -169,6 +172,7 @@ def install(app: "FastAPI") -> None:
     app.add_exception_handler(CodetetherError, _of_ours)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(Exception, _of_nobody)
 
 
 async def _of_ours(_: "Request", error: Exception) -> "Response":
@@ -185,6 +189,10 @@ async def _of_validation(_: "Request", error: Exception) -> "Response":
 
 def _place(loc: tuple[Any, ...]) -> str:
     return ".".join(str(step)[:100] for step in loc)
+
+
+async def _of_nobody(_: "Request", error: Exception) -> "Response":
+    return problem(500, unforeseen(error), "internal")
 
 
 async def _of_http(_: "Request", error: Exception) -> "Response":

@@ -1,0 +1,44 @@
+"""An ingress' options as plain values."""
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from codetether_ray.core.errors import ConfigError, UsageError
+from codetether_ray.ingress.checks import options_of, settled
+from codetether_ray.ingress.options import IngressOptions
+
+
+def test_options_come_back_from_plain_values() -> None:
+    given = IngressOptions(port=5000, cors_origins=("https://a",), is_spread=True)
+    values = asdict(given) | {"cors_origins": ["https://a"]}  # as YAML and JSON have it
+    assert options_of(values) == given
+    assert options_of({}) == IngressOptions()
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"prot": 1}, "prot"),
+        ({"port": "4096"}, "int"),
+        ({"port": True}, "int"),
+        ({"cors_origins": "https://a"}, "tuple"),
+        ({"is_spread": 1}, "bool"),
+    ],
+)
+def test_what_is_no_option_is_refused_by_name(values: dict[str, Any], word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        options_of(values)
+
+
+def test_one_port_for_both_is_refused() -> None:
+    with pytest.raises(UsageError, match="4097"):
+        settled(IngressOptions(port=4097, grpc_port=4097))
+
+
+def test_half_a_certificate_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--tls-key"):
+        settled(IngressOptions(tls_certificate="/nowhere/cert.pem"))
+    with pytest.raises(ConfigError, match="No such file"):
+        settled(IngressOptions(tls_certificate="/nowhere/cert.pem", tls_key="/nowhere/key.pem"))
