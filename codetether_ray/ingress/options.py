@@ -28,6 +28,14 @@ class IngressOptions:
     """The git repository that agents work on; empty: an empty workspace for each context."""
     model: str = ""
     """`provider/model`; empty: the settings'."""
+    max_steps: int | None = None
+    """Of one message's turn; None: the settings'."""
+    timeout_s: float | None = None
+    """Of one message's turn; None: no limit."""
+    max_tokens: int | None = None
+    """What one message's turn may take; None: no limit."""
+    budget_usd: float | None = None
+    """The same in dollars."""
     tasks_url: str = ""
     """`postgresql://…`; empty: SQLite in the data directory. No password is in it: see the docs."""
     agents: str = "codetether_ray.bootstrap.a2a.agents:open_agents"
