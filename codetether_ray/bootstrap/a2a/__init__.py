@@ -1,0 +1,1 @@
+"""Agents behind A2A tasks and sessions over HTTP: contexts, workspaces, turns, what is told."""

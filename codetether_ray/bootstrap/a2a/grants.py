@@ -1,0 +1,34 @@
+"""Which tools an agent has that works for somebody: those that the policy gives them."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from codetether_ray.core.principals import Principal
+from codetether_ray.ports.policy import Policy
+from codetether_ray.tools.catalog import ASKING, READ_TOOLS, WRITE_TOOLS, tools_for
+
+_NOTES = ("todo_read", "todo_write")
+_MAIN = frozenset(tools_for("main"))
+
+TOOLS_BY_PERMISSION: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "tools:read": (*READ_TOOLS, *_NOTES, ASKING),
+        "tools:write": (*WRITE_TOOLS, "prd"),
+        "tools:execute": tuple(sorted(_MAIN - {*READ_TOOLS, *WRITE_TOOLS, *_NOTES, ASKING, "prd"})),
+    }
+)
+"""What each permission adds; together they are all tools of a session's agent."""
+
+
+async def tools_of(policy: Policy, principal: Principal) -> tuple[str, ...]:
+    """The names, sorted; none: nothing is given.
+
+    This process's own user, who asks without a token, has all.
+    """
+    if principal.auth_source == "local":
+        return tuple(sorted(_MAIN))
+    found: set[str] = set()
+    for permission, tools in TOOLS_BY_PERMISSION.items():
+        if await policy.allows(principal, permission):
+            found.update(tools)
+    return tuple(sorted(found))
