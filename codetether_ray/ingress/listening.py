@@ -33,7 +33,7 @@ GRACE_S = 10.0
 class Listening:
     """An ingress that answers on its ports, in the event loop that started it."""
 
-    def __init__(self, http: "_Http", grpc: Any, grpc_port: int) -> None:
+    def __init__(self, http: "HttpListening", grpc: Any, grpc_port: int) -> None:
         self._http, self._grpc = http, grpc
         self.port = http.port
         self.grpc_port = grpc_port
@@ -65,13 +65,13 @@ class Listening:
             grpc_port = options.grpc_port
             if not shares:
                 grpc_port = free_port(options.hostname, grpc_port, GRPC_OPTION)
-            server = build_server(parts)
+            server = build_server(parts, shares_port=shares)
             grpc_port = _add_ports(server, options.hostname, grpc_port, certificate)
             await server.start()
         except BaseException:
             close_all(sockets)
             raise
-        http = _Http(build_app(parts), sockets, certificate)
+        http = HttpListening(build_app(parts), sockets, certificate)
         try:
             await http.start()
         except BaseException:
@@ -89,7 +89,7 @@ class Listening:
         return self._http.is_alive
 
 
-class _Http:
+class HttpListening:
     """uvicorn on sockets of ours."""
 
     def __init__(
@@ -102,9 +102,11 @@ class _Http:
 
     @property
     def is_alive(self) -> bool:
+        """Whether it answers."""
         return self._serving is not None and not self._serving.done()
 
     async def start(self) -> None:
+        """Answer from now on."""
         self._serving = asyncio.create_task(self._server.serve(self._sockets))
         while not self._server.started:
             if self._serving.done():
@@ -113,6 +115,7 @@ class _Http:
             await asyncio.sleep(0.01)
 
     async def stop(self, grace_s: float) -> None:
+        """See `Listening.stop`."""
         if self._serving is None:
             return
         self._server.config.timeout_graceful_shutdown = max(int(grace_s), 0)
