@@ -67,6 +67,7 @@ class BoardChannel:
         try:
             await self._joined()
             await self._changing.tell(task_id, is_wanted=True)
+            listener.begin()
             yield listener
         finally:
             if self._listeners.close(listener) and not self._is_closed:

@@ -57,6 +57,11 @@ class Listener:
         self._events.append(_LOST)
         self._wake()
 
+    def begin(self) -> None:
+        """It is read from now on, and the task after now: what was lost before is no loss."""
+        if self._events and self._events[0] is _LOST:
+            self._events.popleft()
+
     def end(self) -> None:
         """No more will come."""
         self._has_ended = True
