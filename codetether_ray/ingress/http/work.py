@@ -63,7 +63,7 @@ def router(parts: "Parts") -> APIRouter:
         """What waits: for the worker that asks, or for any."""
         return [Task.of(task) for task in await platform.pending(caller(), worker)]
 
-    @made.get("/v1/worker/tasks/stream", response_class=EventStream)
+    @made.get("/v1/worker/tasks/stream", status_code=200, response_class=EventStream)
     async def stream(
         request: Request,
         worker: WorkerHeader = "",
