@@ -74,7 +74,12 @@ def router(parts: "Parts") -> APIRouter:
         """Tell a run to end as Ctrl-C would: its agents end cleanly, and it can be resumed."""
         return Cancelled(run_id=run_id, was_running=await control.cancel(run_id))
 
-    @made.get("/v1/runs/{run_id}/bundle", response_class=StreamingResponse, responses=_BUNDLE)
+    @made.get(
+        "/v1/runs/{run_id}/bundle",
+        status_code=200,
+        response_class=StreamingResponse,
+        responses=_BUNDLE,
+    )
     async def bundle(
         run_id: RunId, since: Annotated[str, Query(max_length=64)] = ""
     ) -> StreamingResponse:
