@@ -1,0 +1,94 @@
+"""What the works of one holder are done with."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from a2a.types import Message, StreamResponse, Task, TaskArtifactUpdateEvent
+
+from codetether_ray.a2a.agents import TaskAgents
+from codetether_ray.a2a.deliveries import Deliveries
+from codetether_ray.a2a.limits import Limits, Timing
+from codetether_ray.a2a.saving import Saver
+from codetether_ray.a2a.work import Told, Work
+from codetether_ray.ports.clock import Clock
+from codetether_ray.ports.task_channel import Signal, TaskChannel, TaskEvent
+from codetether_ray.ports.tasks import TaskStore
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Means:
+    """Shared by the parts of one handler."""
+
+    store: TaskStore
+    channel: TaskChannel
+    agents: TaskAgents
+    clock: Clock
+    holder: str
+    limits: Limits
+    timing: Timing
+    saver: Saver
+    deliveries: Deliveries | None
+    works: dict[str, Work] = field(default_factory=dict)
+    """What is held here, by the task's id."""
+    pushing: set[str] = field(default_factory=set)
+    """Tasks that have ended and are held until their receivers know it."""
+    is_closing: bool = False
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def go(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have something done that nobody waits for; `stop` ends it."""
+        task = asyncio.create_task(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def stop(self) -> None:
+        """End what `go` began."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def publish(self, work: Work, update: Told, *, is_last: bool = False) -> None:
+        """Tell the other replicas. They read the store where the channel fails."""
+        event = TaskEvent(
+            task_id=work.id,
+            version=work.version,
+            payload=response(update).SerializeToString(),
+            is_last=is_last,
+        )
+        try:
+            await self.channel.publish(event)
+        except Exception as error:  # noqa: BLE001  # the work goes on without listeners
+            _log.warning("an event of task %s was not published: %s", work.id, error)
+
+    async def signal(self, task_id: str, word: Signal) -> None:
+        """Tell whoever holds the task, if the channel can."""
+        try:
+            await self.channel.signal(task_id, word)
+        except Exception as error:  # noqa: BLE001  # who waits for an effect reads the store
+            _log.warning("the holder of task %s was not told to %s: %s", task_id, word, error)
+
+
+def response(update: Told | Message) -> StreamResponse:
+    """An update as it travels."""
+    if isinstance(update, Task):
+        return StreamResponse(task=update)
+    if isinstance(update, Message):
+        return StreamResponse(message=update)
+    if isinstance(update, TaskArtifactUpdateEvent):
+        return StreamResponse(artifact_update=update)
+    return StreamResponse(status_update=update)
+
+
+def update_of(event: StreamResponse) -> Told:
+    """What travelled."""
+    kind = event.WhichOneof("payload")
+    if kind == "task":
+        return event.task
+    return event.artifact_update if kind == "artifact_update" else event.status_update
