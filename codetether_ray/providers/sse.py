@@ -12,10 +12,11 @@ _MAX_EVENT_BYTES = 32 * 1024 * 1024  # a longer event is no model's answer
 
 
 class SseEvent(NamedTuple):
-    """One event: its type (`message` where none was sent) and its data."""
+    """One event: its type (`message` where none was sent), its data, its id where it has one."""
 
     event: str
     data: str
+    id: str = ""
 
 
 class SseParser:
@@ -58,7 +59,7 @@ class SseParser:
 
 def _event(block: bytes) -> SseEvent | None:
     """The event of a block of lines; None for one without data (comments, blank lines)."""
-    name = "message"
+    name, id = "message", ""
     data: list[str] = []
     for line in block.split(b"\n"):
         field, _, value = line.partition(b":")
@@ -67,4 +68,6 @@ def _event(block: bytes) -> SseEvent | None:
             data.append(text)
         elif field == b"event":
             name = text or "message"
-    return SseEvent(name, "\n".join(data)) if data else None
+        elif field == b"id":
+            id = text
+    return SseEvent(name, "\n".join(data), id) if data else None

@@ -55,7 +55,7 @@ def test_what_was_sent_is_what_is_read(events: list[list[str]], end: str) -> Non
 
 def test_comments_names_and_several_data_lines_are_understood() -> None:
     sent = b"\xef\xbb\xbf: hello\n\nevent: ping\ndata: a\ndata:b\nid: 7\n\ndata: \xc3\xa9\n\n"
-    assert _parse([sent]) == [SseEvent("ping", "a\nb"), SseEvent("message", "é")]
+    assert _parse([sent]) == [SseEvent("ping", "a\nb", "7"), SseEvent("message", "é")]
 
 
 def test_a_last_event_without_its_blank_line_is_given_out_at_the_end() -> None:
