@@ -401,7 +401,7 @@ def _seen(
 
 
 def _offers(tables: WorkTables, worker: Worker) -> Iterator[WorkTask]:
-    return (task for task in tables.offered(worker.tenant) if fits(worker, task))
+    return (task for task in tables.offered(worker.tenant) if fits(worker, task.wish))
 
 
 def _everything(tables: WorkTables, worker: Worker, newest: int) -> Changes:
@@ -417,7 +417,8 @@ def _concerns(change: Change, worker: Worker) -> bool:
     """Whether a worker should know of a change, as its task is by now."""
     task = change.task
     if change.kind == "offered":
-        return task.status == "pending" and fits(worker, task)
+        is_ours = task.status == "pending" and task.tenant == worker.tenant
+        return is_ours and fits(worker, task.wish)
     return task.is_cancelling and task.worker_id == worker.id
 
 

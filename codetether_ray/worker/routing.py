@@ -1,13 +1,10 @@
 """Which worker may have which task."""
 
-from codetether_ray.core.work import SWARM, SWARM_KINDS, Worker, WorkTask
+from codetether_ray.core.work import SWARM, SWARM_KINDS, Worker, WorkWish
 
 
-def unfit(worker: Worker, task: WorkTask) -> str:
+def unfit(worker: Worker, wish: WorkWish) -> str:
     """Why a worker may not have a task, as the rest of a sentence about it; empty: it may."""
-    wish = task.wish
-    if task.tenant != worker.tenant:
-        return "belongs to another tenant"
     if wish.agent_name and wish.agent_name != worker.name:
         return f"is for the worker named {wish.agent_name}"
     if wish.codebase and codebase_of(worker.codebases, wish.codebase) is None:
@@ -19,9 +16,9 @@ def unfit(worker: Worker, task: WorkTask) -> str:
     return ""
 
 
-def fits(worker: Worker, task: WorkTask) -> bool:
-    """Whether a worker may have a task."""
-    return not unfit(worker, task)
+def fits(worker: Worker, wish: WorkWish) -> bool:
+    """Whether a worker may have a task of its own tenant."""
+    return not unfit(worker, wish)
 
 
 def codebase_of(registered: tuple[str, ...], named: str) -> str | None:

@@ -23,7 +23,7 @@ def claimed(task: WorkTask, worker: Worker, now: float, lease_s: float) -> WorkT
         raise WorkTakenError(task.id, "was claimed by another worker")
     if task.is_over:
         raise WorkTakenError(task.id, f"is over: {task.status}")
-    reason = unfit(worker, task)
+    reason = unfit(worker, task.wish)
     if reason:
         raise WorkTakenError(task.id, reason)
     return replace(
