@@ -1,11 +1,12 @@
 """Agents that answer each message with its own text: to measure and to test an ingress alone."""
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from a2a.types import (
     Artifact,
+    Message,
     Part,
     Task,
     TaskArtifactUpdateEvent,
@@ -14,21 +15,34 @@ from a2a.types import (
     TaskStatusUpdateEvent,
 )
 
-if TYPE_CHECKING:
-    from codetether_ray.a2a.agents import Order, TaskAgents, Update
-
 _DONE = TaskStatus(state=TaskState.TASK_STATE_COMPLETED)
 
 
-def open_agents(options: Any, reach: Any) -> "TaskAgents":
+class Order(Protocol):
+    """What an echo needs of `a2a.agents.Order`."""
+
+    @property
+    def task(self) -> Task:
+        """The task."""
+        ...
+
+    @property
+    def message(self) -> Message:
+        """What was said."""
+        ...
+
+
+def open_agents(options: Any, reach: Any) -> "EchoAgents":
     """See `EchoAgents`; neither argument matters."""
     return EchoAgents()
 
 
 class EchoAgents:
-    """Tells the message's text as one artifact, `response`, and is done."""
+    """Implements `TaskAgents`. Tells the message's text as one artifact, `response`, and is done."""
 
-    async def work(self, order: "Order") -> "AsyncIterator[Update]":
+    async def work(
+        self, order: Order
+    ) -> AsyncIterator[TaskArtifactUpdateEvent | TaskStatusUpdateEvent]:
         """The artifact, and the status that ends the task."""
         task = order.task
         text = "".join(part.text for part in order.message.parts)
