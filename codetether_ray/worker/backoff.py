@@ -18,7 +18,7 @@ class Backoff:
 
     def next_s(self) -> float:
         """Seconds to wait after another failure."""
-        whole = min(self._most_s, self._first_s * 2 ** min(self._failures, 30))
+        whole = min(self._most_s, self._first_s * 2.0 ** min(self._failures, 30))
         self._failures += 1
         return whole * (0.5 + 0.5 * self._chance())
 

@@ -4,10 +4,10 @@ Each task is in one place at most: it waits, is being claimed, is being done, or
 back. At most `limit` are claimed or done at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from codetether_ray.core.work import Ended, Worker
 from codetether_ray.worker.offers import Offer
@@ -265,7 +265,7 @@ def _grace_over(state: State, _: GraceOver) -> Step:
     return after, tuple(actions)
 
 
-_STEPS = {
+_STEPS: Mapping[type, Callable[[State, Any], Step]] = {
     Offered: _offered,
     Polled: _polled,
     Claimed: _claimed,
