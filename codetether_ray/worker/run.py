@@ -92,7 +92,7 @@ class WorkerRun:
             await _ended([*lasting, *self._doing.values(), *self._others])
 
     def stop(self) -> None:
-        """Take nothing new; leave once what is under way has ended or, after a time, is released."""
+        """Take nothing new; leave once what is under way has ended, or was released."""
         self._tell(loop.StopAsked())
         self._aside(self._grace())
 
