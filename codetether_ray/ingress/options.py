@@ -38,6 +38,8 @@ class IngressOptions:
     """The same in dollars."""
     tasks_url: str = ""
     """`postgresql://…`; empty: SQLite in the data directory. No password is in it: see the docs."""
+    keep_tasks_days: float = 30.0
+    """How long A2A tasks are kept that have ended."""
     agents: str = "codetether_ray.bootstrap.a2a.agents:open_agents"
     """`module:function` that opens `TaskAgents`, given these options and the world's reach."""
     is_card_private: bool = False
