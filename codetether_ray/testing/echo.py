@@ -38,7 +38,7 @@ def open_agents(options: Any, reach: Any) -> "EchoAgents":
 
 
 class EchoAgents:
-    """Implements `TaskAgents`. Tells the message's text as one artifact, `response`, and is done."""
+    """Implements `TaskAgents`: tells a message's text as one artifact, `response`, and is done."""
 
     async def work(
         self, order: Order
