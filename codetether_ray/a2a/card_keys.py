@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jwt
 from a2a.types import AgentCard
 from a2a.utils.signing import create_agent_card_signer
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -57,6 +59,11 @@ class CardKey:
         copy.CopyFrom(card)
         del copy.signatures[:]
         return signer(copy)
+
+    def token(self, claims: Mapping[str, Any], keys_url: str) -> str:
+        """A JWT of the claims (RFC 7519), which says where the public key is."""
+        head = {"kid": self.jwk["kid"], "jku": keys_url}
+        return jwt.encode(dict(claims), self._pem, algorithm=ALGORITHM, headers=head)
 
 
 def _new() -> bytes:
