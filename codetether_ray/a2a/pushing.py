@@ -1,8 +1,9 @@
 """Push notifications: what happens to a task is posted where its client asked for it.
 
-At least once for a task's end, as long as the store knows it: the task keeps an order until its
-receivers have taken it or the tries are used up. What came before the end may be lost with the
-process.
+A receiver is told every status, and every artifact once it is whole, in order. Of a task's end it
+is told at least once, as long as the store knows it: the task keeps an order until its receivers
+have taken the end or the tries are used up, and whoever adopts it tells the end again. What came
+before the end may be lost with the process.
 """
 
 from typing import Protocol
@@ -11,7 +12,7 @@ from a2a.types import StreamResponse, TaskPushNotificationConfig
 
 
 class PushSender(Protocol):
-    """Delivers to a task's receivers, each in order."""
+    """Delivers to a receiver; who calls sees to the order."""
 
     async def check(self, config: TaskPushNotificationConfig) -> None:
         """Whether the address may be pushed to.
