@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.ingress import cards
 from codetether_ray.ingress.options import IngressOptions
+from codetether_ray.ingress.push_signing import push_signer
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.ports.task_channel import TaskChannel
 from codetether_ray.ports.tasks import TaskStore
@@ -27,6 +28,14 @@ async def open_handler(
 ) -> "TaskHandler":
     """The handler, which tends its tasks until it is closed."""
     from codetether_ray.a2a.handler import TaskHandler
+    from codetether_ray.a2a.push_http import HttpPushes
+
+    clock = SystemClock()
+    pushes = HttpPushes(
+        clock,
+        sign=push_signer(options, reach),
+        allows_private=options.allows_private_pushes,
+    )
 
     def card() -> "AgentCard":
         return cards.public_card(options)
@@ -38,10 +47,11 @@ async def open_handler(
         store,
         channel,
         agents,
-        SystemClock(),
+        clock,
         holder=holder,
         card=card,
         extended_card=extended,
+        pushes=pushes,
     )
     await handler.start()
     return handler
