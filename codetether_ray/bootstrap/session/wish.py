@@ -50,6 +50,8 @@ class SessionWish:
     """What `--address` says."""
     agent: AgentKind = "main"
     """Who answers in a new session: a `planner` looks at files and changes none."""
+    tools: tuple[str, ...] = ()
+    """What the agent may use in this turn; empty: all of its kind's."""
 
 
 async def request_of(
@@ -111,6 +113,7 @@ async def _new_turn(
         retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
         wait_quota_s=agent.wait_quota_s if wish.wait_quota_s is None else wish.wait_quota_s,
         agent=wish.agent,
+        tools=wish.tools,
         resumed=known is not None,
     )
 
