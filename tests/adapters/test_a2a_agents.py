@@ -50,15 +50,8 @@ def _message(text: str, id: str = "m1", *more: Part) -> Message:
     return Message(message_id=id, role=Role.ROLE_USER, parts=[Part(text=text), *more])
 
 
-def _order(
-    message: Message,
-    *,
-    task: str = "t1",
-    context: str = "c1",
-    principal: Principal = ANN,
-    **more: Any,
-) -> Order:
-    found = Task(id=task, context_id=context, history=[message])
+def _order(message: Message, *, task: str = "t1", principal: Principal = ANN, **more: Any) -> Order:
+    found = Task(id=task, context_id="c1", history=[message])
     return Order(task=found, message=message, principal=principal, **more)
 
 
@@ -179,7 +172,7 @@ async def test_the_answer_streams_and_its_last_piece_is_marked(
     async with _place(data, script_of(say(text, piece_delay_s=0.01)), monkeypatch) as place:
         seen = await _all(place.agents, _order(_message("talk")))
     pieces = [u for u in seen.updates if isinstance(u, TaskArtifactUpdateEvent)]
-    assert len(pieces) > 3
+    assert len(pieces) > 1
     assert [p.append for p in pieces] == [False] + [True] * (len(pieces) - 1)
     assert [p.last_chunk for p in pieces] == [False] * (len(pieces) - 1) + [True]
     assert seen.artifacts == {"response": text}
@@ -359,12 +352,12 @@ async def test_a_repository_is_cloned_and_the_users_checkout_is_not_touched(
 
 
 def _state(repo: Path) -> tuple[str, ...]:
-    return tuple(
-        subprocess.run(
-            ["git", *c.split()], cwd=repo, check=True, capture_output=True, text=True
-        ).stdout
-        for c in ("for-each-ref", "status --porcelain", "worktree list")
-    )
+    asked = ("for-each-ref", "status --porcelain", "worktree list")
+    said = [
+        subprocess.run(["git", *words.split()], cwd=repo, check=True, capture_output=True)
+        for words in asked
+    ]
+    return tuple(one.stdout.decode() for one in said)
 
 
 async def test_a_client_that_takes_json_alone_gets_the_answer_as_data_and_no_patch(
@@ -386,7 +379,9 @@ async def test_a_known_key_in_a_message_reaches_neither_model_nor_journal(
     async with _place(data, script_of(say("ok")), monkeypatch) as place:
         await _all(place.agents, _order(_message(f"my token is {key}")))
     assert key not in str(place.model.requests[0].body)
-    assert not [p for p in data.rglob("*.jsonl") if key in p.read_text(errors="replace")]
+    files = [p for p in data.rglob("*") if p.is_file()]
+    assert len(files) > 3
+    assert not [p for p in files if key.encode() in p.read_bytes()]
 
 
 async def test_the_server_may_close_in_the_middle_and_another_goes_on_without_a_repeated_call(
@@ -422,7 +417,8 @@ from tests.adapters import test_a2a_agents as scene
 from codetether_ray.ingress.options import IngressOptions
 from pathlib import Path
 async def main():
-    reach = scene.Reach(address=scene.Address(value="local"), truth=scene.truth_here(Path(sys.argv[1])))
+    truth = scene.truth_here(Path(sys.argv[1]))
+    reach = scene.Reach(address=scene.Address(value="local"), truth=truth)
     agents = await scene.open_agents(IngressOptions(model="local/test-model"), reach)
     async for update in agents.work(scene._order(scene._message("work"))):
         pass
