@@ -111,6 +111,15 @@ class Pulse:
         return body
 
 
+async def keep_alive(actor: Any, lease_s: float) -> None:
+    """Wait until an actor gives no sign of life for `lease_s`, and have it started anew."""
+    pulse = Pulse(actor, lease_s)
+    with suppress(RayError, TimeoutError):
+        await asyncio.wait_for(pulse.identify(), lease_s)
+    await pulse.silence()
+    pulse.kill(restarts=True)
+
+
 async def patiently(work: "asyncio.Future[T]", patience_s: float) -> bool:
     """Wait for `work`; False if it is not done after `patience_s`, however long we were stopped."""
     for _ in range(_LOOKS):

@@ -13,7 +13,7 @@ from codetether_ray.actors.bus import RayBus
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.directory import RayDirectory
 from codetether_ray.actors.limiter import RayLimiter
-from codetether_ray.actors.pulse import GROUPS, Pulse, plain, this_body
+from codetether_ray.actors.pulse import GROUPS, keep_alive, plain, this_body
 from codetether_ray.actors.registry import Registry
 from codetether_ray.local.clock import SystemClock
 
@@ -61,11 +61,7 @@ class Services:
 
 async def _keep(actor: Any, lease_s: float) -> None:
     while True:
-        pulse = Pulse(actor, lease_s)
-        with suppress(RayError, TimeoutError):
-            await asyncio.wait_for(pulse.identify(), lease_s)
-        await pulse.silence()
-        pulse.kill(restarts=True)
+        await keep_alive(actor, lease_s)
 
 
 def start_services(*, is_private: bool) -> Services:
