@@ -152,7 +152,7 @@ def _config(app: Any, certificate: Certificate | None) -> "Config":
         lifespan="off",
         interface="asgi3",
         log_config=None,
-        log_level="error",
+        log_level="critical",
         access_log=False,
         proxy_headers=False,
         server_header=False,
