@@ -1,6 +1,7 @@
 """Where `top` has its picture from: this data directory, or a cluster's truth and its nodes."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codetether_ray.bootstrap.top import LOOK, RunWatcher
+from codetether_ray.bootstrap.truth.address import choose_address
+from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.bootstrap.truth.reach import Reach, reached
 from codetether_ray.core.codec import JsonObject, JsonValue
 
@@ -55,16 +58,39 @@ class TopSource:
         ]
 
 
+class HttpTop:
+    """The same from an ingress, which has the whole picture."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+
+    async def look(self) -> JsonObject:
+        """Runs, agents and nodes as they stand now.
+
+        Raises:
+            ClusterError: the ingress does not answer.
+        """
+        seen: JsonObject = await self._truth.ask(LOOK)
+        return {**seen, "source": self._truth.source}
+
+
 @asynccontextmanager
 async def open_source(
     given: str | None, data_dir: Path, notice: Callable[[str], None]
-) -> AsyncIterator[TopSource]:
+) -> AsyncIterator["TopSource | HttpTop"]:
     """The picture of the cluster that `--address` or a setting names, else of this machine.
 
     Raises:
         ClusterError: the cluster cannot be joined.
         UsageError: it has no address.
     """
+    address = choose_address(given, os.environ)
+    if address.is_http:
+        from codetether_ray.bootstrap.truth.http import is_ingress, truth_at
+
+        if await asyncio.to_thread(is_ingress, address.value):
+            yield HttpTop(await asyncio.to_thread(truth_at, address.value, os.environ))
+            return
     async with reached(given, data_dir, notice) as reach:
         yield TopSource(data_dir, reach)
 

@@ -47,6 +47,14 @@ class Control:
             return who.owner
         return f"{who.tenant_id}/*" if who.tenant_id else None
 
+    async def permit(self, permission: str) -> None:
+        """Return if the caller has a permission.
+
+        Raises:
+            ForbiddenError: it has not.
+        """
+        await self._parts.gate.permit(caller(), permission)
+
     async def ask(self, function: str, *arguments: Any) -> Any:
         """See `Truth.ask`."""
         return await self.truth.ask(function, *arguments)

@@ -33,6 +33,11 @@ class Address:
         """Whether a certain cluster is meant."""
         return self.value not in ("", LOCAL)
 
+    @property
+    def is_http(self) -> bool:
+        """Whether it is a URL of HTTP: an ingress', or a dashboard's."""
+        return self.value.startswith(("http://", "https://"))
+
     def __str__(self) -> str:
         return f"{self.value} ({self.origin})" if self.origin else self.value
 
@@ -91,10 +96,13 @@ def checked(text: str, where: str) -> str:
     if text in (LOCAL, "auto"):
         return text
     bare = text.removeprefix("ray://").removeprefix("https://").removeprefix("http://")
+    if text.startswith("https://") and ":" not in bare:  # as a proxy in front of an ingress has it
+        bare = f"{bare.rstrip('/')}:443"
     host, _, port = bare.rstrip("/").rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536 or "/" in host:
         raise UsageError(
             f"{where}: {text!r} is no address of a Ray cluster; write HOST:6379, "
-            "ray://HOST:10001, http://HOST:8265, or `local` for none"
+            "ray://HOST:10001, http://HOST:8265 (its dashboard), http://HOST:4096 (an ingress), "
+            "or `local` for none"
         )
     return text

@@ -15,6 +15,7 @@ from codetether_ray.bootstrap.truth.identity import mark
 
 if TYPE_CHECKING:
     from codetether_ray.actors.node import RayNode
+    from codetether_ray.bootstrap.truth.http import HttpHead
 
 
 _PATIENCE_S = 600.0
@@ -40,15 +41,19 @@ class Truth:
     """The head's node, where the truth is elsewhere; None: this process reads the files itself."""
     address: str = ""
     """The cluster's, where the truth is elsewhere."""
+    http: "HttpHead | None" = None
+    """The ingress that is asked instead of the node, for what it answers; see `questions`."""
 
     @property
     def is_here(self) -> bool:
         """Whether this process sees the very files."""
-        return self.node is None
+        return self.node is None and self.http is None
 
     @property
     def source(self) -> str:
         """Who says what a command prints, for people."""
+        if self.http is not None:
+            return f"the ingress at {self.address}"
         return "this machine" if self.is_here else f"the head at {self.address}"
 
     async def ask(self, function: str, *arguments: Any) -> Any:
@@ -58,6 +63,8 @@ class Truth:
             ClusterError: the head does not answer.
             CodetetherError: what the function raised.
         """
+        if self.http is not None:
+            return await self.http.ask_async(function, *arguments)
         if self.node is not None:
             return await self.node.call(function, *arguments)
         found = _named(function)
@@ -73,6 +80,8 @@ class Truth:
             ClusterError: the head does not answer.
             CodetetherError: what the function raised.
         """
+        if self.http is not None:
+            return self.http.ask(function, *arguments)
         if self.node is None:
             return _named(function)(LocalHome(data_dir=self.data_dir), *arguments)
         from codetether_ray.actors.truth import ask_now

@@ -3,13 +3,14 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codetether_ray.bootstrap.truth.address import LOCAL, Address, choose_address
 from codetether_ray.bootstrap.truth.place import Truth, find_truth, truth_here
+from codetether_ray.core.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:
     from codetether_ray.actors.cluster import Cluster
@@ -45,6 +46,8 @@ async def reached(
         UsageError: it has no address.
     """
     address = Address(value=LOCAL) if is_local else choose_address(given, os.environ)
+    if address.is_http:
+        await asyncio.to_thread(_refuse_ingress, address.value)
     if "://" in address.value:  # a Ray Client's or a dashboard's
         from codetether_ray.actors.gateways import cluster_behind
 
@@ -64,6 +67,23 @@ async def reached(
         yield Reach(address=address, truth=truth, cluster=cluster)
     finally:
         await cluster.close()
+
+
+def _refuse_ingress(address: str) -> None:
+    """An ingress tells of runs; who drives one has to be on a node of the cluster.
+
+    Raises:
+        UsageError: the address is an ingress'.
+    """
+    from codetether_ray.bootstrap.truth.http import is_ingress
+
+    with suppress(ClusterError):
+        if is_ingress(address):
+            raise UsageError(
+                f"{address} is an ingress, through which runs are looked at, decided on and ended; "
+                "start this one on a node of the cluster, or order it by POST /v1/swarms, "
+                "/v1/prds or /v1/okrs"
+            )
 
 
 @asynccontextmanager

@@ -92,12 +92,17 @@ def reading(given: str | None, say: Callable[[str], None]) -> Iterator[Source]:
     `say` is told, in a sentence, where it is another machine's.
 
     Raises:
-        ClusterError: the cluster that is named cannot be joined.
+        ClusterError: the cluster that is named cannot be joined, or its ingress does not answer.
     """
     paths = find_paths(os.environ)
     address = choose_address(given, os.environ)
     if not address.is_named or is_own_head(address.value, paths.data):
         yield Source(truth=truth_here(paths.data), label=_label(address), paths=paths)
+        return
+    truth = _by_http(address)
+    if truth is not None:
+        say(f"from {truth.source}")
+        yield Source(truth=truth, label=truth.source, paths=paths)
         return
     import asyncio
 
@@ -110,6 +115,15 @@ def reading(given: str | None, say: Callable[[str], None]) -> Iterator[Source]:
             yield Source(truth=found.truth, label=found.source, paths=paths)
         finally:
             runner.run(_left(reach))
+
+
+def _by_http(address: Address) -> Truth | None:
+    """The truth behind an ingress; None where the address is none."""
+    if not address.is_http:
+        return None
+    from codetether_ray.bootstrap.truth.http import is_ingress, truth_at
+
+    return truth_at(address.value, os.environ) if is_ingress(address.value) else None
 
 
 def _label(address: Address) -> str:
