@@ -78,6 +78,7 @@ async def _opened(
         options=options,
         reach=reach,
         handler=handler,
+        agents=agents,
         gate=gate,
         platform=platform,
         store=store,

@@ -23,6 +23,8 @@ class Parts:
     """A2A's one handler, for all transports."""
     gate: Any
     """`ingress.gate.Gate`: who may come in, and do what."""
+    agents: Any = None
+    """What works on A2A tasks; `a2a.agents.TaskAgents`."""
     store: TaskStore | None = None
     """Where A2A tasks are recorded: an ingress is ready when it answers."""
     platform: Any = None
