@@ -131,12 +131,8 @@ class SessionAgents:
         if going is not None:
             return going
         got = received(order.message)
-        context = wanted(
-            order.principal.owner,
-            order.task.context_id,
-            title=got.message.text,
-            repository=self._repository,
-        )
+        owner, context_id = order.principal.owner, order.task.context_id
+        context = wanted(owner, context_id, repository=self._repository)
         asked = Asked(
             principal=order.principal,
             context=context,

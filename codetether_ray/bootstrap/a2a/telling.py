@@ -141,12 +141,11 @@ class Telling:
 
     def _answer(self, text: str) -> Iterator[Update]:
         """The rest of it; the whole, where something else was said before."""
-        if self._sent + self._held == text and text:
+        if (self._sent + self._held).strip() != text.strip():
+            self._void()
+            self._held = self._said = text
+        if self._held:
             yield from self._flush(is_last=True)
-            return
-        self._void()
-        self._sent = text
-        yield self._response(text, appends=False, is_last=True)
 
     def _response(self, text: str, *, appends: bool, is_last: bool) -> TaskArtifactUpdateEvent:
         part = Part(text=text, media_type="text/plain")
