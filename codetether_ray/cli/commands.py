@@ -59,5 +59,6 @@ COMMANDS = MappingProxyType(
         ),
         "top": Entry("codetether_ray.cli.top", "What is under way: runs, agents, tokens, nodes."),
         "up": Entry("codetether_ray.cli.up", "Start a Ray head that your commands share."),
+        "worker": Entry("codetether_ray.cli.worker", "Take tasks from a platform and do them."),
     }
 )
