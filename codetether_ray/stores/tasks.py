@@ -26,7 +26,7 @@ from codetether_ray.stores.task_rules import (
     to_record,
     to_token,
 )
-from codetether_ray.stores.task_writer import Outcome, Saves, outcome
+from codetether_ray.stores.task_writer import Outcome, Saves
 
 FORMAT = 1
 """Of the tables, kept as SQLite's `user_version`."""
@@ -105,7 +105,7 @@ class SqliteTasks:
         except Exception as error:  # noqa: BLE001 - each caller gets its own
             if len(saves) == 1:
                 return [error]
-            return [outcome(lambda rows=rows: self.commit([rows])[0]) for rows in saves]
+            return [self.commit([rows])[0] for rows in saves]
         if not refused:
             return [()] * len(saves)
         return [

@@ -1,0 +1,56 @@
+"""Where an ingress keeps its tasks, and how its replicas tell each other of them."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from codetether_ray.bootstrap.truth.reach import Reach
+from codetether_ray.ingress.options import IngressOptions
+from codetether_ray.local.task_channel import LocalTaskChannel
+from codetether_ray.local.tasks import open_local_tasks
+from codetether_ray.ports.task_channel import TaskChannel
+from codetether_ray.ports.tasks import TaskStore
+
+if TYPE_CHECKING:
+    from codetether_ray.stores.postgres_tasks import PostgresTasks
+
+Opener = Callable[[IngressOptions, Reach], Awaitable[TaskStore]]
+
+
+async def open_tasks(options: IngressOptions, reach: Reach) -> tuple[TaskStore, TaskChannel]:
+    """The store that the options name, and the channel of the world that is reached.
+
+    PostgreSQL where `tasks_url` says so. Else SQLite in the truth's data directory: of this
+    process alone where there is no cluster, of an actor on the head where there is one.
+
+    Raises:
+        TaskStoreError: the store cannot be opened.
+        ConfigError: `tasks_url` is wrong.
+    """
+    store = await _opened(options, reach)
+    if reach.cluster is None:
+        return store, LocalTaskChannel()
+    from codetether_ray.actors.task_channel import start_channel
+
+    try:
+        return store, await start_channel(str(reach.truth.data_dir))
+    except BaseException:
+        await store.close()
+        raise
+
+
+async def _opened(options: IngressOptions, reach: Reach) -> TaskStore:
+    if options.tasks_url:
+        return await _postgres(options, reach)
+    if reach.cluster is None:
+        return await open_local_tasks(reach.truth.data_dir, options.keep_tasks_days)
+    from codetether_ray.actors.tasks import start_tasks
+
+    return await start_tasks(str(reach.truth.data_dir), options.keep_tasks_days)
+
+
+async def _postgres(options: IngressOptions, reach: Reach) -> "PostgresTasks":
+    from codetether_ray.ingress.database import password_of
+    from codetether_ray.stores.postgres_tasks import open_postgres_tasks
+
+    password = await password_of(reach)
+    return await open_postgres_tasks(options.tasks_url, password, options.keep_tasks_days)
