@@ -10,6 +10,7 @@ from codetether_ray.core.errors import ConfigError
 
 VARIABLES = ("CODETETHER_TOKEN", "CODETETHER_AUTH_TOKEN")
 _FILE = "credentials.json"
+_FORM = "one is a word of plain characters"
 
 
 def credentials_path(env: Mapping[str, str]) -> Path:
@@ -21,10 +22,13 @@ def token_for(url: str, env: Mapping[str, str]) -> str:
     """The token for an ingress: of the environment, else the stored one; empty: none.
 
     Raises:
-        ConfigError: the file cannot be read, or others can read it.
+        ConfigError: the file cannot be read, or others can read it; or no token is there.
     """
-    given = next((env[name] for name in VARIABLES if env.get(name)), "")
-    return given or _read(credentials_path(env)).get(_key(url), "")
+    name = next((name for name in VARIABLES if env.get(name)), "")
+    found = env[name].strip() if name else _read(credentials_path(env)).get(_key(url), "")
+    if not found.isascii() or (found and not found.isprintable()):
+        raise ConfigError(f"{name or credentials_path(env)} holds no token: {_FORM}")
+    return found
 
 
 def store_token(url: str, token: str, env: Mapping[str, str]) -> Path:
