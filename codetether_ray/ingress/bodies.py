@@ -1,11 +1,12 @@
 """How large a request's body may be, and how slow: refused while it comes, not after."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any
 
-from codetether_ray.ingress.http.problems import send_problem
+from codetether_ray.ingress.http.problems import MEDIA_TYPE, problem_body
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -18,6 +19,10 @@ _FIRST_S = 30.0
 """How long a body may be waited for at no speed at all."""
 _BYTES_PER_S = 10_000
 """What it has to bring on average after that."""
+
+_LINGER_S = 3.0
+_LINGER_BYTES = 64_000_000
+"""For how long, and how much, of a body that was refused is read and dropped."""
 
 
 class BodyLimit:
@@ -33,7 +38,7 @@ class BodyLimit:
             return
         limit = LARGER.get(scope["path"], self._max)
         if _announced(scope) > limit:
-            await _refuse(send, 413, f"a body here has at most {limit} bytes")
+            await _refuse(receive, send, 413, f"a body here has at most {limit} bytes")
             return
         body = _Body(receive, send, limit)
         await self._app(scope, body.receive, body.send)
@@ -88,7 +93,7 @@ class _Body:
         self._is_over = True
         if not self._has_begun:
             self._is_refused = True
-            await _refuse(self._send, status, why)
+            await _refuse(self._receive, self._send, status, why)
         return {"type": "http.disconnect"}
 
 
@@ -100,6 +105,29 @@ def _announced(scope: Scope) -> int:
     return 0
 
 
-async def _refuse(send: Send, status: int, why: str) -> None:
-    """Answer, and have the connection closed: the rest of the body is not read."""
-    await send_problem(send, status, why, headers=((b"connection", b"close"),))
+async def _refuse(receive: Receive, send: Send, status: int, why: str) -> None:
+    """Answer, read on for a moment, then have the connection closed.
+
+    Closed at once, what the client still sends would make its system forget the answer.
+    """
+    body = problem_body(status, why)
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            await _dropped(receive)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _dropped(receive: Receive) -> None:
+    """Read the rest of a body that nobody wants, some of it."""
+    size, more = 0, True
+    while more and size < _LINGER_BYTES:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = bool(message.get("more_body"))

@@ -1,7 +1,8 @@
 """What is looked at before an ingress is started, and where: one sentence instead of a log."""
 
-from dataclasses import asdict, fields, replace
-from typing import Any
+from dataclasses import asdict, replace
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from codetether_ray.bootstrap.truth.identity import Home
 from codetether_ray.core.errors import ConfigError
@@ -18,17 +19,29 @@ def options_of(values: dict[str, Any]) -> IngressOptions:
     Raises:
         ConfigError: there is no such option, or a value is of another type.
     """
-    known = {one.name: one for one in fields(IngressOptions)}
+    known = get_type_hints(IngressOptions)
     found: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
             raise ConfigError(f"an ingress has no option {name!r}; it has: {', '.join(known)}")
-        wanted = type(known[name].default)
-        value = tuple(value) if wanted is tuple and isinstance(value, list) else value
-        if type(value) is not wanted:
-            raise ConfigError(f"the ingress' option {name} is to be of type {wanted.__name__}")
-        found[name] = value
+        found[name] = _fitting(name, value, known[name])
     return IngressOptions(**found)
+
+
+def _fitting(name: str, value: Any, hint: Any) -> Any:
+    """The value as an option's type has it: JSON's lists are tuples, its whole numbers may be
+    meant as any."""
+    origin = get_origin(hint)
+    kinds = get_args(hint) if origin is UnionType else (origin or hint,)
+    if tuple in kinds and isinstance(value, list | tuple):
+        if all(type(one) is str for one in value):
+            return tuple(value)
+    elif float in kinds and type(value) is int:
+        return float(value)
+    elif type(value) in kinds:
+        return value
+    words = " or ".join("nothing" if kind is NoneType else kind.__name__ for kind in kinds)
+    raise ConfigError(f"the ingress' option {name} is to be of type {words}, not {value!r}")
 
 
 def settled(options: IngressOptions) -> IngressOptions:

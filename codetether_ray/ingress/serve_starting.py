@@ -67,7 +67,7 @@ async def start(
     chosen = IngressOptions(**await reach.truth.ask(CHECKED, asdict(options)))
     try:
         await asyncio.to_thread(_deploy, chosen)
-        return await _until_running(notice or _ignore)
+        return await _until_running(chosen, notice or _ignore)
     except BaseException:
         await asyncio.shield(stop())
         raise
@@ -119,17 +119,17 @@ def _deploy(options: IngressOptions) -> None:
     )
 
 
-async def _until_running(notice: Callable[[str], None]) -> Serving:
+async def _until_running(wanted: IngressOptions, notice: Callable[[str], None]) -> Serving:
     deadline, told = time.monotonic() + _START_S, -1
     while time.monotonic() < deadline:
         found = await find()
         if found is not None and found.status == _FAILED:
             raise ClusterError(f"the ingress does not start: {_reason(found.message)}")
-        if found is not None and found.is_well:
+        if found is not None and found.options == wanted and found.is_well:
             return replace(found, is_new=True)
         if found is not None and found.replicas != told:
             told = found.replicas
-            notice(f"{told} of {found.options.replicas} replicas answer")
+            notice(f"{told} of {wanted.replicas} replicas answer")
         await asyncio.sleep(_POLL_S)
     raise ClusterError(
         f"the ingress does not answer after {_START_S:.0f} s; the logs of its replicas are in "

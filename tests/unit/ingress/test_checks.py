@@ -15,6 +15,7 @@ def test_options_come_back_from_plain_values() -> None:
     values = asdict(given) | {"cors_origins": ["https://a"]}  # as YAML and JSON have it
     assert options_of(values) == given
     assert options_of({}) == IngressOptions()
+    assert options_of({"keep_tasks_days": 3, "max_steps": None}).keep_tasks_days == 3.0
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,9 @@ def test_options_come_back_from_plain_values() -> None:
         ({"port": "4096"}, "int"),
         ({"port": True}, "int"),
         ({"cors_origins": "https://a"}, "tuple"),
+        ({"cors_origins": [1]}, "tuple"),
         ({"is_spread": 1}, "bool"),
+        ({"max_steps": "many"}, "int or nothing"),
     ],
 )
 def test_what_is_no_option_is_refused_by_name(values: dict[str, Any], word: str) -> None:
