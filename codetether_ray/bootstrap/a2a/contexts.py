@@ -4,6 +4,7 @@
 the workspace `work`. Two that open a context at once agree: what is made is made aside, and moved.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -22,7 +23,8 @@ from codetether_ray.core.spec import AgentKind
 from codetether_ray.journal.lock import live_holder
 from codetether_ray.journal.segments import run_directory
 
-OPEN, FIND, CLEAN = f"{__name__}:opened", f"{__name__}:find", f"{__name__}:clean"
+OPEN, MAKE = f"{__name__}:opened", f"{__name__}:made"
+FIND, CLEAN = f"{__name__}:find", f"{__name__}:clean"
 
 ROOM = "contexts"
 WORK = "work"
@@ -53,9 +55,18 @@ class Context:
     """When it was opened for this message, by the clock of its place."""
 
 
+def made(home: Home, wanted: Context) -> Context:
+    """The context of that owner and id, made as `wanted` where it is not there.
+
+    Raises:
+        WorkspaceError: it cannot be written.
+    """
+    record = _folder(home.data_dir, wanted.owner, wanted.id) / _RECORD
+    return _read(record) or _write(record, wanted)
+
+
 async def opened(home: Home, wanted: Context) -> Context:
-    """The context of that owner and id, made as `wanted` where it is not there; its workspace
-    stands.
+    """The same, for a message: its workspace stands, and it was used now.
 
     Raises:
         WorkspaceError: the workspace cannot be made.
@@ -64,9 +75,7 @@ async def opened(home: Home, wanted: Context) -> Context:
 
     folder = _folder(home.data_dir, wanted.owner, wanted.id)
     record = folder / _RECORD
-    found = _read(record)
-    if found is None:
-        found = _write(record, wanted)
+    found = await asyncio.to_thread(made, home, wanted)
     with contextlib.suppress(OSError):
         os.utime(record)
     directory = await make(folder / WORK, found.repository)
@@ -145,6 +154,11 @@ def wanted(
         model=model,
         repository=repository,
     )
+
+
+def named_by_session(context: Context) -> Context:
+    """The same with its session's id as its own: found at once, and told to clients as one."""
+    return replace(context, id=context.session_id)
 
 
 def _owners_folder(data_dir: Path, owner: str) -> Path:

@@ -26,6 +26,7 @@ from codetether_ray.core.errors import CodetetherError, RunBusyError, UsageError
 from codetether_ray.core.events import Record
 from codetether_ray.core.spec import TurnResult
 from codetether_ray.ports.policy import Policy
+from codetether_ray.tools.catalog import tools_for
 
 _log = logging.getLogger(__name__)
 _PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -217,10 +218,11 @@ class Turns:
 
     async def _done(self, turn: Turn) -> SessionResult:
         asked, truth = turn.asked, self._reach.truth
-        tools = await tools_of(self._policy, asked.principal)
+        granted = await tools_of(self._policy, asked.principal)
+        context: Context = await truth.ask(contexts.OPEN, asked.context)
+        tools = tuple(name for name in tools_for(context.agent) if name in granted)
         if not tools:
             raise UsageError("your roles give an agent no tools; ask for `tools:read` at least")
-        context: Context = await truth.ask(contexts.OPEN, asked.context)
         turn.context = context
         known: Recorded = await truth.ask(RECORDED, context.session_id, asked.order)
         if asked.is_taken_up and known.result is not None:

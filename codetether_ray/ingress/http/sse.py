@@ -7,8 +7,6 @@ the client is gone, whatever it waits for.
 import asyncio
 import contextlib
 import json
-import logging
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +16,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from codetether_ray.core.errors import CodetetherError
+from codetether_ray.ingress.http.problems import told_of, unforeseen
 
 KEEP_ALIVE_S = 15.0
 MEDIA_TYPE = "text/event-stream"
 _COMMENT = b": keep-alive\n\n"
 _LONGEST_ID = 256
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +128,10 @@ async def _next(events: AsyncIterator[Sse]) -> Sse | None:
     try:
         return await anext(events, None)
     except CodetetherError as error:
-        return Sse(event="error", data={"kind": type(error).__name__, "detail": str(error)})
-    except Exception:  # noqa: BLE001 - the stream is answered already; it must end, not break off
-        number = uuid.uuid4().hex
-        _log.exception("a stream broke (%s)", number)
-        detail = f"something went wrong here; the server's log has it under {number}"
-        return Sse(event="error", data={"kind": "InternalError", "detail": detail})
+        _, detail, kind = told_of(error)
+        return Sse(event="error", data={"kind": kind, "detail": detail})
+    except Exception as error:  # noqa: BLE001 - it is answered already; it ends, instead of tearing
+        return Sse(event="error", data={"kind": "internal", "detail": unforeseen(error)})
 
 
 async def _gone(receive: Receive) -> None:

@@ -1,0 +1,50 @@
+"""Watches a session's turn: begun here or elsewhere, from its beginning or behind a record."""
+
+from collections.abc import AsyncIterator
+
+from codetether_ray.bootstrap.a2a.story import Story, Told
+from codetether_ray.bootstrap.a2a.turns import Turn, Turns
+from codetether_ray.bootstrap.control.following import follow
+from codetether_ray.core.events import Record
+
+
+async def begun(turn: Turn, *, is_queued: bool) -> AsyncIterator[Told]:
+    """A turn that was asked for now, to its end: the last event is `done`.
+
+    Raises:
+        asyncio.CancelledError: it was left to others.
+    """
+    story, last = Story(), -1
+    ear = turn.listen()
+    if is_queued:
+        detail = "the session's turns before this one come first"
+        yield Told(kind="status", data={"state": "queued", "detail": detail}, seq=-1)
+    async for record in ear.records():
+        for told in story.told(record):
+            last = told.seq
+            yield told
+    if not story.is_over:  # it ended before it began, or was found done
+        yield Told(kind="done", data=(await turn.result()).to_json(), seq=last)
+
+
+async def behind(turns: Turns, owner: str, session_id: str, after: int) -> AsyncIterator[Told]:
+    """The turn that the record `after` is of, or the next one where that ended its turn.
+
+    Raises:
+        UnknownRunError: the owner has no such session, or it had no turn yet.
+    """
+    story = Story(after)
+    turn = turns.of_session(session_id)
+    ear = turn.listen() if turn is not None else None
+    journal = follow(turns.reach.truth, session_id, owner, after=after, goes_on=ear is None)
+    async for data in journal:
+        for told in story.told(Record.from_json(data)):
+            yield told
+        if story.is_over:
+            return
+    if ear is not None:
+        async for record in ear.records():
+            for told in story.told(record):
+                yield told
+    if not story.is_over:
+        yield Told(kind="status", data={"state": "idle"}, seq=-1)
