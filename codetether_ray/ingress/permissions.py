@@ -18,6 +18,7 @@ _HTTP: tuple[tuple[str, str, str], ...] = (  # methods, pattern, permission
     # A2A
     ("POST", "/", BY_METHOD),
     ("POST", "/a2a", BY_METHOD),
+    ("POST", "/a2a/", BY_METHOD),
     (_READ, "/.well-known/**", "agent:read"),
     (_READ, "/a2a/.well-known/**", "agent:read"),
     (_READ, "/a2a/**/extendedAgentCard", "agent:read"),
