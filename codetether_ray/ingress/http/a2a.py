@@ -7,7 +7,8 @@ from codetether_ray.ingress.http import a2a_cards, a2a_descriptors, a2a_rest, a2
 from codetether_ray.ingress.http.a2a_jsonrpc import JsonRpc
 from codetether_ray.ingress.parts import Parts
 
-JSONRPC = ("/a2a", "/")
+JSONRPC = ("/a2a", "/a2a/", "/")
+"""With a slash too: some clients put one at the end of what the card says."""
 REST = "/a2a/rest"
 
 
