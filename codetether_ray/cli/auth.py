@@ -1,4 +1,4 @@
-"""`codetether auth`: providers' keys go into the secret store, and never come out on a screen."""
+"""`codetether auth`: providers' keys, which never come out on a screen; tokens of an ingress."""
 
 import asyncio
 import json
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from codetether_ray.cli import exit_codes
+from codetether_ray.cli.auth_token import token
 from codetether_ray.cli.examples import examples
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
         "codetether auth set openrouter < key.txt",
         "codetether auth list",
         "codetether auth remove openai",
+        "codetether auth token create alice --role editor --expires 30d",
     ),
 )
 def auth() -> None:
     """Keep providers' keys, in Vault or, where no VAULT_ADDR is set, in an encrypted file.
 
-    A key is read from a hidden prompt or from stdin, never from an argument.
+    A key is read from a hidden prompt or from stdin, never from an argument. `codetether auth token`
+    has the tokens of an ingress.
     """
 
 
@@ -97,6 +100,8 @@ def remove_key(provider: str) -> int:
     click.echo(f"there is no key of {provider} in the {store.description}", err=True)
     return exit_codes.FAILED
 
+
+auth.add_command(token)
 
 command = auth
 
