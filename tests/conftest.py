@@ -28,7 +28,7 @@ def _commit() -> str:
 def _group(item: pytest.Item) -> str:
     """What one worker runs, where several do: a file; all that shares a cluster of the session."""
     place = item.path.relative_to(Path(__file__).parent)
-    return place.parts[0] if place.parts[0] in ("ray", "cluster") else str(place)
+    return place.parts[0] if place.parts[0] in ("ray", "cluster", "ingress") else str(place)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

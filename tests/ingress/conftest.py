@@ -1,0 +1,41 @@
+"""One private Ray for all tests of this folder."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from codetether_ray.actors.cluster import Cluster, ClusterOptions, join_or_start
+from tests.ingress.scene import Served, served
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of the cluster's processes; their data directory is in it."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def head_data_dir(home: Path) -> Path:
+    return home / "data"
+
+
+@pytest.fixture(scope="session")
+def cluster(home: Path, head_data_dir: Path) -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        patch.setenv("CODETETHER_DATA_DIR", str(head_data_dir))
+        options = ClusterOptions(
+            data_dir=head_data_dir, address="local", log_path=home / "ray.log", cpus=4
+        )
+        started = asyncio.run(join_or_start(options))
+    yield started
+    asyncio.run(started.close())
+
+
+@pytest.fixture
+async def two(cluster: Cluster, head_data_dir: Path) -> AsyncIterator[Served]:
+    """Two replicas whose agents count."""
+    async with served(cluster, head_data_dir, replicas=2) as made:
+        yield made
