@@ -21,7 +21,7 @@ COMMANDS = MappingProxyType(
             "codetether_ray.cli.archive", "Runs in S3 storage: status, push, pull, query."
         ),
         "audit": Entry("codetether_ray.cli.audit", "What was done, by whom; list, query, verify."),
-        "auth": Entry("codetether_ray.cli.auth", "Keep providers' keys: set, list, remove."),
+        "auth": Entry("codetether_ray.cli.auth", "Keep providers' keys, and tokens of an ingress."),
         "cancel": Entry("codetether_ray.cli.cancel", "Stop a run that another process drives."),
         "cleanup": Entry(
             "codetether_ray.cli.cleanup", "Remove worktrees and branches of finished runs."
