@@ -55,6 +55,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("pypi-", re.compile(_EDGE + r"pypi-[A-Za-z0-9_-]{50,}")),
     ("hv", re.compile(_EDGE + r"hv[sbr]\.[A-Za-z0-9_-]{20,}")),  # Vault
     ("eyJ", re.compile(_EDGE + r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*")),
+    ("ctr_", re.compile(_EDGE + r"ctr_(?:server|token)_[A-Za-z0-9_-]{40,}")),  # an ingress'
     ("uthorization", re.compile(rf"(?i)authorization{_QUOTED}(?:bearer|basic|token)\s+({_TOKEN})")),
     ("-api-key", re.compile(rf"(?i)x-api-key{_QUOTED}({_TOKEN})")),
     ("PRIVATE KEY", _PEM),
