@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from codetether_ray.bootstrap.policies import SETTLE_POLICY, settings_of
 from codetether_ray.bootstrap.truth.identity import Home
 from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.core.codec import JsonObject, decode, encode
@@ -92,14 +93,15 @@ async def settle(truth: Truth, env: Mapping[str, str]) -> str:
     """Say, before an ingress is started, which its own token is; where that is found, in words.
 
     CODETETHER_AUTH_TOKEN of `env` crosses as its digest alone; without it, the one in the truth's
-    data directory counts, which is made if need be.
+    data directory counts, which is made if need be. Which policy decides is said as well.
 
     Raises:
-        ConfigError: the variable holds what no header can carry, or a file cannot be used.
+        ConfigError: a variable is not what it must be, or a file cannot be used.
         ClusterError: the head does not answer.
     """
     token = given_token(env)
     await truth.ask(GIVE, digest_of(token) if token else "")
+    await truth.ask(SETTLE_POLICY, settings_of(env))
     if token:
         return f"the token is {AUTH_TOKEN}'s"
     return f"the token is in {await truth.ask(SERVER_FILE)} (`codetether auth token show-path`)"

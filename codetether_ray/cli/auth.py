@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 def auth() -> None:
     """Keep providers' keys, in Vault or, where no VAULT_ADDR is set, in an encrypted file.
 
-    A key is read from a hidden prompt or from stdin, never from an argument. `codetether auth token`
-    has the tokens of an ingress.
+    A key is read from a hidden prompt or from stdin, never from an argument.
+    `codetether auth token` has the tokens of an ingress.
     """
 
 

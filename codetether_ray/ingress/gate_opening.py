@@ -3,22 +3,20 @@
 import os
 
 from codetether_ray.bootstrap.auditing.requests import RECORD, REST, Row
+from codetether_ray.bootstrap.policies import open_policy
 from codetether_ray.bootstrap.tokens import TruthTokens
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.ingress.gate_keeper import Gate
 from codetether_ray.ingress.gate_proxies import Proxies
 from codetether_ray.ingress.options import IngressOptions
 from codetether_ray.ingress.request_log import BatchedLog
-from codetether_ray.policy.local import LocalPolicy
-from codetether_ray.policy.opa import OpaOptions, OpaPolicy
-from codetether_ray.ports.policy import Policy
 
 
 async def open_gate(options: IngressOptions, reach: Reach) -> Gate:
     """The gate; whoever opens it awaits its `close`.
 
     The server's own token is CODETETHER_AUTH_TOKEN of this process, else what the truth's data
-    directory has. Named tokens are there as well. OPA_URL names a sidecar of this node.
+    directory has. Named tokens are there as well. See `open_policy` for what decides.
 
     Raises:
         ConfigError: a token, a proxy or the sidecar's address is not what it must be.
@@ -28,8 +26,7 @@ async def open_gate(options: IngressOptions, reach: Reach) -> Gate:
     proxies = Proxies(options.trusted_proxies)
     tokens = TruthTokens(truth)
     await tokens.read()
-    sidecar = OpaOptions.of(os.environ)
-    policy: Policy = LocalPolicy() if sidecar is None else OpaPolicy(sidecar)
+    policy = await open_policy(truth, os.environ)
 
     async def write(rows: list[Row]) -> None:
         await truth.ask(RECORD, rows)
