@@ -126,7 +126,27 @@ _RPC: Mapping[str, str] = {
 _A2A_SERVICES = ("lf.a2a.v1.A2AService", "a2a.v1.A2AService")
 _REFLECTION = "ServerReflectionInfo"
 
+_CONTROL: Mapping[str, str] = {
+    "SubmitSwarm": "swarms:execute",
+    "SubmitPrd": "prds:execute",
+    "GetRun": "runs:read",
+    "ListRuns": "runs:read",
+    "FollowRun": "runs:read",
+    "CancelRun": "runs:cancel",
+    "UploadBundle": "swarms:execute",
+    "FetchBundle": "runs:read",
+    "ListOkrs": "okrs:read",
+    "GetOkr": "okrs:read",
+    "CreateOkr": "okrs:write",
+    "ApproveOkr": "okrs:approve",
+    "DenyOkr": "okrs:approve",
+    "ResumeOkr": "okrs:execute",
+    "CancelOkr": "okrs:execute",
+}
+"""Of `codetether.v1.Control`; as their routes."""
+
 _GRPC: Mapping[str, str] = {
+    **{f"/codetether.v1.Control/{name}": need for name, need in _CONTROL.items()},
     **{
         f"/{s}/{name}": need
         for s in _A2A_SERVICES
