@@ -12,11 +12,10 @@ from codetether_ray.bootstrap.control.owned import Page, Read
 from codetether_ray.ingress.control import Control, control_of
 from codetether_ray.ingress.http.shapes.runs import (
     Cancelled,
-    Kind,
     Records,
     Run,
+    RunQuery,
     Runs,
-    State,
     WholeRun,
 )
 from codetether_ray.ingress.http.sse import EventStream, Sse, last_event_id, wants_events
@@ -37,15 +36,10 @@ def router(parts: "Parts") -> APIRouter:
     control = control_of(parts)
 
     @made.get("/v1/runs")
-    async def runs(
-        kind: Kind | None = None,
-        state: State | None = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 50,
-        before: Annotated[str, Query(max_length=200)] = "",
-    ) -> Runs:
+    async def runs(asked: Annotated[RunQuery, Query()]) -> Runs:
         """Runs, newest first."""
-        asked = (await control.owner(), kind or "", state or "", limit, before, time.time())
-        page: Page = await control.ask(owned.PAGE, *asked)
+        terms = (asked.kind or "", asked.state or "", asked.limit, asked.before, time.time())
+        page: Page = await control.ask(owned.PAGE, await control.owner(), *terms)
         return Runs(runs=[Run.model_validate(row) for row in page.rows], next=page.next or None)
 
     @made.get("/v1/runs/{run_id}")

@@ -48,6 +48,17 @@ class Runs(BaseModel):
     next: str | None = Field(default=None, description="`before` of the next page.")
 
 
+class RunQuery(BaseModel):
+    """Which runs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind | None = None
+    state: State | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+    before: Annotated[str, Field(max_length=200, description="`next` of the page before.")] = ""
+
+
 class Records(BaseModel):
     """A run's records as its journal holds them."""
 
