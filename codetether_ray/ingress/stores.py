@@ -1,19 +1,14 @@
 """Where an ingress keeps its tasks, and how its replicas tell each other of them."""
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
-
 from codetether_ray.bootstrap.truth.reach import Reach
+from codetether_ray.core.errors import ConfigError
+from codetether_ray.ingress.database import check_url, password_here
 from codetether_ray.ingress.options import IngressOptions
+from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.task_channel import LocalTaskChannel
 from codetether_ray.local.tasks import open_local_tasks
 from codetether_ray.ports.task_channel import TaskChannel
 from codetether_ray.ports.tasks import TaskStore
-
-if TYPE_CHECKING:
-    from codetether_ray.stores.postgres_tasks import PostgresTasks
-
-Opener = Callable[[IngressOptions, Reach], Awaitable[TaskStore]]
 
 
 async def open_tasks(options: IngressOptions, reach: Reach) -> tuple[TaskStore, TaskChannel]:
@@ -40,7 +35,7 @@ async def open_tasks(options: IngressOptions, reach: Reach) -> tuple[TaskStore, 
 
 async def _opened(options: IngressOptions, reach: Reach) -> TaskStore:
     if options.tasks_url:
-        return await _postgres(options, reach)
+        return await _postgres(options)
     if reach.cluster is None:
         return await open_local_tasks(reach.truth.data_dir, options.keep_tasks_days)
     from codetether_ray.actors.tasks import start_tasks
@@ -48,9 +43,13 @@ async def _opened(options: IngressOptions, reach: Reach) -> TaskStore:
     return await start_tasks(str(reach.truth.data_dir), options.keep_tasks_days)
 
 
-async def _postgres(options: IngressOptions, reach: Reach) -> "PostgresTasks":
-    from codetether_ray.ingress.database import password_of
-    from codetether_ray.stores.postgres_tasks import open_postgres_tasks
-
-    password = await password_of(reach)
-    return await open_postgres_tasks(options.tasks_url, password, options.keep_tasks_days)
+async def _postgres(options: IngressOptions) -> TaskStore:
+    url = check_url(options.tasks_url)
+    try:
+        from codetether_ray.stores.postgres_tasks import open_postgres_tasks
+    except ImportError as error:
+        raise ConfigError(
+            "tasks in PostgreSQL need asyncpg; install codetether-ray[postgres]"
+        ) from error
+    password = await password_here()
+    return await open_postgres_tasks(url, password, SystemClock(), options.keep_tasks_days)

@@ -1,0 +1,402 @@
+"""A2A tasks in PostgreSQL, which every replica writes itself: what returned is committed there.
+
+Saves that wait while one is under way share the next statement. A server that is away for a while,
+or is started anew, is asked again: saves may be repeated.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import asyncpg
+
+from codetether_ray.core.errors import TaskStoreError
+from codetether_ray.ports.clock import Clock
+from codetether_ray.ports.tasks import (
+    ENDED,
+    KEEP_DAYS,
+    PushRecord,
+    TaskPage,
+    TaskQuery,
+    TaskRecord,
+)
+from codetether_ray.stores.postgres_schema import FORMAT, NAMES, SET, TABLES, TYPES
+from codetether_ray.stores.task_pruning import Pruning
+from codetether_ray.stores.task_rules import (
+    Row,
+    from_token,
+    is_repeated,
+    page_size,
+    to_record,
+    to_row,
+    to_token,
+)
+
+T = TypeVar("T")
+Saves = Sequence[Row]
+
+_ROWS = 1_000
+"""Of one statement."""
+_CONNECTIONS = 10
+_TIMEOUT_S = 30.0
+_PATIENCE_S = 30.0
+"""For a server that is away."""
+_PAUSE_S = 0.2
+_LOCK = 7_306_231_841
+"""The advisory lock under which tables are made: an arbitrary number of ours."""
+_UPSERT = f"""
+INSERT INTO codetether_tasks AS t ({NAMES}) SELECT * FROM unnest({TYPES})
+ON CONFLICT (id) DO UPDATE SET {SET}
+WHERE t.owner = excluded.owner AND t.version < excluded.version
+    AND (t.holder = excluded.holder OR t.held_until <= excluded.updated_at)
+RETURNING id
+"""
+_ADOPT = f"""
+WITH forsaken AS (
+    SELECT id, held_until FROM codetether_tasks WHERE asked <> '' AND held_until <= $2
+    ORDER BY held_until, id LIMIT $4 FOR UPDATE SKIP LOCKED
+)
+UPDATE codetether_tasks AS t SET holder = $1, held_until = $3 FROM forsaken
+WHERE t.id = forsaken.id
+RETURNING {", ".join(f"t.{name}" for name in NAMES.split(", "))}, forsaken.held_until AS since
+"""
+_RENEW = """
+UPDATE codetether_tasks SET held_until = $3 WHERE id IN (
+    SELECT id FROM codetether_tasks WHERE id = ANY($2) AND holder = $1 ORDER BY id FOR UPDATE
+) RETURNING id
+"""
+_PRUNE = """
+WITH gone AS (
+    DELETE FROM codetether_tasks WHERE id IN (
+        SELECT id FROM codetether_tasks WHERE state = ANY($1) AND updated_at < $2
+        LIMIT $3 FOR UPDATE SKIP LOCKED
+    ) RETURNING id
+), pushes AS (DELETE FROM codetether_pushes WHERE task_id IN (SELECT id FROM gone))
+SELECT count(*) FROM gone
+"""
+_PUSH = """
+INSERT INTO codetether_pushes (task_id, id, owner, payload) VALUES ($1, $2, $3, $4)
+ON CONFLICT (task_id, id, owner) DO UPDATE SET payload = excluded.payload
+"""
+_AGAIN = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+"""The same may work when it is asked again."""
+
+
+class PostgresTasks:
+    """The store port on a pool of connections. One per process and event loop."""
+
+    def __init__(self, pool: Any, clock: Clock, keep_days: float) -> None:
+        """Use an open pool, which is closed with this store; tasks that end are kept so long."""
+        self._pool = pool
+        self._waiting: deque[tuple[Saves, asyncio.Future[tuple[str, ...]]]] = deque()
+        self._writing: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self._pruning = Pruning(self.prune, keep_days, clock)
+
+    async def save(self, records: Sequence[TaskRecord]) -> tuple[str, ...]:
+        """See `TaskStore.save`."""
+        if not records:
+            return ()
+        self._demand_open()
+        answer: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(([to_row(record) for record in records], answer))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_all(), name="saving tasks")
+        return await answer
+
+    async def get(self, task_id: str, owner: str | None) -> TaskRecord | None:
+        """See `TaskStore.get`."""
+        if "\0" in task_id:  # no text of PostgreSQL's
+            return None
+        row = await self._ask(
+            lambda db: db.fetchrow(f"SELECT {NAMES} FROM codetether_tasks WHERE id = $1", task_id)
+        )
+        if row is None or (owner is not None and row["owner"] != owner):
+            return None
+        return to_record(tuple(row))
+
+    async def list(self, query: TaskQuery) -> TaskPage:
+        """See `TaskStore.list`."""
+        after = from_token(query.page_token) if query.page_token else None
+        if "\0" in query.context_id + query.state:
+            return TaskPage(tasks=())
+        where, values = _wanted(query)
+        size = page_size(query.page_size)
+
+        async def both(db: Any) -> tuple[int, Sequence[Any]]:
+            async with db.transaction(isolation="repeatable_read", readonly=True):
+                total = await db.fetchval(
+                    f"SELECT count(*) FROM codetether_tasks WHERE {where}", *values
+                )
+                n = len(values)
+                text = f" AND (updated_at, id) < (${n + 1}, ${n + 2})" if after else ""
+                rows = await db.fetch(
+                    f"SELECT {NAMES} FROM codetether_tasks WHERE {where}{text} "
+                    f"ORDER BY updated_at DESC, id DESC LIMIT {size + 1}",
+                    *values,
+                    *(after or ()),
+                )
+                return total, rows
+
+        total, found = await self._ask(both)
+        rows = [tuple(row) for row in found]
+        more = to_token(rows[size - 1][5], rows[size - 1][0]) if len(rows) > size else ""
+        return TaskPage(tasks=tuple(map(to_record, rows[:size])), next_page_token=more, total=total)
+
+    async def renew(self, holder: str, task_ids: Sequence[str], until: float) -> tuple[str, ...]:
+        """See `TaskStore.renew`."""
+        if not task_ids:
+            return ()
+        found = await self._ask(lambda db: db.fetch(_RENEW, holder, [*task_ids], until))
+        kept = {row["id"] for row in found}
+        return tuple(id for id in dict.fromkeys(task_ids) if id not in kept)
+
+    async def adopt(
+        self, holder: str, now: float, until: float, limit: int
+    ) -> tuple[TaskRecord, ...]:
+        """See `TaskStore.adopt`."""
+        found = await self._ask(lambda db: db.fetch(_ADOPT, holder, now, until, max(limit, 0)))
+        rows = sorted(found, key=lambda row: (row["since"], row["id"]))
+        return tuple(to_record(tuple(row)[:-1]) for row in rows)
+
+    async def save_push(self, record: PushRecord) -> None:
+        """See `TaskStore.save_push`."""
+        values = (record.task_id, record.id, record.owner, record.payload)
+        await self._ask(lambda db: db.execute(_PUSH, *values))
+
+    async def pushes(self, task_id: str, owner: str | None) -> tuple[PushRecord, ...]:
+        """See `TaskStore.pushes`."""
+        if "\0" in task_id:
+            return ()
+        found = await self._ask(
+            lambda db: db.fetch(
+                "SELECT task_id, id, owner, payload FROM codetether_pushes "
+                "WHERE task_id = $1 ORDER BY id, owner",
+                task_id,
+            )
+        )
+        return tuple(PushRecord(**row) for row in found if owner in (None, row["owner"]))
+
+    async def delete_push(self, task_id: str, push_id: str, owner: str) -> bool:
+        """See `TaskStore.delete_push`."""
+        if "\0" in task_id + push_id:
+            return False
+        done = await self._ask(
+            lambda db: db.execute(
+                "DELETE FROM codetether_pushes WHERE task_id = $1 AND id = $2 AND owner = $3",
+                task_id,
+                push_id,
+                owner,
+            )
+        )
+        return bool(done != "DELETE 0")
+
+    async def prune(self, before: float, limit: int) -> int:
+        """Remove up to `limit` tasks that ended before a time, with their pushes; how many."""
+        ended = sorted(ENDED)
+        return int(await self._ask(lambda db: db.fetchval(_PRUNE, ended, before, limit)))
+
+    async def close(self) -> None:
+        """See `TaskStore.close`: what was asked for before is done."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        await self._pruning.close()
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+        try:
+            await asyncio.wait_for(self._pool.close(), _TIMEOUT_S)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._pool.terminate()
+
+    # -- saves ------------------------------------------------------------------------------------
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                batch, size = [self._waiting.popleft()], 0
+                while self._waiting and (size := size + len(batch[-1][0])) < _ROWS:
+                    batch.append(self._waiting.popleft())
+                await self._write_batch(batch)
+        finally:
+            self._writing = None
+
+    async def _write_batch(
+        self, batch: "Sequence[tuple[Saves, asyncio.Future[tuple[str, ...]]]]"
+    ) -> None:
+        try:
+            refused = await self._written([row for rows, _ in batch for row in rows])
+        except Exception as error:  # noqa: BLE001 - each caller gets its own
+            if len(batch) == 1:
+                _settle(batch[0][1], error)
+                return
+            for one in batch:
+                await self._write_batch([one])
+            return
+        for rows, answer in batch:
+            _settle(answer, tuple(dict.fromkeys(r[0] for r in rows if id(r) in refused)))
+
+    async def _written(self, rows: Saves) -> set[int]:
+        """Write rows in one transaction; `id()` of those that were refused."""
+        groups = [*_apart(rows)]
+
+        async def write(db: Any) -> set[int]:
+            if len(groups) == 1:
+                return await _write(db, groups[0])
+            async with db.transaction():
+                return {one for group in groups for one in await _write(db, group)}
+
+        return await self._ask(write)
+
+    # -- the server -------------------------------------------------------------------------------
+
+    async def _ask(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """What `work` gives for a connection; done again where the server was away.
+
+        Raises:
+            TaskStoreError: the server is away for too long, or says no.
+        """
+        self._demand_open(is_saving=self._writing is not None)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE_S
+        while True:
+            try:
+                async with self._pool.acquire(timeout=_TIMEOUT_S) as db:
+                    return await work(db)
+            except _AGAIN as error:
+                if loop.time() > deadline:
+                    raise _worded(error) from error
+            except asyncpg.InterfaceError as error:  # a connection that was closed under us, too
+                is_gone = not isinstance(error, asyncpg.DataError) and "closed" in str(error)
+                if not is_gone or self._is_closed or loop.time() > deadline:
+                    raise _worded(error) from error
+            except asyncpg.PostgresError as error:
+                raise _worded(error) from error
+            await asyncio.sleep(_PAUSE_S)
+
+    def _demand_open(self, *, is_saving: bool = False) -> None:
+        if self._is_closed and not is_saving:
+            raise TaskStoreError("the store of tasks is closed")
+
+
+async def open_postgres_tasks(
+    url: str, password: str, clock: Clock, keep_days: float = KEEP_DAYS
+) -> PostgresTasks:
+    """The store in the database that `url` names, whose tables are made where there are none.
+
+    Args:
+        url: `postgresql://user@host:port/database`, without a password.
+        password: empty: what PGPASSWORD, or the file that PGPASSFILE names, says.
+        clock: tells how old tasks are.
+        keep_days: how long tasks are kept that have ended.
+
+    Raises:
+        TaskStoreError: the server cannot be reached, says no, or a newer version made the tables.
+    """
+    try:
+        pool = await asyncpg.create_pool(
+            url,
+            password=password or None,
+            min_size=0,
+            max_size=_CONNECTIONS,
+            command_timeout=_TIMEOUT_S,
+            timeout=_TIMEOUT_S,
+            server_settings={"application_name": "codetether"},
+            init=_begin,
+        )
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise _worded(error) from error
+    try:
+        await _make_tables(pool)
+        return PostgresTasks(pool, clock, keep_days)
+    except BaseException:
+        pool.terminate()
+        raise
+
+
+async def _begin(db: Any) -> None:
+    """A commit that returned is on disk, whatever this database has as its default."""
+    if await db.fetchval("SHOW synchronous_commit") == "off":
+        await db.execute("SET synchronous_commit = on")
+
+
+async def _make_tables(pool: Any) -> None:
+    try:
+        async with pool.acquire(timeout=_TIMEOUT_S) as db, db.transaction():
+            await db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)  # replicas begin together
+            await db.execute("CREATE TABLE IF NOT EXISTS codetether_format (format int NOT NULL)")
+            found = await db.fetchval("SELECT format FROM codetether_format")
+            if found is None:
+                await db.execute(TABLES)
+                await db.execute("INSERT INTO codetether_format VALUES ($1)", FORMAT)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise _worded(error) from error
+    if found is not None and found > FORMAT:
+        raise TaskStoreError(
+            "the tables in PostgreSQL were made by a newer version of codetether; use that one"
+        )
+
+
+async def _write(db: Any, rows: Saves) -> set[int]:
+    """Write rows of different tasks with one statement; `id()` of those that were refused."""
+    in_order = sorted(rows)  # of two replicas that save the same tasks none waits for the other
+    columns = [[*column] for column in zip(*in_order, strict=True)]
+    done = {row["id"] for row in await db.fetch(_UPSERT, *columns)}
+    if len(done) == len(rows):
+        return set()
+    missed = [row for row in rows if row[0] not in done]
+    found = await db.fetch(
+        f"SELECT {NAMES} FROM codetether_tasks WHERE id = ANY($1)", [row[0] for row in missed]
+    )
+    stored = {row["id"]: tuple(row) for row in found}
+    return {id(row) for row in missed if not is_repeated(stored.get(row[0]), row)}
+
+
+def _apart(rows: Saves) -> Iterator[Saves]:
+    """Groups of rows, in order, no task twice in one."""
+    group: dict[str, Row] = {}
+    for row in rows:
+        if row[0] in group:
+            yield [*group.values()]
+            group = {}
+        group[row[0]] = row
+    yield [*group.values()]
+
+
+def _wanted(query: TaskQuery) -> tuple[str, Sequence[object]]:
+    """The condition of a query and its values."""
+    asked: tuple[tuple[str, object], ...] = (
+        ("owner =", query.owner),
+        ("context_id =", query.context_id or None),
+        ("state =", query.state or None),
+        ("updated_at >=", query.updated_after),
+    )
+    used = [(text, value) for text, value in asked if value is not None]
+    words = " AND ".join(f"{text} ${n}" for n, (text, _) in enumerate(used, 1))
+    return words, [value for _, value in used]
+
+
+def _settle(answer: "asyncio.Future[tuple[str, ...]]", given: tuple[str, ...] | Exception) -> None:
+    if answer.done():
+        return
+    if isinstance(given, Exception):
+        answer.set_exception(given)
+    else:
+        answer.set_result(given)
+
+
+def _worded(error: BaseException) -> TaskStoreError:
+    """In one line, which holds no password: neither asyncpg nor the server repeats it."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return TaskStoreError(f"the tasks in PostgreSQL cannot be used: {line}")
