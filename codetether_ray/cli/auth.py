@@ -53,7 +53,10 @@ def auth() -> None:
 @click.option("--access-key", metavar="ID", help="For s3: the id of the secret key.")
 @click.pass_context
 def set_key(ctx: click.Context, provider: str, base_url: str | None, access_key: str | None) -> int:
-    """Store the key of PROVIDER, from stdin or a hidden prompt. `s3` is the archive's."""
+    """Store the key of PROVIDER, from stdin or a hidden prompt.
+
+    `s3` is the archive's, `postgres` the password of the database of A2A tasks.
+    """
     if ctx.args:  # not repeated: it may well be the key
         raise click.UsageError(
             "a key is read from stdin or a hidden prompt, never from an argument; nothing was "
@@ -138,7 +141,8 @@ def _check_access_key(provider: str, access_key: str | None) -> None:
     if provider == "s3" and not access_key:
         raise click.UsageError("s3 has two keys: `codetether auth set s3 --access-key ID`")
     if provider != "s3":
-        _check_provider(provider)
+        if provider != "postgres":
+            _check_provider(provider)
         if access_key is not None:
             raise click.UsageError("--access-key is for s3 alone")
 
