@@ -166,7 +166,7 @@ class Holder:
             del self._means.works[work.id]
 
     def _next(self, record: TaskRecord) -> int:
-        return record.version + (_STRIDE if record.holder else 1)
+        return record.version + (_STRIDE if record.order else 1)
 
     async def _claim(self, work: Work, record: TaskRecord) -> bool:
         """Make the task ours in the store, and tell that it goes on."""

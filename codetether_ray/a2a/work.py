@@ -54,7 +54,7 @@ class Work:
         self.born_at = born_at
         self.is_announced = not is_new
         """Somebody may find the task: the agent can't answer with a message alone any more."""
-        self.has_begun = False
+        self.has_begun = not is_new
         self.is_over = False
         self.is_lost = False
         """It is another's, or its store is away: what becomes of it isn't told from here."""
@@ -175,7 +175,7 @@ class Work:
             version=self.version,
             updated_at=now,
             payload=self.draft.task.SerializeToString(),
-            holder=holder if order else "",
+            holder=holder,  # a store takes the end of a lease from its holder alone
             held_until=now + lease if order else 0.0,
             order=order,
         )
