@@ -76,13 +76,7 @@ class ControlServicer(stubs.ControlServicer):
         """A run's records, to its end."""
         after = request.after if request.HasField("after") else -1
         async for record in self._control.follow(_id(request.run_id), after):
-            yield pb.RunRecord(
-                seq=record["seq"],
-                time=record["time"],
-                agent=record["agent"],
-                kind=record["kind"],
-                json=_json(record),
-            )
+            yield _record(record)
 
     async def CancelRun(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Tell a run to end."""
@@ -208,6 +202,11 @@ async def _pieces(requests: AsyncIterator[Any]) -> AsyncIterator[bytes]:
 
 def _started(run: Started) -> Any:
     return pb.StartedRun(run_id=run.run_id, notes=run.notes)
+
+
+def _record(record: Any) -> Any:
+    names = ("seq", "time", "agent", "kind")
+    return pb.RunRecord(**{name: record[name] for name in names}, json=_json(record))
 
 
 def _run(row: JsonObject) -> Any:

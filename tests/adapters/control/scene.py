@@ -56,6 +56,10 @@ class Plane:
         )
         return value
 
+    def channel(self) -> grpc.aio.Channel:
+        """A connection by gRPC."""
+        return grpc.aio.insecure_channel(self.target)
+
     async def ask(self, method: str, path: str, token: str = "", **more: Any) -> tuple[int, Any]:
         """The status and the JSON of an answer."""
         headers = {"Authorization": f"Bearer {token or self.admin}", **more.pop("headers", {})}
