@@ -167,6 +167,11 @@ CARD_PATHS = frozenset({"/.well-known/agent-card.json", "/.well-known/agent.json
 """Public unless the options say otherwise."""
 
 
+def every() -> frozenset[str]:
+    """All permissions that are asked for."""
+    return frozenset((*(need for _, _, need in _HTTP), *_RPC.values(), *_GRPC.values()))
+
+
 def of_rpc(method: str) -> str | None:
     """The permission of a JSON-RPC method, `SendMessage` or `message/send`; None: no such one."""
     return _RPC.get(method)
