@@ -70,8 +70,7 @@ async def open_turns(options: AgentOptions, reach: Reach) -> Turns:
     Raises:
         ConfigError: OPA_URL is no address.
     """
-    sidecar = OpaOptions.of(os.environ)
-    policy: Policy = LocalPolicy() if sidecar is None else OpaPolicy(sidecar)
+    policy = open_policy()
     budget = Budget(tokens=options.max_tokens, usd=options.budget_usd)
     turns = Turns(
         reach,
@@ -85,6 +84,16 @@ async def open_turns(options: AgentOptions, reach: Reach) -> Turns:
     )
     await turns.open()
     return turns
+
+
+def open_policy() -> Policy:
+    """The policy by which agents get their tools: the gate's.
+
+    Raises:
+        ConfigError: OPA_URL is no address.
+    """
+    sidecar = OpaOptions.of(os.environ)
+    return LocalPolicy() if sidecar is None else OpaPolicy(sidecar)
 
 
 class SessionAgents:

@@ -1,10 +1,9 @@
 """Which tools an agent has that works for somebody: those that the policy gives them."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from codetether_ray.core.principals import Principal
-from codetether_ray.ports.policy import Policy
 from codetether_ray.tools.catalog import ASKING, READ_TOOLS, WRITE_TOOLS, tools_for
 
 _NOTES = ("todo_read", "todo_write")
@@ -20,7 +19,11 @@ TOOLS_BY_PERMISSION: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """What each permission adds; together they are all tools of a session's agent."""
 
 
-async def tools_of(policy: Policy, principal: Principal) -> tuple[str, ...]:
+May = Callable[[Principal, str], Awaitable[bool]]
+"""Whether somebody has a permission."""
+
+
+async def tools_of(may: May, principal: Principal) -> tuple[str, ...]:
     """The names, sorted; none: nothing is given.
 
     This process's own user, who asks without a token, has all.
@@ -29,6 +32,6 @@ async def tools_of(policy: Policy, principal: Principal) -> tuple[str, ...]:
         return tuple(sorted(_MAIN))
     found: set[str] = set()
     for permission, tools in TOOLS_BY_PERMISSION.items():
-        if await policy.allows(principal, permission):
+        if await may(principal, permission):
             found.update(tools)
     return tuple(sorted(found))

@@ -28,6 +28,7 @@ from codetether_ray.core.events import (
 
 _SHOWN = 20_000
 """Characters of a tool's output."""
+_MOST_HELD = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,25 +42,63 @@ class Told:
 
 
 class Story:
-    """Tells each record once; records behind `after` alone."""
+    """Tells records behind `after`, or from the turn's first one on: each once, by their numbers.
 
-    def __init__(self, after: int = -1) -> None:
-        self._seq = after
-        self._step = -1
+    The bus keeps the order of each agent's records, not that of several agents'; a record waits
+    until those before it have come.
+    """
+
+    def __init__(self, after: int | None = None) -> None:
+        """`after` None: all before the first `run.started` that comes is another turn's."""
+        self._next = None if after is None else after + 1
+        self._held: dict[int, list[Record]] = {}
+        """By number: a record that came too early, and what streamed behind it."""
+        self._step = self._answered = -1
         self._text = ""
         self._is_whole = False
         """The client has all that this step has said by now."""
         self.is_over = False
 
     def told(self, record: Record) -> Iterator[Told]:
-        """What one record comes to."""
-        if record.seq >= 0:
-            if record.seq <= self._seq:
-                return
-            self._seq = record.seq
+        """What a record comes to, and those that waited for it."""
+        if record.seq < 0:
+            yield from self._live(record)
+            return
+        if self._next is None and isinstance(record.event, RunStarted):
+            self._next = record.seq
+        if self._next is not None and record.seq < self._next:
+            return
+        self._held[record.seq] = [record]
+        yield from self._in_order()
+        if len(self._held) > _MOST_HELD:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[Told]:
+        """What still waits, although something before it never came."""
+        while self._held:
+            self._next = min(self._held)
+            yield from self._in_order()
+
+    def _in_order(self) -> Iterator[Told]:
+        while self._next is not None and self._next in self._held:
+            for record in self._held.pop(self._next):
+                if record.seq >= 0:
+                    self._next = record.seq + 1
+                yield from self._now(record)
+
+    def _live(self, record: Record) -> Iterator[Told]:
+        """Behind the last record of its agent, if that waits."""
+        waiting = [seq for seq, held in self._held.items() if held[0].agent == record.agent]
+        if waiting:
+            self._held[max(waiting)].append(record)
+        else:
+            yield from self._now(record)
+
+    def _now(self, record: Record) -> Iterator[Told]:
         if record.agent == MAIN or isinstance(record.event, RunStarted | RunFinished | Warned):
+            seq = -1 if self._next is None else self._next - 1
             for kind, data in self._of(record.event):
-                yield Told(kind=kind, data=data, seq=self._seq)
+                yield Told(kind=kind, data=data, seq=seq)
 
     def _of(self, event: Event) -> Iterator[tuple[str, JsonObject]]:
         match event:
@@ -92,6 +131,8 @@ class Story:
 
     def _piece(self, event: TextStreamed) -> Iterator[tuple[str, JsonObject]]:
         """A piece, if the client has what comes before it; otherwise the step's end tells all."""
+        if event.step <= self._answered:  # the journal was faster
+            return
         if event.step != self._step:
             self._step, self._text, self._is_whole = event.step, "", False
         if self._is_whole:
@@ -102,7 +143,8 @@ class Story:
         text = event.response.message.text
         if text and (not self._is_whole or self._step != event.step or self._text != text):
             yield "text", {"step": event.step, "text": text, "reset": True}
-        self._step, self._text, self._is_whole = event.step, text, True
+        self._step = self._answered = event.step
+        self._text, self._is_whole = text, True
 
 
 def _retrying(event: Retrying) -> JsonObject:

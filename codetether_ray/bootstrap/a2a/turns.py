@@ -162,6 +162,7 @@ class Turns:
         for turn in going:
             turn.leave()
         await asyncio.gather(*(t.work for t in going if t.work), return_exceptions=True)
+        await self._policy.close()
         await self._closing.aclose()
 
     def start(self, asked: Asked) -> Turn:
@@ -218,7 +219,7 @@ class Turns:
 
     async def _done(self, turn: Turn) -> SessionResult:
         asked, truth = turn.asked, self._reach.truth
-        granted = await tools_of(self._policy, asked.principal)
+        granted = await tools_of(self._policy.allows, asked.principal)
         context: Context = await truth.ask(contexts.OPEN, asked.context)
         tools = tuple(name for name in tools_for(context.agent) if name in granted)
         if not tools:

@@ -23,6 +23,9 @@ async def begun(turn: Turn, *, is_queued: bool) -> AsyncIterator[Told]:
         for told in story.told(record):
             last = told.seq
             yield told
+    for told in story.rest():
+        last = told.seq
+        yield told
     if not story.is_over:  # it ended before it began, or was found done
         yield Told(kind="done", data=(await turn.result()).to_json(), seq=last)
 
@@ -46,5 +49,7 @@ async def behind(turns: Turns, owner: str, session_id: str, after: int) -> Async
         async for record in ear.records():
             for told in story.told(record):
                 yield told
+    for told in story.rest():
+        yield told
     if not story.is_over:
         yield Told(kind="status", data={"state": "idle"}, seq=-1)

@@ -1,4 +1,4 @@
-"""`/api/session`: conversations with agents, each in a workspace of its own, of the caller alone."""
+"""`/api/session`: conversations with agents, each in a workspace of its own; the caller's."""
 
 import asyncio
 import re
