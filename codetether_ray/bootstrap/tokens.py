@@ -28,7 +28,7 @@ SERVER_ROLE = "admin"
 
 _NEWS_S = 1.0
 _STALE_S = 5.0
-_NEW_TOKEN_S = 0.25
+_NEW_TOKEN_S = 0.1
 """How old the book may be for somebody whose token is not in it."""
 _LONGEST_TOKEN = 4096  # characters
 
