@@ -186,6 +186,8 @@ def told(error: Exception) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes
     """Code, message and trailing metadata that an error is told by."""
     if isinstance(error, CodetetherError) and status_of(error) in _CODES:
         return _CODES[status_of(error)], str(error)[:2_000], ()
+    if isinstance(error, NotImplementedError):
+        return grpc.StatusCode.UNIMPLEMENTED, "this method does not exist here", ()
     protocol = as_protocol_error(error)
     code = grpc.StatusCode[spelling(protocol).grpc]
     status = status_for(protocol, code)
