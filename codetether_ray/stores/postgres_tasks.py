@@ -1,15 +1,12 @@
 """A2A tasks in PostgreSQL, which every replica writes itself: what returned is committed there.
 
-Saves that wait while one is under way share the next statement. A server that is away for a while,
-or is started anew, is asked again: saves may be repeated.
+Saves that wait while one is under way share the next statement.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, TypeVar
-
-import asyncpg
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from codetether_ray.core.errors import TaskStoreError
 from codetether_ray.ports.clock import Clock
@@ -21,7 +18,8 @@ from codetether_ray.ports.tasks import (
     TaskQuery,
     TaskRecord,
 )
-from codetether_ray.stores.postgres_schema import FORMAT, NAMES, SET, TABLES, TYPES
+from codetether_ray.stores.postgres_pool import PostgresPool
+from codetether_ray.stores.postgres_schema import NAMES, SET, TYPES
 from codetether_ray.stores.task_pruning import Pruning
 from codetether_ray.stores.task_rules import (
     Row,
@@ -33,18 +31,10 @@ from codetether_ray.stores.task_rules import (
     to_token,
 )
 
-T = TypeVar("T")
 Saves = Sequence[Row]
 
 _ROWS = 1_000
 """Of one statement."""
-_CONNECTIONS = 10
-_TIMEOUT_S = 30.0
-_PATIENCE_S = 30.0
-"""For a server that is away."""
-_PAUSE_S = 0.2
-_LOCK = 7_306_231_841
-"""The advisory lock under which tables are made: an arbitrary number of ours."""
 _UPSERT = f"""
 INSERT INTO codetether_tasks AS t ({NAMES}) SELECT * FROM unnest({TYPES})
 ON CONFLICT (id) DO UPDATE SET {SET}
@@ -79,24 +69,12 @@ _PUSH = """
 INSERT INTO codetether_pushes (task_id, id, owner, payload) VALUES ($1, $2, $3, $4)
 ON CONFLICT (task_id, id, owner) DO UPDATE SET payload = excluded.payload
 """
-_AGAIN = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-)
-"""The same may work when it is asked again."""
 
 
 class PostgresTasks:
     """The store port on a pool of connections. One per process and event loop."""
 
-    def __init__(self, pool: Any, clock: Clock, keep_days: float) -> None:
+    def __init__(self, pool: PostgresPool, clock: Clock, keep_days: float) -> None:
         """Use an open pool, which is closed with this store; tasks that end are kept so long."""
         self._pool = pool
         self._waiting: deque[tuple[Saves, asyncio.Future[tuple[str, ...]]]] = deque()
@@ -108,7 +86,8 @@ class PostgresTasks:
         """See `TaskStore.save`."""
         if not records:
             return ()
-        self._demand_open()
+        if self._is_closed:
+            raise TaskStoreError("the store of tasks is closed")
         answer: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
         self._waiting.append(([to_row(record) for record in records], answer))
         if self._writing is None:
@@ -119,7 +98,7 @@ class PostgresTasks:
         """See `TaskStore.get`."""
         if "\0" in task_id:  # no text of PostgreSQL's
             return None
-        row = await self._ask(
+        row = await self._pool.ask(
             lambda db: db.fetchrow(f"SELECT {NAMES} FROM codetether_tasks WHERE id = $1", task_id)
         )
         if row is None or (owner is not None and row["owner"] != owner):
@@ -149,7 +128,7 @@ class PostgresTasks:
                 )
                 return total, rows
 
-        total, found = await self._ask(both)
+        total, found = await self._pool.ask(both)
         rows = [tuple(row) for row in found]
         more = to_token(rows[size - 1][5], rows[size - 1][0]) if len(rows) > size else ""
         return TaskPage(tasks=tuple(map(to_record, rows[:size])), next_page_token=more, total=total)
@@ -158,7 +137,7 @@ class PostgresTasks:
         """See `TaskStore.renew`."""
         if not task_ids:
             return ()
-        found = await self._ask(lambda db: db.fetch(_RENEW, holder, [*task_ids], until))
+        found = await self._pool.ask(lambda db: db.fetch(_RENEW, holder, [*task_ids], until))
         kept = {row["id"] for row in found}
         return tuple(id for id in dict.fromkeys(task_ids) if id not in kept)
 
@@ -166,20 +145,20 @@ class PostgresTasks:
         self, holder: str, now: float, until: float, limit: int
     ) -> tuple[TaskRecord, ...]:
         """See `TaskStore.adopt`."""
-        found = await self._ask(lambda db: db.fetch(_ADOPT, holder, now, until, max(limit, 0)))
+        found = await self._pool.ask(lambda db: db.fetch(_ADOPT, holder, now, until, max(limit, 0)))
         rows = sorted(found, key=lambda row: (row["since"], row["id"]))
         return tuple(to_record(tuple(row)[:-1]) for row in rows)
 
     async def save_push(self, record: PushRecord) -> None:
         """See `TaskStore.save_push`."""
         values = (record.task_id, record.id, record.owner, record.payload)
-        await self._ask(lambda db: db.execute(_PUSH, *values))
+        await self._pool.ask(lambda db: db.execute(_PUSH, *values))
 
     async def pushes(self, task_id: str, owner: str | None) -> tuple[PushRecord, ...]:
         """See `TaskStore.pushes`."""
         if "\0" in task_id:
             return ()
-        found = await self._ask(
+        found = await self._pool.ask(
             lambda db: db.fetch(
                 "SELECT task_id, id, owner, payload FROM codetether_pushes "
                 "WHERE task_id = $1 ORDER BY id, owner",
@@ -192,7 +171,7 @@ class PostgresTasks:
         """See `TaskStore.delete_push`."""
         if "\0" in task_id + push_id:
             return False
-        done = await self._ask(
+        done = await self._pool.ask(
             lambda db: db.execute(
                 "DELETE FROM codetether_pushes WHERE task_id = $1 AND id = $2 AND owner = $3",
                 task_id,
@@ -205,7 +184,7 @@ class PostgresTasks:
     async def prune(self, before: float, limit: int) -> int:
         """Remove up to `limit` tasks that ended before a time, with their pushes; how many."""
         ended = sorted(ENDED)
-        return int(await self._ask(lambda db: db.fetchval(_PRUNE, ended, before, limit)))
+        return int(await self._pool.ask(lambda db: db.fetchval(_PRUNE, ended, before, limit)))
 
     async def close(self) -> None:
         """See `TaskStore.close`: what was asked for before is done."""
@@ -215,10 +194,7 @@ class PostgresTasks:
         await self._pruning.close()
         if self._writing is not None:
             await asyncio.wait({self._writing})
-        try:
-            await asyncio.wait_for(self._pool.close(), _TIMEOUT_S)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            self._pool.terminate()
+        await self._pool.close()
 
     # -- saves ------------------------------------------------------------------------------------
 
@@ -257,37 +233,7 @@ class PostgresTasks:
             async with db.transaction():
                 return {one for group in groups for one in await _write(db, group)}
 
-        return await self._ask(write)
-
-    # -- the server -------------------------------------------------------------------------------
-
-    async def _ask(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        """What `work` gives for a connection; done again where the server was away.
-
-        Raises:
-            TaskStoreError: the server is away for too long, or says no.
-        """
-        self._demand_open(is_saving=self._writing is not None)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _PATIENCE_S
-        while True:
-            try:
-                async with self._pool.acquire(timeout=_TIMEOUT_S) as db:
-                    return await work(db)
-            except _AGAIN as error:
-                if loop.time() > deadline:
-                    raise _worded(error) from error
-            except asyncpg.InterfaceError as error:  # a connection that was closed under us, too
-                is_gone = not isinstance(error, asyncpg.DataError) and "closed" in str(error)
-                if not is_gone or self._is_closed or loop.time() > deadline:
-                    raise _worded(error) from error
-            except asyncpg.PostgresError as error:
-                raise _worded(error) from error
-            await asyncio.sleep(_PAUSE_S)
-
-    def _demand_open(self, *, is_saving: bool = False) -> None:
-        if self._is_closed and not is_saving:
-            raise TaskStoreError("the store of tasks is closed")
+        return await self._pool.ask(write)
 
 
 async def open_postgres_tasks(
@@ -304,48 +250,7 @@ async def open_postgres_tasks(
     Raises:
         TaskStoreError: the server cannot be reached, says no, or a newer version made the tables.
     """
-    try:
-        pool = await asyncpg.create_pool(
-            url,
-            password=password or None,
-            min_size=0,
-            max_size=_CONNECTIONS,
-            command_timeout=_TIMEOUT_S,
-            timeout=_TIMEOUT_S,
-            server_settings={"application_name": "codetether"},
-            init=_begin,
-        )
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise _worded(error) from error
-    try:
-        await _make_tables(pool)
-        return PostgresTasks(pool, clock, keep_days)
-    except BaseException:
-        pool.terminate()
-        raise
-
-
-async def _begin(db: Any) -> None:
-    """A commit that returned is on disk, whatever this database has as its default."""
-    if await db.fetchval("SHOW synchronous_commit") == "off":
-        await db.execute("SET synchronous_commit = on")
-
-
-async def _make_tables(pool: Any) -> None:
-    try:
-        async with pool.acquire(timeout=_TIMEOUT_S) as db, db.transaction():
-            await db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)  # replicas begin together
-            await db.execute("CREATE TABLE IF NOT EXISTS codetether_format (format int NOT NULL)")
-            found = await db.fetchval("SELECT format FROM codetether_format")
-            if found is None:
-                await db.execute(TABLES)
-                await db.execute("INSERT INTO codetether_format VALUES ($1)", FORMAT)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise _worded(error) from error
-    if found is not None and found > FORMAT:
-        raise TaskStoreError(
-            "the tables in PostgreSQL were made by a newer version of codetether; use that one"
-        )
+    return PostgresTasks(await PostgresPool.open(url, password), clock, keep_days)
 
 
 async def _write(db: Any, rows: Saves) -> set[int]:
@@ -394,9 +299,3 @@ def _settle(answer: "asyncio.Future[tuple[str, ...]]", given: tuple[str, ...] | 
         answer.set_exception(given)
     else:
         answer.set_result(given)
-
-
-def _worded(error: BaseException) -> TaskStoreError:
-    """In one line, which holds no password: neither asyncpg nor the server repeats it."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return TaskStoreError(f"the tasks in PostgreSQL cannot be used: {line}")

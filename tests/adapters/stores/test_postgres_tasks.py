@@ -31,7 +31,7 @@ async def opened(server: Postgres) -> Any:
 
 async def emptied(server: Postgres) -> Any:
     store = await opened(server)
-    await store._ask(lambda db: db.execute("TRUNCATE codetether_tasks, codetether_pushes"))
+    await store._pool.ask(lambda db: db.execute("TRUNCATE codetether_tasks, codetether_pushes"))
     return store
 
 
@@ -86,7 +86,7 @@ def test_it_does_what_the_port_says_in_any_order(server: Postgres) -> None:
     @given(STEPS)
     def scene(steps: list[tuple[Any, ...]]) -> None:
         loop.run_until_complete(
-            store._ask(lambda db: db.execute("TRUNCATE codetether_tasks, codetether_pushes"))
+            store._pool.ask(lambda db: db.execute("TRUNCATE codetether_tasks, codetether_pushes"))
         )
         loop.run_until_complete(agree(store, steps))
 
@@ -147,8 +147,8 @@ async def test_a_server_that_is_nowhere_is_told_of() -> None:
 
 async def test_tables_of_a_newer_version_are_left_alone(server: Postgres) -> None:
     store = await emptied(server)
-    await store._ask(lambda db: db.execute("UPDATE codetether_format SET format = 99"))
+    await store._pool.ask(lambda db: db.execute("UPDATE codetether_format SET format = 99"))
     with pytest.raises(TaskStoreError, match="newer version"):
         await opened(server)
-    await store._ask(lambda db: db.execute("UPDATE codetether_format SET format = 1"))
+    await store._pool.ask(lambda db: db.execute("UPDATE codetether_format SET format = 1"))
     await store.close()
