@@ -21,9 +21,10 @@ from google.protobuf.json_format import MessageToDict
 
 from codetether_ray.a2a.versions import CURRENT, OLD
 
-TEXT_MODES = ("text/plain",)
-INPUT_MODES = ("text/plain", "application/json")
-OUTPUT_MODES = ("text/plain", "application/json")
+INPUT_MODES = ("text/plain", "application/json", "*/*")
+"""Files of any kind are put into the workspace."""
+OUTPUT_MODES = ("text/plain", "application/json", "application/octet-stream")
+"""What the agent says, and files that it made."""
 BEARER = "bearer"
 _SKILLS = (
     (

@@ -69,7 +69,8 @@ def check_modes(message: Message, accepted: Sequence[str], card: AgentCard) -> N
     Raises:
         ContentTypeNotSupportedError: it does not.
     """
-    if any(part.media_type for part in message.parts):
+    takes_any = "*/*" in card.default_input_modes
+    if not takes_any and any(part.media_type for part in message.parts):
         validate_input_modes(message, card)
     if accepted:
         given = {*card.default_output_modes, *(m for s in card.skills for m in s.output_modes)}

@@ -162,14 +162,17 @@ def _endpoint(parts: Parts, operation: Operation, read: Read) -> Endpoint:
         assert operation.answer is not None
         result = await operation.answer(parts.handler, params, context)
         if isinstance(params, ListTasksRequest):
-            return _json(listed(params, result))
-        return _json(MessageToDict(result))
+            return _json(request, listed(params, result))
+        return _json(request, MessageToDict(result))
 
     return answer
 
 
-def _json(value: Any) -> Response:
-    return Response(dumped(value), media_type=MEDIA_TYPE)
+def _json(request: Request, value: Any) -> Response:
+    """An answer in the media type that the client speaks: A2A's own, or plain JSON."""
+    said = request.headers.get("accept", "") + request.headers.get("content-type", "")
+    kind = MEDIA_TYPE if MEDIA_TYPE in said else "application/json"
+    return Response(dumped(value), media_type=kind)
 
 
 async def streamed(
