@@ -174,9 +174,12 @@ async def test_scopes_narrow_what_a_token_may_do(tmp_path: Path) -> None:
 
 async def test_a_token_that_is_expired_opens_nothing(tmp_path: Path) -> None:
     _made(tmp_path, "old", "ctr_token_old", roles=("admin",), expires_at=time.time() - 1)
-    async with http_door(tmp_path) as door, aiohttp.ClientSession() as client:
-        async with client.get(door.url + "/v1/runs", headers=_bearer("ctr_token_old")) as answer:
-            assert answer.status == 401
+    async with (
+        http_door(tmp_path) as door,
+        aiohttp.ClientSession() as client,
+        client.get(door.url + "/v1/runs", headers=_bearer("ctr_token_old")) as answer,
+    ):
+        assert answer.status == 401
 
 
 async def test_a_token_that_is_made_while_the_server_runs_comes_in_soon(tmp_path: Path) -> None:
