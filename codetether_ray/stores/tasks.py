@@ -64,8 +64,8 @@ _AWAY = "; move it away to begin with an empty one"
 class SqliteTasks:
     """The store in the file `path`, which is made on first use and is this process's alone."""
 
-    def __init__(self, path: Path, patience_s: float = _PATIENCE_S) -> None:
-        """Open the file. Blocks up to `patience_s` where another process has it.
+    def __init__(self, path: Path, patience_s: float | None = None) -> None:
+        """Open the file. Blocks up to `patience_s` (10 s) where another process has it.
 
         Raises:
             TaskStoreError: it cannot be opened, is another process's, or a newer version's.
@@ -78,7 +78,8 @@ class SqliteTasks:
         try:
             with self._told():
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._lock = _locked(path, patience_s)
+                patience = _PATIENCE_S if patience_s is None else patience_s
+                self._lock = _locked(path, patience)
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 self._db = self._connected()
                 self._make_tables()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,14 @@ import ray
 from codetether_ray.actors import tasks as ray_tasks
 from codetether_ray.actors.cluster import Cluster
 from codetether_ray.actors.tasks import RayTasks, TaskKeeper, on_head, start_tasks
+from codetether_ray.bootstrap.truth.address import LOCAL, Address
+from codetether_ray.bootstrap.truth.place import truth_here
+from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.core.errors import TaskStoreError
+from codetether_ray.ingress.options import IngressOptions
+from codetether_ray.ingress.stores import open_tasks
 from codetether_ray.stores.tasks import SqliteTasks
+from tests.contracts.task_channel import event, some
 from tests.contracts.tasks import NOW, TaskStoreContract, a_push, a_task, held
 
 _FOREVER_DAYS = 100_000.0
@@ -144,3 +151,20 @@ async def test_the_file_is_on_the_head_as_sqlite_has_it(cluster: Cluster, tmp_pa
     here = SqliteTasks(tmp_path / "tasks.db")
     assert here.get("t1", "ada") == a_task()
     here.close()
+
+
+async def test_an_ingress_of_a_cluster_shares_store_and_channel_with_its_other_replicas(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    reach = Reach(address=Address(value=LOCAL), truth=truth_here(tmp_path), cluster=cluster)
+    first, here = await open_tasks(IngressOptions(), reach)
+    second, there = await open_tasks(IngressOptions(), reach)
+    await first.save([a_task(updated_at=time.time())])
+    assert (await second.get("t1", "ada")) is not None
+    async with there.listen("t1") as events:
+        await here.publish(event(1))
+        assert await some(events, 1) == [event(1)]
+    for one in (here, there, first, second):
+        await one.close()
+    for name in ("tasks", "task board"):
+        ray.kill(on_head(TaskKeeper, name, str(tmp_path), str(tmp_path), 1.0))
