@@ -15,12 +15,13 @@ import pytest
 
 from codetether_ray.core.events import AgentPlaced
 from codetether_ray.journal.reader import read_records
-from codetether_ray.testing.model_server import ModelServer, say
+from codetether_ray.testing.model_server import ModelServer, call, say
 from tests.cluster.nodes import Node, Nodes
 from tests.e2e.program import Ended, Program
 from tests.e2e.swarm_scene import SwarmModel, git, make_repository
 
 _AGENTS = 12
+_LASTS_S = 5.0
 _PLAN = tuple(
     {"name": f"part{n:02}", "instruction": f"Do the work of part{n:02}."} for n in range(_AGENTS)
 )
@@ -39,13 +40,25 @@ def added(nodes: Nodes, **how: Any) -> Iterator[Node]:
 
 
 async def swarm(nodes: Nodes, name: str, last_s: float = 0.0, **env: str) -> tuple[Program, Ended]:
-    """A swarm that has enough agents for every node; its closing words take `last_s`."""
+    """A swarm that needs every node; its closing words take `last_s`.
+
+    Three agents fit a node and each lasts some seconds, so a node that is ready late has its turn.
+    """
     program = nodes.program(name)
     make_repository(program.project)
-    model = SwarmModel(plan=_PLAN, steps={"synthesis": [say("All is done.", delay_s=last_s)]})
+    work = {
+        str(part["name"]): [
+            call("write_file", path=f"{part['name']}.txt", content=f"by {part['name']}\n"),
+            say("done", delay_s=_LASTS_S),
+        ]
+        for part in _PLAN
+    }
+    closing = [say("All is done.", delay_s=last_s)]
+    model = SwarmModel(plan=_PLAN, steps={**work, "synthesis": closing})
     async with ModelServer(model, host=nodes.gateway) as server:
         ended = await program.run(
             *("swarm", "write twelve files", "--json", "--model", "local/m"),
+            *("--memory-per-agent", "1.2GB"),
             CODETETHER_LOCAL_BASE_URL=server.url,
             timeout_s=240,
             **env,
