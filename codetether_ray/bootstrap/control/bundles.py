@@ -184,8 +184,10 @@ async def _refs(path: Path) -> dict[str, str]:
             "`git bundle create FILE --all`"
         )
     out = await git.text("bundle", "list-heads", str(path))
-    found = (line.partition(" ")[::2] for line in out.splitlines())
-    return {name: commit for commit, name in found}
+    found = {name: commit for commit, _, name in (line.partition(" ") for line in out.splitlines())}
+    if not found:
+        raise WorkspaceError("it names no commit")
+    return found
 
 
 # -- going ----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import uvicorn
 from codetether_ray.bootstrap.truth.address import Address
 from codetether_ray.bootstrap.truth.place import truth_here
 from codetether_ray.bootstrap.truth.reach import Reach
+from codetether_ray.core.errors import UnauthenticatedError
 from codetether_ray.ingress.app import build_app
 from codetether_ray.ingress.gate import open_gate
 from codetether_ray.ingress.grpc.server import build_server
@@ -41,8 +42,8 @@ class Plane:
         """The server's own token."""
         return FileTokens(self.data_dir).make_server_token().read_text().strip()
 
-    def token_of(self, name: str, *roles: str, tenant: str = "") -> str:
-        """A fresh token for somebody."""
+    async def token_of(self, name: str, *roles: str, tenant: str = "") -> str:
+        """A fresh token for somebody, once the gate knows it."""
         value = f"{name}-token-{'x' * 24}"
         book = FileTokens(self.data_dir)
         book.add(
@@ -54,7 +55,14 @@ class Plane:
                 tenant_id=tenant,
             )
         )
-        return value
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await self.parts.gate.authenticate(f"Bearer {value}", "192.0.2.1")
+                except UnauthenticatedError:
+                    await asyncio.sleep(0.1)
+                else:
+                    return value
 
     def channel(self) -> grpc.aio.Channel:
         """A connection by gRPC."""
@@ -102,6 +110,21 @@ async def _http(parts: Parts) -> AsyncIterator[str]:
         server.should_exit = True
         await serving
         listening.close()
+
+
+async def events(plane: Plane, path: str, token: str, last: str = "") -> list[dict[str, Any]]:
+    """All server-sent events of a path, to the end of the stream."""
+    headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+    if last:
+        headers["Last-Event-ID"] = last
+    async with plane.session.get(f"{plane.url}{path}", headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        text = await answer.text()
+    found = []
+    for block in text.strip().split("\n\n"):
+        lines = [line.partition(": ")[::2] for line in block.split("\n") if line[:1] != ":"]
+        found.append(dict(lines))
+    return [one for one in found if one]
 
 
 def metadata(token: str) -> grpc.aio.Metadata:
