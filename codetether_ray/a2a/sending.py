@@ -175,7 +175,10 @@ class Sending:
             raise work.error
         if work.reply is not None:
             return work.reply
-        if work.saved >= work.version or (work.saved >= work.first and not work.is_over):
+        if work.draft.is_resting:
+            await work.until_saved(work.version)
+        is_ours = work.draft.is_resting or not work.is_lost
+        if is_ours and work.saved >= work.first and work.tellable == work.version:
             return work.draft.snapshot()
         if self._means.is_closing or work.saved < work.first:
             raise InternalError("the server stops, or cannot keep tasks now; send again later")

@@ -219,7 +219,11 @@ class World:
 
     async def settle(self, seconds: float = 0.0) -> None:
         """Let everything happen that can, and time go by."""
-        await self.clock.advance(seconds)
+        for _ in range(5):
+            await self.clock.advance(0.0)
+        if seconds:
+            await self.clock.advance(seconds)
+            await self.settle()
 
     async def kill(self, handler: TaskHandler) -> None:
         """End a replica as SIGKILL does: nothing more is saved, told or given back."""
