@@ -27,8 +27,6 @@ class PlatformError(CodetetherError):
         self.what, self.status, self.detail = what, status, detail
 
     def __str__(self) -> str:
-        if self.status in (401, 403):
-            return f"{self.what}: the platform does not accept the token ({self.detail})"
         said = f"HTTP {self.status}: " if self.status else ""
         return f"{self.what}: {said}{self.detail}"
 
@@ -36,6 +34,15 @@ class PlatformError(CodetetherError):
     def is_final(self) -> bool:
         """Whether the same call again would be refused again."""
         return 400 <= self.status < 500 and self.status not in (408, 425, 429)
+
+
+class TokenRefusedError(PlatformError):
+    """The platform does not know the token, or does not let it work."""
+
+    exit_code = 4
+
+    def __str__(self) -> str:
+        return f"{self.what}: the platform does not accept the token ({self.detail})"
 
 
 class Told(NamedTuple):
@@ -171,7 +178,8 @@ async def _demand_success(what: str, answer: aiohttp.ClientResponse) -> None:
     told = _data(text)
     detail = told.get("detail") if isinstance(told, dict) else None
     said = detail if isinstance(detail, str) else " ".join(text.split())
-    raise PlatformError(what, answer.status, said[:500] or answer.reason or "no reason given")
+    kind = TokenRefusedError if answer.status in (401, 403) else PlatformError
+    raise kind(what, answer.status, said[:500] or answer.reason or "no reason given")
 
 
 def _data(text: str) -> Any:

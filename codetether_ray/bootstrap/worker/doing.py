@@ -10,7 +10,7 @@ from codetether_ray.bootstrap.session.home import SessionResult
 from codetether_ray.bootstrap.session.run import run_session
 from codetether_ray.bootstrap.session.wish import SessionWish
 from codetether_ray.bootstrap.swarm.run import SwarmWish, run_swarm
-from codetether_ray.bootstrap.truth.reach import reached
+from codetether_ray.bootstrap.truth.reach import reached, run_lasts
 from codetether_ray.bootstrap.truth.sessions import KNOWN, Known
 from codetether_ray.bootstrap.worker.copies import copied
 from codetether_ray.bootstrap.worker.telling import told_of_session, told_of_swarm
@@ -118,6 +118,7 @@ class Doing:
             parallel=1 if terms.is_serial else None,
             ask_above=None,
             address=self.address,
+            is_local=not run_lasts(self.address, find_paths(os.environ).data),
         )
         run_id = ""
 

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from codetether_ray.core.principals import Principal
 from codetether_ray.core.work import Ended, WorkTask, WorkWish
 from codetether_ray.local.clock import SystemClock
@@ -95,6 +97,7 @@ async def all_over(platform: WorkPlatform) -> Sequence[WorkTask]:
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.matrix
 async def test_each_of_200_tasks_is_done_once_though_workers_are_killed_and_frozen(
     tmp_path: Path,
 ) -> None:

@@ -54,7 +54,7 @@ class Bench:
 @asynccontextmanager
 async def working(
     url: str, do: Do, limit: int = 1, token: str = "admin-token"
-) -> AsyncIterator[WorkerRun]:  # noqa: E501
+) -> AsyncIterator[WorkerRun]:
     me = Worker(id="wrk_1", tenant="", name="one", codebases=("/src",))
     client = PlatformClient(url, token, me)
     worker = WorkerRun(
