@@ -115,9 +115,13 @@ class SessionAgents:
             for update in telling.ended(_refused(error), Yield()):
                 yield update
             return
-        async for record in turn.listen().records():
-            for update in telling.told(record):
-                yield update
+        ear = turn.listen()
+        try:
+            async for record in ear.records():
+                for update in telling.told(record):
+                    yield update
+        finally:
+            turn.deafen(ear)
         result = await turn.result()
         for update in telling.ended(result, await self._left(turn, order)):
             yield update

@@ -60,7 +60,7 @@ def _provider(name: str, settings: Settings, *, has_key: bool) -> JsonObject:
         "is_default": default.partition("/")[0] == name,
         "base_url": _address(settings.base_url(name) or profile.base_url),
         "default_model": profile.default_model or None,
-        "models": sorted(info.id for info in MODELS.values() if info.provider == name),
+        "models": [*sorted(info.id for info in MODELS.values() if info.provider == name)],
     }
 
 

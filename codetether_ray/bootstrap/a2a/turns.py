@@ -103,6 +103,11 @@ class Turn:
         self.ears.append(ear)
         return ear
 
+    def deafen(self, ear: Ear) -> None:
+        """Who listened has gone."""
+        with suppress(ValueError):
+            self.ears.remove(ear)
+
     def show(self, record: Record) -> None:
         """Tell everybody who listens."""
         self.is_begun = True
@@ -201,7 +206,10 @@ class Turns:
         """The turn's result, whatever happens; cancelled alone where it was left."""
         try:
             async with self._its_time(turn.asked.context):
-                return await self._done(turn)
+                result = await self._done(turn)
+            if turn.is_left and result.turn.outcome == "cancelled" and not turn.is_cancelled:
+                raise asyncio.CancelledError  # nobody wished for that end: it is taken up
+            return result
         except asyncio.CancelledError:
             if turn.is_left or not turn.is_cancelled:
                 raise

@@ -3,19 +3,31 @@
 from collections.abc import AsyncIterator
 
 from codetether_ray.bootstrap.a2a.story import Story, Told
-from codetether_ray.bootstrap.a2a.turns import Turn, Turns
+from codetether_ray.bootstrap.a2a.turns import Ear, Turn, Turns
 from codetether_ray.bootstrap.control.following import follow
 from codetether_ray.core.events import Record
 
 
-async def begun(turn: Turn, *, is_queued: bool) -> AsyncIterator[Told]:
+async def begun(turn: Turn, ear: Ear, *, is_queued: bool) -> AsyncIterator[Told]:
     """A turn that was asked for now, to its end: the last event is `done`.
+
+    Args:
+        turn: it.
+        ear: what listens to it since it was begun.
+        is_queued: another turn of the session is going.
 
     Raises:
         asyncio.CancelledError: it was left to others.
     """
+    try:
+        async for told in _begun(turn, ear, is_queued=is_queued):
+            yield told
+    finally:
+        turn.deafen(ear)
+
+
+async def _begun(turn: Turn, ear: Ear, *, is_queued: bool) -> AsyncIterator[Told]:
     story, last = Story(), -1
-    ear = turn.listen()
     if is_queued:
         detail = "the session's turns before this one come first"
         yield Told(kind="status", data={"state": "queued", "detail": detail}, seq=-1)
@@ -36,9 +48,21 @@ async def behind(turns: Turns, owner: str, session_id: str, after: int) -> Async
     Raises:
         UnknownRunError: the owner has no such session, or it had no turn yet.
     """
-    story = Story(after)
     turn = turns.of_session(session_id)
     ear = turn.listen() if turn is not None else None
+    try:
+        async for told in _behind(turns, owner, session_id, after, ear):
+            yield told
+    finally:
+        if turn is not None and ear is not None:
+            turn.deafen(ear)
+
+
+async def _behind(
+    turns: Turns, owner: str, session_id: str, after: int, ear: Ear | None
+) -> AsyncIterator[Told]:
+    """First what the journal has, then what is heard."""
+    story = Story(after)
     journal = follow(turns.reach.truth, session_id, owner, after=after, goes_on=ear is None)
     async for data in journal:
         for told in story.told(Record.from_json(data)):
@@ -46,10 +70,15 @@ async def behind(turns: Turns, owner: str, session_id: str, after: int) -> Async
         if story.is_over:
             return
     if ear is not None:
-        async for record in ear.records():
-            for told in story.told(record):
-                yield told
-    for told in story.rest():
-        yield told
+        async for told in _heard(ear, story):
+            yield told
     if not story.is_over:
         yield Told(kind="status", data={"state": "idle"}, seq=-1)
+
+
+async def _heard(ear: Ear, story: Story) -> AsyncIterator[Told]:
+    async for record in ear.records():
+        for told in story.told(record):
+            yield told
+    for told in story.rest():
+        yield told

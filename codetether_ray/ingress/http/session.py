@@ -150,7 +150,7 @@ def router(parts: "Parts") -> APIRouter:
         is_queued = turns.of_session(session_id) is not None
         turn = turns.find(lambda going: going.asked.order == asked.order) or turns.start(asked)
         if wants_events(request):
-            return EventStream(_events(begun(turn, is_queued=is_queued)))
+            return EventStream(_events(begun(turn, turn.listen(), is_queued=is_queued)))
         return Turn.model_validate((await turn.result()).to_json())
 
     @made.get("/api/session/{session_id}/events", response_class=Response, responses=_STREAM)
