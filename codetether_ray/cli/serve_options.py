@@ -1,18 +1,19 @@
 """The options of whoever serves, and the values that an ingress is opened with."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from codetether_ray.cli import options
 
 if TYPE_CHECKING:
     from codetether_ray.ingress.options import IngressOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PORT = click.IntRange(min=0, max=65535)
-_FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
-_FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
+_PATH = click.Path(resolve_path=True)  # on the head, which looks whether it is there
+_COUNT = click.IntRange(min=1)
 
 
 def of_an_ingress(function: F) -> F:
@@ -44,27 +45,46 @@ def of_an_ingress(function: F) -> F:
                 help="One replica a node; without it all are on the head's node.",
             ),
             click.option(
-                "--tls-cert", "tls_certificate", type=_FILE, default="", metavar="FILE",
+                "--tls-cert", "tls_certificate", type=_PATH, metavar="FILE",
                 help="Certificate with its chain, PEM; both transports show it.",
             ),
-            click.option("--tls-key", type=_FILE, default="", metavar="FILE", help="Its key, PEM."),
+            click.option("--tls-key", type=_PATH, metavar="FILE", help="Its key, PEM."),
             click.option("--name", metavar="NAME", help="What the agent card calls this server."),
-            click.option("--description", default="", metavar="TEXT", help="What the card says."),
+            click.option("--description", metavar="TEXT", help="What the card says."),
             click.option(
-                "--public-url", default="", metavar="URL",
+                "--public-url", metavar="URL",
                 help="What the card declares, where a proxy stands in front.",
             ),
             click.option(
-                "--directory", "--repo", "directory", type=_FOLDER, default="", metavar="DIR",
+                "--directory", "--repo", "directory", type=_PATH, metavar="DIR",
                 help="The git repository that agents work on, each on a branch of its own.  "
                 "[default: an empty workspace for each conversation]",
             ),
             click.option(
-                "-m", "--model", default="", metavar="PROVIDER/MODEL", help="The model to ask."
+                "-m", "--model", metavar="PROVIDER/MODEL", help="The model to ask."
+            ),
+            click.option(
+                "--max-steps", type=_COUNT, metavar="N", help="Model calls of one message's turn."
+            ),
+            click.option(
+                "--max-time", "timeout_s", type=options.SPAN, metavar="TIME",
+                help="How long one message's turn may take.  [default: no limit]",
+            ),
+            click.option(
+                "--max-tokens", type=_COUNT, metavar="N",
+                help="What one message's turn may take.  [default: no limit]",
+            ),
+            click.option(
+                "--budget", "budget_usd", type=click.FloatRange(min=0, min_open=True),
+                metavar="USD", help="The same in dollars.  [default: no limit]",
             ),
             click.option(
                 "--private-card", "is_card_private", is_flag=True,
                 help="The agent card needs the token too.",
+            ),
+            click.option(
+                "--sign-card", "is_card_signed", is_flag=True,
+                help="Sign the public card with a key of the data directory.",
             ),
             click.option(
                 "--cors-origin", "cors_origins", multiple=True, metavar="ORIGIN",
@@ -79,11 +99,15 @@ def of_an_ingress(function: F) -> F:
                 help="Send push notifications to private and loopback addresses too.",
             ),
             click.option(
-                "--tasks-url", default="", metavar="postgresql://…",
+                "--tasks-url", metavar="postgresql://…",
                 help="Keep tasks in PostgreSQL; its password is in PGPASSWORD or PGPASSFILE.  "
                 "[default: SQLite on the head]",
             ),
-            click.option("--agents", default="", hidden=True, metavar="MODULE:FUNCTION"),
+            click.option(
+                "--keep-tasks", "keep_tasks_days", type=click.FloatRange(min=0, min_open=True),
+                metavar="DAYS", help="How long A2A tasks are kept that have ended.  [default: 30]",
+            ),
+            click.option("--agents", hidden=True, metavar="MODULE:FUNCTION"),
         )
     ):  # fmt: skip
         function = option(function)
@@ -91,11 +115,7 @@ def of_an_ingress(function: F) -> F:
 
 
 def ingress_options(wanted: dict[str, Any]) -> "IngressOptions":
-    """The values of a command line as options."""
+    """The values of a command line as options; what was not given has its default there."""
     from codetether_ray.ingress.options import IngressOptions
 
-    left_out = {name for name in ("name", "agents") if not wanted.get(name)}
-    given = {name: value for name, value in wanted.items() if name not in left_out}
-    for path in ("tls_certificate", "tls_key", "directory"):
-        given[path] = str(Path(given[path])) if given.get(path) else ""
-    return IngressOptions(**given)
+    return IngressOptions(**{name: value for name, value in wanted.items() if value is not None})

@@ -12,8 +12,8 @@ class PortTakenError(CodetetherError):
 
     def __str__(self) -> str:
         return (
-            f"port {self.port} of {self.host} is taken by another program; choose another with "
-            f"{self.option}, or end that one"
+            f"port {self.port} of {self.host} is taken by another program (another `codetether "
+            f"serve`?); choose another with {self.option}, or end that one"
         )
 
 

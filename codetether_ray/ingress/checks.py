@@ -1,6 +1,7 @@
 """What is looked at before an ingress is started, and where: one sentence instead of a log."""
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -55,6 +56,8 @@ def settled(options: IngressOptions) -> IngressOptions:
     """
     demand_two(options.port, options.grpc_port)
     read_certificate(options)
+    if options.directory and not Path(options.directory).is_dir():
+        raise ConfigError(f"there is no directory {options.directory} to work on")
     port = free_port(options.hostname, options.port)
     grpc_port = free_port(options.hostname, options.grpc_port, GRPC_OPTION)
     while grpc_port == port:  # both were 0, and none of them is kept

@@ -14,6 +14,7 @@ from codetether_ray.core.errors import (
 from codetether_ray.core.principals import Principal
 from codetether_ray.ingress.gate_failures import Failures
 from codetether_ray.ingress.gate_proxies import Proxies
+from codetether_ray.policy.rules import EVERYBODYS
 from codetether_ray.ports.policy import Policy, Resource
 from codetether_ray.ports.tokens import TokenBook
 
@@ -109,6 +110,10 @@ class Gate:
     ) -> bool:
         """The same as a question."""
         return await self._policy.allows(principal, permission, resource)
+
+    async def sees_all(self, principal: Principal) -> bool:
+        """Whether somebody finds everybody's tasks, sessions and runs, whatever the tenant."""
+        return not principal.tenant_id and await self.may(principal, EVERYBODYS)
 
     async def close(self) -> None:
         """Write what waits for the audit log, and let go of what is open."""

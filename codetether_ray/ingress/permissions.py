@@ -145,6 +145,25 @@ _CONTROL: Mapping[str, str] = {
 }
 """Of `codetether.v1.Control`; as their routes."""
 
+_CONTROL = {
+    "SubmitSwarm": "swarms:execute",
+    "SubmitPrd": "prds:execute",
+    "GetRun": "runs:read",
+    "ListRuns": "runs:read",
+    "FollowRun": "runs:read",
+    "CancelRun": "runs:cancel",
+    "UploadBundle": "swarms:execute",
+    "FetchBundle": "runs:read",
+    "ListOkrs": "okrs:read",
+    "GetOkr": "okrs:read",
+    "CreateOkr": "okrs:write",
+    "ApproveOkr": "okrs:approve",
+    "DenyOkr": "okrs:approve",
+    "ResumeOkr": "okrs:execute",
+    "CancelOkr": "okrs:execute",
+}
+"""`codetether.v1.Control`: as the routes of the same name."""
+
 _GRPC: Mapping[str, str] = {
     **{f"/codetether.v1.Control/{name}": need for name, need in _CONTROL.items()},
     **{
@@ -153,6 +172,7 @@ _GRPC: Mapping[str, str] = {
         for name, need in _RPC.items()
         if "/" not in name
     },
+    **{f"/codetether.v1.Control/{name}": need for name, need in _CONTROL.items()},
     "/grpc.health.v1.Health/Check": "monitor:read",
     "/grpc.health.v1.Health/Watch": "monitor:read",
     "/grpc.health.v1.Health/List": "monitor:read",

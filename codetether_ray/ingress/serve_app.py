@@ -15,6 +15,7 @@ from codetether_ray.ingress.serve_replica import Replica
 
 APPLICATION = "codetether"
 DEPLOYMENT = "Ingress"
+_BIND, _OURS = "add_port_to_grpc_server", "keeps_at_home"
 _HEAD = "node:__internal_head__"
 _DRAIN_S = 20.0
 _HEALTH_S = 5.0
@@ -24,6 +25,7 @@ class Ingress:
     """One replica: a process with its own event loop, its share of the ports, the same parts."""
 
     async def __init__(self, options: dict[str, Any]) -> None:  # type: ignore[misc]  # awaited
+        _keep_inner_port_at_home()
         self._replica = Replica(options_of(options))
         await self._replica.start()
 
@@ -50,6 +52,26 @@ class Ingress:
     async def __del__(self) -> None:
         """Serve has told this replica to go: take no more, let what is under way end."""
         await self._replica.stop()
+
+
+def _keep_inner_port_at_home() -> None:
+    """Have the port that Serve opens in a replica listen at loopback, not on all interfaces.
+
+    By it other deployments' requests could come, pickled; nobody sends any here. It wants Ray's
+    token, where that is on. Serve has no setting for it, so the function that binds it is replaced
+    in this process (Ray's version is pinned); where it is missing nothing is changed.
+    """
+    from ray.serve._private import replica
+
+    plain: Any = getattr(replica, _BIND, None)
+    if plain is None or hasattr(plain, _OURS):
+        return
+
+    def bind(server: Any, _: str) -> Any:
+        return plain(server, "127.0.0.1:0")
+
+    setattr(bind, _OURS, True)
+    setattr(replica, _BIND, bind)
 
 
 def build(options: dict[str, Any]) -> serve.Application:

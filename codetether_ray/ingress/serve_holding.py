@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from codetether_ray.bootstrap import tokens
 from codetether_ray.bootstrap.truth.reach import Reach, is_private, joined, reached
 from codetether_ray.core.errors import ClusterError
+from codetether_ray.ingress.checks import settled
 from codetether_ray.ingress.options import IngressOptions
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ async def hold(
     """
     from codetether_ray.ingress import serve_starting
 
+    async with reached(address, data_dir, notice) as reach:
+        if is_private(reach):  # said before a Ray is started for it
+            options = await asyncio.to_thread(settled, options)
     async with _cluster(address, data_dir, notice) as (reach, cluster):
         token = await tokens.settle(reach.truth, os.environ)
         serving = await _unless(enough, serve_starting.start(options, reach, notice))

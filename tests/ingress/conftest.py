@@ -1,7 +1,7 @@
 """One private Ray for all tests of this folder."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,8 +34,10 @@ def cluster(home: Path, head_data_dir: Path) -> Iterator[Cluster]:
     asyncio.run(started.close())
 
 
-@pytest.fixture
-async def two(cluster: Cluster, head_data_dir: Path) -> AsyncIterator[Served]:
-    """Two replicas whose agents count."""
-    async with served(cluster, head_data_dir, replicas=2) as made:
-        yield made
+@pytest.fixture(scope="module")
+def two(cluster: Cluster, head_data_dir: Path) -> Iterator[Served]:
+    """Two replicas whose agents count. A cluster has one ingress at a time."""
+    with asyncio.Runner() as runner:
+        made = served(cluster, head_data_dir, replicas=2)
+        yield runner.run(made.__aenter__())
+        runner.run(made.__aexit__(None, None, None))

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 _WAIT_S = 25.0
 """Of one look for changes; the stream's keep-alives come meanwhile."""
-ADMIN = "admin:access"
-"""Who has it sees everybody's workers and tasks."""
 WorkerHeader = Annotated[str, Header(alias="X-Worker-ID", max_length=200)]
 _TaskPath = Annotated[str, Path(max_length=200)]
 
@@ -53,7 +51,7 @@ def router(parts: "Parts") -> APIRouter:
     async def workers() -> list[WorkerShown]:
         """The workers that were heard of lately."""
         asker = caller()
-        sees_all = await parts.gate.may(asker, ADMIN)
+        sees_all = await parts.gate.sees_all(asker)
         return [WorkerShown.of(one) for one in await platform.workers(asker, sees_all=sees_all)]
 
     @made.get("/v1/opencode/tasks")
