@@ -20,12 +20,15 @@ from codetether_ray.core.errors import UsageError
 from codetether_ray.core.events import Record, RunStarted
 from codetether_ray.core.messages import Message, Text
 from codetether_ray.core.work import SWARM_KINDS, Ended, Worker
+from codetether_ray.tools.catalog import tools_for
 from codetether_ray.worker.approval import Level, leave_of
 from codetether_ray.worker.offers import Offer
 from codetether_ray.worker.routing import codebase_of, unfit
 from codetether_ray.worker.swarms import swarm_terms
 
 Say = Callable[[str], None]
+_ALL = tuple(name for name in tools_for("main") if name != "ask_user")
+"""Nobody is there to be asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,7 @@ class Doing:
             directory=directory,
             model=offer.wish.model or self.model or None,
             session_id=await self._known(offer.wish.session_id, directory),
-            tools=tools or (),
+            tools=_ALL if tools is None else tools,
             address=self.address,
         )
 
