@@ -70,6 +70,8 @@ class OpaPolicy:
         self, principal: Principal, permission: str, resource: Resource | None = None
     ) -> bool:
         """See `Policy.allows`."""
+        if rules.is_kept_from(principal, permission):
+            return False
         if resource is not None and not rules.reaches(self._roles, principal, resource):
             return False
         try:

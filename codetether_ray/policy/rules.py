@@ -5,6 +5,7 @@
 2. Scopes narrow what the roles give: where a principal has some, one of them must match.
 3. What belongs to somebody is its owner's. Others need `admin:access`, and the owner's tenant; to
    cross tenants they must have none themselves.
+4. What is the whole platform's is for those without a tenant: whoever has one would read of others.
 """
 
 from codetether_ray.core.principals import Principal
@@ -13,15 +14,22 @@ from codetether_ray.ports.policy import Resource
 
 EVERYBODYS = "admin:access"
 """The permission to reach what is somebody else's."""
+PLATFORMS = frozenset({"audit:read"})
+"""Permissions to what all tenants share, and none may look through."""
 
 
 def allows(
     roles: Roles, principal: Principal, permission: str, resource: Resource | None = None
 ) -> bool:
     """Whether somebody may use a permission, on a certain resource if one is given."""
-    if not _gives(roles, principal, permission):
+    if is_kept_from(principal, permission) or not _gives(roles, principal, permission):
         return False
     return resource is None or reaches(roles, principal, resource)
+
+
+def is_kept_from(principal: Principal, permission: str) -> bool:
+    """Whether a permission is the platform's, and somebody a tenant's."""
+    return bool(principal.tenant_id) and permission in PLATFORMS
 
 
 def reaches(roles: Roles, principal: Principal, resource: Resource) -> bool:

@@ -159,6 +159,12 @@ async def test_what_is_somebody_elses_stays_theirs_whatever_it_says() -> None:
     assert [question["input"]["user"]["user_id"] for _, question in sidecar.asked] == ["root"]
 
 
+async def test_what_is_the_whole_platforms_stays_kept_from_a_tenant() -> None:
+    async with _sidecar(Sidecar()) as sidecar:
+        assert not await _allows(OpaOptions(url=sidecar.url), ANN, "audit:read")
+    assert sidecar.asked == []
+
+
 @pytest.mark.parametrize(
     ("env", "expected"),
     [

@@ -152,3 +152,10 @@ async def test_a_scope_takes_away_an_administrators_reach_to_others() -> None:
     assert await policy.allows(narrow, "tasks:read")
     assert not await policy.allows(narrow, "tasks:read", task)
     assert await policy.allows(Principal(user_id="r", roles=("admin",)), "tasks:read", task)
+
+
+async def test_what_is_the_whole_platforms_is_kept_from_every_tenant() -> None:
+    policy = LocalPolicy()
+    tenants = Principal(user_id="boss", tenant_id="acme", roles=("admin",))
+    assert not await policy.allows(tenants, "audit:read")
+    assert await policy.allows(Principal(user_id="root", roles=("admin",)), "audit:read")
