@@ -56,3 +56,14 @@ class IngressOptions:
     """Path of its key."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks whose `X-Forwarded-For` is believed; empty: none."""
+
+    def __post_init__(self) -> None:
+        """Refuse a secret: options are shown by Serve, and written into its configuration.
+
+        Raises:
+            ConfigError: `tasks_url` holds a password, or is no address of a database.
+        """
+        if self.tasks_url:
+            from codetether_ray.ingress.database import check_url
+
+            check_url(self.tasks_url)

@@ -2,7 +2,7 @@
 
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.core.errors import ConfigError
-from codetether_ray.ingress.database import check_url, password_here
+from codetether_ray.ingress.database import password_here
 from codetether_ray.ingress.options import IngressOptions
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.task_channel import LocalTaskChannel
@@ -19,7 +19,7 @@ async def open_tasks(options: IngressOptions, reach: Reach) -> tuple[TaskStore, 
 
     Raises:
         TaskStoreError: the store cannot be opened.
-        ConfigError: `tasks_url` is wrong.
+        ConfigError: what PostgreSQL needs is not installed.
     """
     store = await _opened(options, reach)
     if reach.cluster is None:
@@ -44,7 +44,6 @@ async def _opened(options: IngressOptions, reach: Reach) -> TaskStore:
 
 
 async def _postgres(options: IngressOptions) -> TaskStore:
-    url = check_url(options.tasks_url)
     try:
         from codetether_ray.stores.postgres_tasks import open_postgres_tasks
     except ImportError as error:
@@ -52,4 +51,6 @@ async def _postgres(options: IngressOptions) -> TaskStore:
             "tasks in PostgreSQL need asyncpg; install codetether-ray[postgres]"
         ) from error
     password = await password_here()
-    return await open_postgres_tasks(url, password, SystemClock(), options.keep_tasks_days)
+    return await open_postgres_tasks(
+        options.tasks_url, password, SystemClock(), options.keep_tasks_days
+    )
