@@ -18,6 +18,7 @@ from codetether_ray.archive.ledger import ROOM, Ledger, turn
 from codetether_ray.archive.sending import send
 from codetether_ray.archive.store import ObjectStore
 from codetether_ray.audit.keys import open_signer
+from codetether_ray.bootstrap.a2a import contexts
 from codetether_ray.bootstrap.agents import TAILS
 from codetether_ray.bootstrap.archiving.rows import forget_rows, send_rows
 from codetether_ray.bootstrap.tombstones import (
@@ -226,6 +227,7 @@ class _Forgetting:
             *(self._data / TAILS).glob(f"{self._run_id}.*"),
             self._cache / "archive" / self._run_id,
             *(self._data / ROOM).glob(f"*/{self._run_id}.*"),
+            *contexts.put_aside(self._data, self._run_id),
         ):
             _remove(path)
 

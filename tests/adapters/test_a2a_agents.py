@@ -25,9 +25,11 @@ from a2a.types import (
 
 from codetether_ray.a2a.agents import Order, Update
 from codetether_ray.bootstrap.a2a.agents import SessionAgents, open_agents
+from codetether_ray.bootstrap.forget import forget_run
 from codetether_ray.bootstrap.truth.address import LOCAL, Address
 from codetether_ray.bootstrap.truth.place import truth_here
 from codetether_ray.bootstrap.truth.reach import Reach
+from codetether_ray.config.paths import find_paths
 from codetether_ray.core.principals import Principal
 from codetether_ray.ingress.options import IngressOptions
 from codetether_ray.testing.model_server import (
@@ -451,3 +453,16 @@ async def test_a_task_whose_process_was_killed_is_taken_up_where_it_stopped(
         assert (work / "a.txt").read_text() == "kept"
     assert (seen.state, seen.artifacts["response"]) == ("completed", "a.txt is written.")
     assert place.model.count == 3
+
+
+async def test_a_session_that_is_forgotten_takes_its_workspace_along(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = script_of(call("write_file", path="a.txt", content="private"), say("done"))
+    async with _place(data, script, monkeypatch) as place:
+        seen = await _all(place.agents, _order(_message("go")))
+        assert len(place.workspaces) == 1
+        session = str(seen.last.metadata["session_id"])
+        await asyncio.to_thread(forget_run, find_paths(os.environ), session, store=None, by="me")
+        assert place.workspaces == []
+        assert not [p for p in data.rglob("*") if p.is_file() and b"private" in p.read_bytes()]

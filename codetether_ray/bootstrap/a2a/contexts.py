@@ -30,6 +30,7 @@ ROOM = "contexts"
 WORK = "work"
 KEPT_S = 30 * 24 * 3600.0
 """How long a workspace is kept after its last message."""
+_UNFINISHED_S = 24 * 3600.0
 _RECORD = "context.json"
 
 
@@ -120,6 +121,10 @@ def clean(home: Home, older_than_s: float) -> int:
     The conversations stay. One in which an agent works is left alone.
     """
     gone, now = 0, time.time()
+    for left in (home.data_dir / ROOM).glob(f"*/*/.{WORK}.*"):  # a server died as it was made
+        with contextlib.suppress(OSError):
+            if now - left.stat().st_mtime > _UNFINISHED_S:
+                shutil.rmtree(left)
     for record in (home.data_dir / ROOM).glob(f"*/*/{_RECORD}"):
         context = _read(record)
         work = record.parent / WORK
@@ -132,6 +137,16 @@ def clean(home: Home, older_than_s: float) -> int:
                 shutil.rmtree(aside, ignore_errors=True)
                 gone += 1
     return gone
+
+
+def put_aside(data_dir: Path, session_id: str) -> list[Path]:
+    """Have a session's context out of sight; what is left of it is to be removed."""
+    room, aside = data_dir / ROOM, f".forgotten-{session_id}"
+    for record in room.glob(f"*/*/{_RECORD}"):
+        found = _read(record)
+        if found is not None and found.session_id == session_id:
+            record.parent.rename(record.parent.with_name(aside))
+    return list(room.glob(f"*/{aside}"))
 
 
 def wanted(

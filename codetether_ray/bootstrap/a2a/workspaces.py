@@ -203,14 +203,14 @@ def _content(room: int, name: str, since: float, room_left: int) -> bytes | None
     """One byte more than there is room for, at most; None: no new plain file."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        handle = os.open(name, flags, dir_fd=room)
-    except OSError:
-        return None
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(file.fileno())
+        found = os.stat(name, dir_fd=room, follow_symlinks=False)
         if not stat.S_ISREG(found.st_mode) or found.st_mtime < since:
             return None
-        return file.read(room_left + 1)
+        handle = os.open(name, flags, dir_fd=room)
+        with os.fdopen(handle, "rb") as file:
+            return file.read(room_left + 1)
+    except OSError:
+        return None
 
 
 def _said(name: str) -> str:
