@@ -114,7 +114,10 @@ def extended_card(facts: CardFacts, details: dict[str, str]) -> AgentCard:
 
 
 def _interfaces(facts: CardFacts) -> list[AgentInterface]:
-    """All of them, the preferred one first; a 0.3 client reads those of its own version."""
+    """All of them, the preferred one first; a 0.3 client reads those of its own version.
+
+    The SDK's clients of 1.0 connect to a gRPC interface's url as it is; 0.3 wants an absolute URL.
+    """
     found = []
     for version in (CURRENT, OLD):
         bindings = [
@@ -122,7 +125,8 @@ def _interfaces(facts: CardFacts) -> list[AgentInterface]:
             ("HTTP+JSON", facts.url + facts.rest_path),
         ]
         if facts.grpc_address:
-            bindings.append(("GRPC", facts.grpc_address))
+            scheme = "" if version == CURRENT else facts.url.partition("://")[0] + "://"
+            bindings.append(("GRPC", scheme + facts.grpc_address))
         found += [
             AgentInterface(url=url, protocol_binding=binding, protocol_version=version)
             for binding, url in bindings

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from codetether_ray.a2a.error_table import as_old_jsonrpc, as_protocol_error
-from codetether_ray.a2a.old_operations import OLD_OPERATIONS, OldOperation
+from codetether_ray.a2a.old_operations import OLD_OPERATIONS
 from codetether_ray.a2a.versions import CURRENT, stated, version_of
 from codetether_ray.ingress.http.a2a_bodies import context_of
 from codetether_ray.ingress.http.sse import EventStream, Sse
@@ -53,18 +53,10 @@ class OldMethods:
         params = self._read(method, body.get("params"))
         context = context_of(request)
         if operation.stream is not None:
-            return await self._stream(operation, params, context, id_)
+            return EventStream(_told(operation.stream(self._handler, params, context), id_))
         assert operation.answer is not None
         result = await operation.answer(self._handler, params, context)
         return _json({"jsonrpc": "2.0", "id": id_, "result": plain(result)})
-
-    async def _stream(
-        self, operation: OldOperation, params: Any, context: Any, id_: _Id
-    ) -> Response:
-        assert operation.stream is not None
-        events = operation.stream(self._handler, params, context)
-        first = await anext(events, None)  # what is wrong with the request is raised here
-        return EventStream(_told(first, events, id_))
 
     def _read(self, method: str, params: Any) -> Any:
         adapter = self._params.get(method)
@@ -100,10 +92,9 @@ def _json(value: Any) -> Response:
     return Response(json.dumps(value, separators=(",", ":")), media_type="application/json")
 
 
-async def _told(first: Any, events: AsyncGenerator[Any, None], id_: _Id) -> AsyncIterator[Sse]:
+async def _told(events: AsyncGenerator[Any, None], id_: _Id) -> AsyncIterator[Sse]:
+    """Events as results; an error ends the stream, even one that is told before any event."""
     try:
-        if first is not None:
-            yield _event(id_, "result", plain(first))
         async for event in events:
             yield _event(id_, "result", plain(event))
     except Exception as error:  # noqa: BLE001 - told as the protocol tells it, and logged

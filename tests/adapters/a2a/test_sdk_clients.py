@@ -85,7 +85,7 @@ async def connected(world: World, version: str, binding: str) -> AsyncIterator[C
             httpx_client=http,
             supported_protocol_bindings=[binding],
             grpc_channel_factory=lambda url: grpc.aio.insecure_channel(
-                url, interceptors=[_Bearer(), _BearerStreams()]
+                url.removeprefix("http://"), interceptors=[_Bearer(), _BearerStreams()]
             ),
         )
         client = ClientFactory(config).create(card)
