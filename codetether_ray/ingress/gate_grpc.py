@@ -90,7 +90,7 @@ class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             code = next(code for kind, code in _CODES if isinstance(error, kind))
             if self._gate.log is not None:
                 self._gate.log.refused(principal, "grpc", method, code.name, address)
-            trailing = ()
+            trailing: tuple[tuple[str, str], ...] = ()
             if isinstance(error, TooManyFailuresError):
                 trailing = (("retry-after", str(error.retry_after_s)),)
             await context.abort(code, str(error), trailing)
@@ -179,6 +179,6 @@ def _code_of(error: BaseException | None, context: Any) -> str:
         return "CANCELLED"
     code = context.code()
     if isinstance(code, grpc.StatusCode):
-        return code.name
+        return str(code.name)
     found = next((known.name for known in grpc.StatusCode if known.value[0] == code), "OK")
     return "UNKNOWN" if error is not None and found == "OK" else found
