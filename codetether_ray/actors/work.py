@@ -4,19 +4,19 @@ Its state is in SQLite on the head's disk; an actor that is started again goes o
 """
 
 import asyncio
+import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from codetether_ray import __version__
-from codetether_ray.actors.calls import ask
-from codetether_ray.actors.cluster import NAMESPACE
-from codetether_ray.actors.node import head_node
-from codetether_ray.actors.nodes import on_node
+from codetether_ray.actors.calls import reason, translated
+from codetether_ray.actors.pulse import keep_alive, plain
+from codetether_ray.actors.tasks import on_head
 from codetether_ray.core.codec import JsonObject
-from codetether_ray.core.errors import ClusterError
+from codetether_ray.core.errors import ClusterError, WorkStoreError
 from codetether_ray.core.principals import Principal
 from codetether_ray.core.work import (
     Changes,
@@ -33,41 +33,64 @@ from codetether_ray.local.clock import SystemClock
 from codetether_ray.stores.work import SqliteWork
 from codetether_ray.worker.platform import LEASE_S, WorkPlatform
 
-_CALLS_AT_ONCE = 10_000
-"""Each worker's stream has one long poll parked here."""
 _WHOM = "the store of the workers' tasks"
+_SILENT_S = 15.0
+"""An actor that gives no sign of life for so long is started anew."""
+_PATIENCE_S = 30.0
+"""For one that is gone, and is made again; workers ask again by themselves."""
+_PAUSE_S = 0.2
 
 
 class WorkActor:
     """The class of the actor; `RayPlatform` is its client."""
 
     def __init__(self, path: str, lease_s: float) -> None:
-        """Open the store at `path` on this node."""
-        self._platform = WorkPlatform(SqliteWork(Path(path)), SystemClock(), lease_s=lease_s)
+        """Nothing is opened yet: a file that is in use must not make an end of the actor."""
+        self._path, self._lease_s = Path(path), lease_s
+        self._platform: WorkPlatform | None = None
+
+    def __repr__(self) -> str:
+        return f"Work({self._path})"
 
     async def call(self, verb: str, arguments: tuple[Any, ...], more: dict[str, Any]) -> Any:
         """What the platform's method of that name gives."""
+        if self._platform is None:
+            store = SqliteWork(self._path)
+            self._platform = WorkPlatform(store, SystemClock(), lease_s=self._lease_s)
         return await getattr(self._platform, verb)(*arguments, **more)
 
 
 class RayPlatform:
-    """See `ports.work.Platform`, whose verbs these are."""
+    """See `ports.work.Platform`, whose verbs these are. One per process and event loop.
 
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
+    Where the actor dies or freezes it is started anew, and what was under way is asked for again:
+    each verb may be repeated, but for output without a number.
+    """
+
+    def __init__(self, path: Path, lease_s: float) -> None:
+        self._path, self._lease_s = path, lease_s
+        self._actor: Any = None
+        self._keeping: asyncio.Task[None] | None = None
 
     @classmethod
     async def on_head(cls, path: Path, *, lease_s: float = LEASE_S) -> "RayPlatform":
-        """The cluster's own, made if it is not there.
+        """The cluster's own for that file on the head, made if it is not there.
 
         Raises:
-            ClusterError: there is no head that is alive.
+            WorkStoreError: it cannot be made.
         """
-        return cls(await asyncio.to_thread(_found, path, lease_s))
+        made = cls(path, lease_s)
+        try:
+            made._actor = await asyncio.to_thread(made._find)
+        except (RayError, ClusterError, ValueError) as error:
+            raise _away(error) from error
+        made._keeping = asyncio.create_task(made._keep(), name="keeping the store of work")
+        return made
 
     async def create(self, asker: Principal, wish: WorkWish) -> WorkTask:
         """See `Platform.create`."""
-        task: WorkTask = await self._ask("create", asker, wish)
+        named = wish if wish.id else replace(wish, id=f"task_{secrets.token_hex(10)}")
+        task: WorkTask = await self._ask("create", asker, named)
         return task
 
     async def task(self, asker: Principal, task_id: str, *, sees_all: bool = False) -> WorkTask:
@@ -190,29 +213,46 @@ class RayPlatform:
         """See `Platform.is_ready`."""
         try:
             return bool(await self._ask("is_ready"))
-        except ClusterError:
+        except WorkStoreError:
             return False
 
     async def close(self) -> None:
         """The actor is the cluster's: it stays."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
 
     async def _ask(self, verb: str, *arguments: Any, **more: Any) -> Any:
-        return await ask(self._actor.call.remote(verb, arguments, more), _WHOM)
+        """The actor's answer; of the next one, where this one is gone for good."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE_S
+        while True:
+            try:
+                return await plain(self._actor.call.remote(verb, arguments, more))
+            except RayTaskError as error:
+                found = translated(error, _WHOM)
+                raise _away(found) if isinstance(found, ClusterError) else found from error
+            except RayActorError as error:
+                if loop.time() > deadline:
+                    raise _away(error) from error
+            except RayError as error:
+                raise _away(error) from error
+            await self._find_again()
+
+    async def _find_again(self) -> None:
+        await asyncio.sleep(_PAUSE_S)
+        try:
+            self._actor = await asyncio.to_thread(self._find)
+        except (RayError, ClusterError, ValueError):  # the call to an actor that is gone tells why
+            return
+
+    async def _keep(self) -> None:
+        while True:
+            await keep_alive(self._actor, _SILENT_S)
+
+    def _find(self) -> Any:
+        return on_head(WorkActor, "work", str(self._path), str(self._path), self._lease_s)
 
 
-def _found(path: Path, lease_s: float) -> Any:
-    return (
-        ray.remote(WorkActor)
-        .options(
-            name=f"work {__version__}",
-            namespace=NAMESPACE,
-            lifetime="detached",
-            get_if_exists=True,
-            num_cpus=0,
-            max_restarts=-1,
-            max_task_retries=0,
-            max_concurrency=_CALLS_AT_ONCE,
-            scheduling_strategy=on_node(head_node()),
-        )
-        .remote(str(path), lease_s)
-    )
+def _away(error: BaseException) -> WorkStoreError:
+    return WorkStoreError(f"{_WHOM} on the head cannot be reached: {reason(error)}")

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -17,7 +17,6 @@ from codetether_ray.core.errors import (
 )
 from codetether_ray.core.principals import Principal
 from codetether_ray.core.work import (
-    Change,
     Changes,
     Ended,
     Heard,
@@ -32,12 +31,10 @@ from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.work import WorkStore, WorkTables
 from codetether_ray.worker import rules
 from codetether_ray.worker.bells import Bells, wait
-from codetether_ray.worker.routing import fits
+from codetether_ray.worker.views import MOST, concerns, everything, offers, own, seen
 
 LEASE_S = 90.0
 """How long a claim holds without a heartbeat; workers send three in that time."""
-_MOST = 100
-"""Tasks, pieces of output or changes in one answer."""
 _LATELY_S = 300.0
 """Workers that were not heard of for longer are not listed."""
 T = TypeVar("T")
@@ -78,7 +75,13 @@ class WorkPlatform:
                 created_at=now,
                 updated_at=now,
             )
-            tables.add(task)
+            try:
+                tables.add(task)
+            except WorkTakenError:
+                there = tables.task(task.id)
+                if (there.owner, there.wish) == (asker.owner, wish):  # the same asked again
+                    return there
+                raise
             if wish.event:
                 tables.note_event(source, wish.event, task.id)
             _offer(tables, rung, task)
@@ -88,7 +91,7 @@ class WorkPlatform:
 
     async def task(self, asker: Principal, task_id: str, *, sees_all: bool = False) -> WorkTask:
         """See `Platform.task`."""
-        return await self._do(lambda tables, _: _seen(tables, asker, task_id, sees_all=sees_all))
+        return await self._do(lambda tables, _: seen(tables, asker, task_id, sees_all=sees_all))
 
     async def tasks(
         self,
@@ -116,7 +119,7 @@ class WorkPlatform:
         by = f"{asker.owner}\0{source}"
 
         def work(tables: WorkTables, rung: _Rung) -> WorkTask:
-            task = _seen(tables, asker, task_id, sees_all=sees_all)
+            task = seen(tables, asker, task_id, sees_all=sees_all)
             if event and tables.asked_by(by, event) is not None:
                 return task
             if event:
@@ -127,7 +130,7 @@ class WorkPlatform:
             tables.put(now_is)
             if now_is.is_cancelling:
                 tables.note("cancel", now_is)
-                rung.add(_tenant_bell(now_is))
+                rung.add(_bell_of(now_is.tenant))
             rung.add(_output_bell(task_id))
             return now_is
 
@@ -145,9 +148,9 @@ class WorkPlatform:
         """See `Platform.outputs`."""
 
         def work(tables: WorkTables, _: _Rung) -> tuple[tuple[Output, ...], bool]:
-            task = _seen(tables, asker, task_id, sees_all=sees_all)
-            found = tables.outputs(task_id, after, _MOST)
-            return found, task.is_over and len(found) < _MOST
+            task = seen(tables, asker, task_id, sees_all=sees_all)
+            found = tables.outputs(task_id, after, MOST)
+            return found, task.is_over and len(found) < MOST
 
         def is_enough(found: tuple[tuple[Output, ...], bool]) -> bool:
             return bool(found[0]) or found[1]
@@ -188,9 +191,9 @@ class WorkPlatform:
         def work(tables: WorkTables, rung: _Rung) -> tuple[WorkTask, ...]:
             self._sweep(tables, rung)
             if not worker_id:
-                return tuple(islice(tables.offered(asker.tenant_id), _MOST))
-            worker = _own(tables, asker, worker_id)
-            return tuple(islice(_offers(tables, worker), _MOST))
+                return tuple(islice(tables.offered(asker.tenant_id), MOST))
+            worker = own(tables, asker, worker_id)
+            return tuple(islice(offers(tables, worker), MOST))
 
         return await self._do(work)
 
@@ -199,7 +202,7 @@ class WorkPlatform:
 
         def work(tables: WorkTables, rung: _Rung) -> WorkTask:
             self._sweep(tables, rung)
-            worker = _own(tables, asker, worker_id)
+            worker = own(tables, asker, worker_id)
             task = tables.task(task_id)
             if task.tenant != worker.tenant:
                 raise UnknownWorkError(task_id)
@@ -268,10 +271,10 @@ class WorkPlatform:
 
         def work(tables: WorkTables, rung: _Rung) -> Heard:
             self._sweep(tables, rung)
-            worker = _own(tables, asker, worker_id)
+            worker = own(tables, asker, worker_id)
             now = self._clock.now()
-            seen = replace(worker, seen_at=now, status=status, active=active)
-            tables.put_worker(seen if cognition is None else replace(seen, cognition=cognition))
+            alive = replace(worker, seen_at=now, status=status, active=active)
+            tables.put_worker(alive if cognition is None else replace(alive, cognition=cognition))
             mine = tables.held(worker_id)
             for task in rules.renewed(mine, held, now, self._lease_s):
                 tables.put(task)
@@ -291,12 +294,12 @@ class WorkPlatform:
 
         def work(tables: WorkTables, rung: _Rung) -> Changes:
             self._sweep(tables, rung)
-            worker = _own(tables, asker, worker_id)
+            worker = own(tables, asker, worker_id)
             oldest, newest = tables.change_range()
             if after is None or not oldest - 1 <= after <= newest:
-                return _everything(tables, worker, newest)
-            found = tables.changes(after, _MOST)
-            items = tuple(change for change in found.items if _concerns(change, worker))
+                return everything(tables, worker, newest)
+            found = tables.changes(after, MOST)
+            items = tuple(change for change in found.items if concerns(change, worker))
             return Changes(items=items, last=found.last)
 
         def is_enough(found: Changes) -> bool:
@@ -376,59 +379,16 @@ class WorkPlatform:
     ) -> WorkTask:
         """The task of which a worker says something, leases seen to first."""
         self._sweep(tables, rung)
-        worker = _own(tables, asker, worker_id)
+        worker = own(tables, asker, worker_id)
         task = tables.task(task_id)
         if task.tenant != worker.tenant:
             raise UnknownWorkError(task_id)
         return task
 
 
-def _own(tables: WorkTables, asker: Principal, worker_id: str) -> Worker:
-    """The asker's own worker of that id."""
-    worker = tables.worker(worker_id)
-    if worker.owner != asker.owner:
-        raise UnknownWorkerError(worker_id)
-    return worker
-
-
-def _seen(
-    tables: WorkTables, asker: Principal, task_id: str, *, sees_all: bool = False
-) -> WorkTask:
-    task = tables.task(task_id)
-    if task.owner != asker.owner and not sees_all:
-        raise UnknownWorkError(task_id)
-    return task
-
-
-def _offers(tables: WorkTables, worker: Worker) -> Iterator[WorkTask]:
-    return (task for task in tables.offered(worker.tenant) if fits(worker, task.wish))
-
-
-def _everything(tables: WorkTables, worker: Worker, newest: int) -> Changes:
-    """All that a worker should know now, as if it had just happened."""
-    cancels = [task for task in tables.held(worker.id) if task.is_cancelling]
-    offers = islice(_offers(tables, worker), _MOST)
-    items = [Change(n=newest, kind="cancel", task=task) for task in cancels]
-    items += [Change(n=newest, kind="offered", task=task) for task in offers]
-    return Changes(items=tuple(items), last=newest)
-
-
-def _concerns(change: Change, worker: Worker) -> bool:
-    """Whether a worker should know of a change, as its task is by now."""
-    task = change.task
-    if change.kind == "offered":
-        is_ours = task.status == "pending" and task.tenant == worker.tenant
-        return is_ours and fits(worker, task.wish)
-    return task.is_cancelling and task.worker_id == worker.id
-
-
 def _offer(tables: WorkTables, rung: _Rung, task: WorkTask) -> None:
     tables.note("offered", task)
-    rung.add(_tenant_bell(task))
-
-
-def _tenant_bell(task: WorkTask) -> str:
-    return _bell_of(task.tenant)
+    rung.add(_bell_of(task.tenant))
 
 
 def _bell_of(tenant: str) -> str:
