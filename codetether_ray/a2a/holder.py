@@ -131,15 +131,20 @@ class Holder:
         for work in works:
             if work.doing is not None:
                 work.doing.cancel()
-        await means.saver.idle()
+        await means.saver.close()
         now = means.clock.now()
-        left = [w for w in works if not w.draft.is_resting and w.is_announced]
+        left = [work for work in works if work.is_announced]
         for work in left:
-            work.version += 1
-        if left:
-            await means.store.save([work.record(means.holder, now, 0.0) for work in left])
-        for work in works:
-            work.lose()
+            work.version += not work.draft.is_resting
+        records = [w.record(means.holder, now, 0.0) for w in left if w.saved < w.version]
+        try:
+            refused = await means.store.save(records) if records else ()
+            for work in left:
+                if work.id not in refused and work.draft.is_resting:
+                    work.mark_saved(work.version, 0.0)
+        finally:
+            for work in works:
+                work.lose()
 
     def _work(self, order: Order, *, version: int, is_new: bool) -> Work:
         limits = self._means.limits

@@ -39,11 +39,17 @@ class Saver:
             self.want(work)
         return await work.until_saved(work.version)
 
-    async def idle(self) -> None:
-        """Wait until nothing is being saved."""
-        while self._saving is not None or self._troubled:
-            saving = {self._saving} if self._saving is not None else set()
-            await asyncio.wait({*saving, *self._troubled.values()})
+    async def close(self) -> None:
+        """Try nothing again, and wait a while for what is being saved."""
+        troubled = list(self._troubled.values())
+        for task in troubled:
+            task.cancel()
+        await asyncio.gather(*troubled, return_exceptions=True)
+        if self._saving is not None:
+            timer = asyncio.ensure_future(self._clock.sleep(self._timing.lease / 3))
+            await asyncio.wait({self._saving, timer}, return_when=asyncio.FIRST_COMPLETED)
+            timer.cancel()
+            await asyncio.gather(timer, return_exceptions=True)
 
     async def _save(self) -> None:
         try:
@@ -75,7 +81,7 @@ class Saver:
         try:
             await self._try_for_a_while(work, record)
         finally:
-            del self._troubled[work]
+            self._troubled.pop(work, None)
         if work.saved < work.version and not work.is_lost:
             self.want(work)
 
