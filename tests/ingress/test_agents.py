@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from codetether_ray.actors.cluster import Cluster
 from codetether_ray.ingress.options import IngressOptions
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
@@ -9,6 +11,7 @@ from tests.ingress.scene import call as ask
 from tests.ingress.scene import message, served, text_of
 
 
+@pytest.mark.matrix
 async def test_a_message_is_an_agent_s_turn_and_the_next_one_goes_on(
     cluster: Cluster, head_data_dir: Path, home: Path
 ) -> None:
