@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -353,3 +354,17 @@ async def test_a_recorded_tape_replays_without_a_model(program: Program) -> None
     other = await program.run("run", "do something else", "--model", "tape/the.tape")
     assert other.code == 1
     assert "departs from its tape" in other.err
+
+
+async def test_a_question_of_the_agent_is_printed_with_the_way_to_answer_it(
+    program: Program,
+) -> None:
+    script = script_of(call("ask_user", question="Tabs or spaces?"), say("Spaces it is."))
+    async with ModelServer(script) as server:
+        asked = await ask(program, server, "indent it")
+        assert (asked.code, asked.out) == (3, "Tabs or spaces?\n")
+        session = re.findall(r"ses_\w+", asked.err)[-1]
+        assert f'answer: codetether run --session {session} "your answer"' in asked.err
+        answered = await ask(program, server, "--session", session, "spaces")
+    assert (answered.code, answered.out) == (0, "Spaces it is.\n")
+    assert [m.text for m in server.requests[-1].messages if m.role == "tool"]
