@@ -33,10 +33,15 @@ CREATED = ("codetether.task.created", "task.created")
 CANCELLED = ("codetether.task.cancelled", "task.cancelled")
 _STRUCTURED = "application/cloudevents+json"
 _BATCH = "application/cloudevents-batch"
-_BODY = {"requestBody": {"required": True, "content": {
-    _STRUCTURED: {"schema": CloudEvent.model_json_schema()},
-    "application/json": {"schema": CloudEvent.model_json_schema()},
-}}}  # fmt: skip
+
+
+def _described() -> dict[str, Any]:
+    """The body for the API's description; `data` may be any JSON."""
+    schema = CloudEvent.model_json_schema()
+    schema.pop("$defs", None)
+    schema["properties"]["data"] = {"description": "A task, or which one is meant."}
+    kinds = {kind: {"schema": schema} for kind in (_STRUCTURED, "application/json")}
+    return {"requestBody": {"required": True, "content": kinds}}
 
 
 class Accepted(BaseModel):
@@ -60,7 +65,7 @@ def router(parts: "Parts") -> APIRouter:
     made = APIRouter(tags=["tasks"])
     platform: Platform = parts.platform
 
-    @made.post("/task", openapi_extra=_BODY, response_model=Accepted)
+    @made.post("/task", openapi_extra=_described(), response_model=Accepted)
     async def receive(request: Request) -> "Response":
         """Take an event: a task is asked for, or is to be cancelled; others are let be."""
         try:
