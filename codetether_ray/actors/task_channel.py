@@ -8,7 +8,7 @@ from ray.exceptions import RayActorError, RayError
 
 from codetether_ray.actors.calls import ask, reason
 from codetether_ray.actors.pulse import keep_alive, plain
-from codetether_ray.actors.tasks import on_head
+from codetether_ray.actors.tasks import BOARD, on_head
 from codetether_ray.core.errors import ClusterError
 from codetether_ray.local.board_channel import PACE_S, BoardChannel
 from codetether_ray.local.task_board import MemoryBoard
@@ -108,6 +108,6 @@ async def start_channel(
     Raises:
         ClusterError: its actor cannot be made.
     """
-    board = RayBoard(lambda: on_head(MemoryBoard, "task board", data_dir))
+    board = RayBoard(lambda: on_head(MemoryBoard, BOARD, data_dir))
     await board.open()
     return RayTaskChannel(board, pace_s=pace_s, max_events=max_events)

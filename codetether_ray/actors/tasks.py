@@ -7,6 +7,7 @@ be repeated.
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -28,6 +29,9 @@ from codetether_ray.stores.task_writer import Saves
 
 T = TypeVar("T")
 
+TASKS, BOARD = "tasks", "task board"
+"""What the names of the actors begin with."""
+_KINDS = (f"{TASKS} ", f"{BOARD} ")
 _CALLS_AT_ONCE = 1_000
 _LEASE_S = 15.0
 """An actor that gives no sign of life for so long is started anew."""
@@ -193,7 +197,8 @@ def _away(error: BaseException) -> TaskStoreError:
 def on_head(cls: type, kind: str, data_dir: str, *arguments: Any) -> Any:
     """The actor of a class on the head that all ingresses of a data directory share.
 
-    It outlives who made it, one for each version of this program. Blocks.
+    `kind` is one of `TASKS` and `BOARD`. It outlives who made it, one for each version of this
+    program. Blocks.
     """
     place = hashlib.sha256(data_dir.encode()).hexdigest()[:8]
     return (
@@ -213,12 +218,23 @@ def on_head(cls: type, kind: str, data_dir: str, *arguments: Any) -> Any:
     )
 
 
+def end_all() -> None:
+    """End the actors of `on_head`, of any data directory and version. Blocks.
+
+    No replica may be there any more: one that is would make them anew.
+    """
+    for found in ray.util.list_named_actors(all_namespaces=True):
+        if found["namespace"] == NAMESPACE and found["name"].startswith(_KINDS):
+            with suppress(ValueError, RayError):  # it has just ended
+                ray.kill(ray.get_actor(found["name"], namespace=NAMESPACE))
+
+
 async def start_tasks(data_dir: str, keep_days: float = KEEP_DAYS) -> RayTasks:
     """The store of a data directory of the head, whose actor is made where there is none.
 
     Raises:
         TaskStoreError: it cannot be made.
     """
-    store = RayTasks(lambda: on_head(TaskKeeper, "tasks", data_dir, data_dir, keep_days))
+    store = RayTasks(lambda: on_head(TaskKeeper, TASKS, data_dir, data_dir, keep_days))
     await store.open()
     return store

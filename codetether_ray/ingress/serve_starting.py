@@ -10,6 +10,7 @@ from typing import Any
 
 from ray import serve
 
+from codetether_ray.actors import tasks
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.core.errors import ClusterError, ServesAlreadyError
 from codetether_ray.ingress.checks import CHECKED
@@ -167,6 +168,7 @@ def _delete() -> None:
     except TimeoutError as error:
         raise ClusterError("the ingress still ends after 60 s; look with `codetether serve "
                            "status`") from error  # fmt: skip
+    tasks.end_all()
     if not serve.status().applications:
         serve.shutdown()
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import ray
+from ray.exceptions import RayActorError
 
 from codetether_ray.actors import tasks as ray_tasks
 from codetether_ray.actors.cluster import Cluster
-from codetether_ray.actors.tasks import RayTasks, TaskKeeper, on_head, start_tasks
+from codetether_ray.actors.task_channel import start_channel
+from codetether_ray.actors.tasks import RayTasks, TaskKeeper, end_all, on_head, start_tasks
 from codetether_ray.bootstrap.truth.address import LOCAL, Address
 from codetether_ray.bootstrap.truth.place import truth_here
 from codetether_ray.bootstrap.truth.reach import Reach
@@ -21,7 +23,7 @@ from codetether_ray.core.errors import TaskStoreError
 from codetether_ray.ingress.options import IngressOptions
 from codetether_ray.ingress.stores import open_tasks
 from codetether_ray.stores.tasks import SqliteTasks
-from tests.contracts.task_channel import event, some
+from tests.contracts.task_channel import Heard, event, some
 from tests.contracts.tasks import NOW, TaskStoreContract, a_push, a_task, held
 
 _FOREVER_DAYS = 100_000.0
@@ -168,3 +170,28 @@ async def test_an_ingress_of_a_cluster_shares_store_and_channel_with_its_other_r
         await one.close()
     for name in ("tasks", "task board"):
         ray.kill(on_head(TaskKeeper, name, str(tmp_path), str(tmp_path), 1.0))
+
+
+async def asking(store: RayTasks) -> None:
+    while True:  # an actor is told to end, not awaited
+        await store._actor.get.remote("t1", None)
+
+
+async def test_when_serving_ends_the_actors_end_and_what_was_saved_stays(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    store = await start_tasks(str(tmp_path), _FOREVER_DAYS)
+    channel = await start_channel(str(tmp_path))
+    await channel.attend(Heard())
+    await store.save([a_task()])
+    await channel.close()
+    await store.close()
+    await asyncio.to_thread(end_all)
+    with pytest.raises(RayActorError):
+        await asking(store)
+    names = [one["name"] for one in ray.util.list_named_actors(all_namespaces=True)]
+    assert [name for name in names if name.startswith("task")] == []
+    again = await start_tasks(str(tmp_path), _FOREVER_DAYS)
+    assert await again.get("t1", "ada") == a_task()
+    await again.close()
+    await asyncio.to_thread(end_all)
