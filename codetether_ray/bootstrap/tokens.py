@@ -10,7 +10,7 @@ import hmac
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from codetether_ray.bootstrap.policies import SETTLE_POLICY, settings_of
 from codetether_ray.bootstrap.truth.identity import Home
@@ -46,6 +46,7 @@ def standing(home: Home, known: str) -> JsonObject:
     return {
         "mark": mark,
         "server": store.server_digest(),
+        "is_settled": store.is_settled(),
         "tokens": [encode(token) for token in store.named()],
     }
 
@@ -130,6 +131,9 @@ class _Page:
 
     mark: str = ""
     server: str = ""
+    """The digest of the server's own."""
+    is_settled: bool = False
+    """Whether `server` counts whatever this process' environment says."""
     named: Mapping[str, NamedToken] = field(default_factory=dict)
     """By digest. Who guesses knows the digests of guesses and not of tokens, so what a look-up
     takes says nothing of a token: that is why it need not take constant time."""
@@ -149,6 +153,9 @@ class TruthTokens:
     ) -> None:
         """Know the tokens of `truth`, and CODETETHER_AUTH_TOKEN of `env` (None: this process's).
 
+        The variable counts where nothing was settled: replicas have the environment in which their
+        cluster was started, and `codetether serve` says what its user's has.
+
         Raises:
             ConfigError: that variable holds what no header can carry.
         """
@@ -163,12 +170,14 @@ class TruthTokens:
         if len(token) > _LONGEST_TOKEN:
             return None
         digest = digest_of(token)
-        if self._own and hmac.compare_digest(digest, self._own):
+        if self._own and not self._page.is_settled and self._is_servers(digest):
+            if self._ticks() - self._page.read_at >= _NEWS_S:
+                self._read_soon()
             return _SERVER
         await self._fresh_for(digest)
-        page = self._page
-        if not self._own and page.server and hmac.compare_digest(digest, page.server):
+        if self._is_servers(digest):
             return _SERVER
+        page = self._page
         named = page.named.get(digest)
         if named is None or not named.is_valid(self._clock()):
             return None
@@ -193,6 +202,12 @@ class TruthTokens:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+
+    def _is_servers(self, digest: str) -> bool:
+        """Whether that is the server's own token, by the page as it is."""
+        page = self._page
+        server = page.server if page.is_settled or not self._own else self._own
+        return bool(page.mark) and hmac.compare_digest(digest, server)
 
     async def _fresh_for(self, digest: str) -> None:
         """Have the page as new as is needed for a token of that digest."""
@@ -221,11 +236,17 @@ class TruthTokens:
         found = await self._truth.ask(STANDING, self._page.mark)
         page = self._page
         if found["mark"] == page.mark:
-            self._page = _Page(page.mark, page.server, page.named, began)
+            self._page = replace(page, read_at=began)
             return
         tokens = (decode(NamedToken, item) for item in found["tokens"])
         named = {token.digest: token for token in tokens}
-        self._page = _Page(found["mark"], found["server"], named, began)
+        self._page = _Page(
+            mark=found["mark"],
+            server=found["server"],
+            is_settled=found["is_settled"],
+            named=named,
+            read_at=began,
+        )
 
 
 _SERVER = Principal(user_id=SERVER_USER, roles=(SERVER_ROLE,), auth_source="static_token")

@@ -6,11 +6,12 @@ the top; `*` stands for one segment of a path, `**` at the end for any rest, non
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 BY_METHOD = "jsonrpc"
 """Of JSON-RPC's endpoints: whoever answers there asks for `of_rpc(method)`."""
+_Entries = tuple[tuple[frozenset[str], str], ...]
 _READ = "GET HEAD"
 _LONGEST = 2048  # characters of a path; no route of ours is longer
 
@@ -202,23 +203,24 @@ def of_grpc(method: str) -> str | None:
     return _GRPC.get(method)
 
 
-@lru_cache(4096)
 def of_http(method: str, path: str) -> str | None:
     """The permission of a request; None where there is none."""
     return next((need for methods, need in _entries(path) if method in methods), None)
 
 
-@lru_cache(1024)
 def methods_of(path: str) -> tuple[str, ...]:
     """The methods that a path has; none: nothing is there."""
     return tuple(sorted({method for methods, _ in _entries(path) for method in methods}))
 
 
-def _entries(path: str) -> Iterator[tuple[frozenset[str], str]]:
-    if len(path) <= _LONGEST:
-        for methods, pattern, need in _COMPILED:
-            if pattern.fullmatch(path):
-                yield methods, need
+def _entries(path: str) -> _Entries:
+    """Methods and permissions of a path, as the table has them."""
+    return _looked_up(path) if len(path) <= _LONGEST else ()  # what is remembered stays small
+
+
+@lru_cache(4096)
+def _looked_up(path: str) -> _Entries:
+    return tuple((methods, need) for methods, found, need in _COMPILED if found.fullmatch(path))
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -1,7 +1,8 @@
 """Tokens on disk: `<data>/auth`, which this user alone can read.
 
-`token` is the server's own, in clear, so that its owner can find it; `given` is the digest of one
-that a server was started with instead; `tokens.json` has the named ones, without their values.
+`token` is the server's own, in clear, so that its owner can find it; `given` says which one counts,
+since a server was started: the digest of another, or `own`; `tokens.json` has the named ones,
+without their values.
 """
 
 import fcntl
@@ -20,6 +21,7 @@ from codetether_ray.ports.tokens import NamedToken
 
 SERVER_PREFIX, NAMED_PREFIX = "ctr_server_", "ctr_token_"
 _BYTES = 32  # 256 bits of entropy
+_OWN = "own"
 _FOLDER, _SERVER, _GIVEN, _NAMED = "auth", "token", "given", "tokens.json"
 
 
@@ -65,7 +67,7 @@ class FileTokens:
         return path
 
     def give(self, digest: str) -> None:
-        """Let the server's token be the one with this digest; empty: its own again.
+        """Settle that the server's token is the one with this digest; empty: its own.
 
         Raises:
             ConfigError: it cannot be written.
@@ -73,10 +75,7 @@ class FileTokens:
         path = self._folder / _GIVEN
         with self._told():
             self._make_folder()
-            if digest:
-                self._written(_GIVEN, digest + "\n").replace(path)
-            else:
-                path.unlink(missing_ok=True)
+            self._written(_GIVEN, (digest or _OWN) + "\n").replace(path)
             _sync(self._folder)
 
     def server_digest(self) -> str:
@@ -85,16 +84,32 @@ class FileTokens:
         Raises:
             ConfigError: it cannot be read, or its file holds something else.
         """
+        given = self._given()
+        if given not in ("", _OWN):
+            return given
+        with self._told():
+            text = self.make_server_token().read_text("utf-8").strip()
+        if not text:
+            raise ConfigError(f"{self._folder / _SERVER} is empty; remove it")
+        return digest_of(text)
+
+    def is_settled(self) -> bool:
+        """Whether it was said which the server's token is.
+
+        Raises:
+            ConfigError: that cannot be read.
+        """
+        return bool(self._given())
+
+    def _given(self) -> str:
+        path = self._folder / _GIVEN
         with self._told():
             try:
-                given = (self._folder / _GIVEN).read_text("ascii").strip()
+                given = path.read_text("ascii").strip()
             except FileNotFoundError:
-                text = self.make_server_token().read_text("utf-8").strip()
-                if not text:
-                    raise ConfigError(f"{self._folder / _SERVER} is empty; remove it") from None
-                return digest_of(text)
-        if len(given) != 64:
-            raise ConfigError(f"{self._folder / _GIVEN} holds no digest; remove it")
+                return ""
+        if given != _OWN and len(given) != 64:
+            raise ConfigError(f"{path} holds no digest; remove it, and start the server anew")
         return given
 
     # -- named ones -------------------------------------------------------------------------------

@@ -157,6 +157,23 @@ async def test_a_given_token_is_settled_by_its_digest_and_ends_with_the_next_sta
     assert await _book(truth, Ticks()).principal_of(own.read_text().strip()) is not None
 
 
+async def test_what_was_settled_counts_whatever_a_replicas_environment_says(tmp_path: Path) -> None:
+    truth = truth_here(tmp_path)
+    own = FileTokens(tmp_path).make_server_token().read_text().strip()
+    replica = {"CODETETHER_AUTH_TOKEN": "of-the-clusters-start"}
+
+    async def opens(token: str) -> bool:
+        return await _book(truth, Ticks(), **replica).principal_of(token) is not None
+
+    assert await opens("of-the-clusters-start")
+    await tokens.settle(truth, {"CODETETHER_AUTH_TOKEN": "given-now"})
+    assert await opens("given-now")
+    assert not await opens("of-the-clusters-start")
+    await tokens.settle(truth, {})
+    assert await opens(own)
+    assert not await opens("of-the-clusters-start")
+
+
 @pytest.mark.parametrize("value", ["two words", "\xe9", "x" * 5000, "line\nbreak"])
 async def test_a_given_token_that_no_header_can_carry_is_refused_and_not_repeated(
     tmp_path: Path, value: str
