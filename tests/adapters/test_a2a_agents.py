@@ -24,10 +24,11 @@ from a2a.types import (
 )
 
 from codetether_ray.a2a.agents import Order, Update
+from codetether_ray.bootstrap.a2a import sessions
 from codetether_ray.bootstrap.a2a.agents import SessionAgents, open_agents
 from codetether_ray.bootstrap.forget import forget_run
 from codetether_ray.bootstrap.truth.address import LOCAL, Address
-from codetether_ray.bootstrap.truth.place import truth_here
+from codetether_ray.bootstrap.truth.place import LocalHome, truth_here
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.config.paths import find_paths
 from codetether_ray.core.principals import Principal
@@ -448,6 +449,8 @@ async def test_a_task_whose_process_was_killed_is_taken_up_where_it_stopped(
             await stuck.wait()
         process.send_signal(signal.SIGKILL)
         await process.wait()
+        [listed] = sessions.listed(LocalHome(data_dir=data), "ann", 10, 0)
+        assert listed["state"] == "interrupted"
         seen = await _all(place.agents, _order(_message("work"), is_taken_up=True))
         [work] = place.workspaces
         assert (work / "a.txt").read_text() == "kept"

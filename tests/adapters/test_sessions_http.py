@@ -242,6 +242,32 @@ async def test_a_planners_session_changes_nothing(
     assert not {"bash", "edit", "write_file", "ask_user"} & names
 
 
+async def test_a_session_is_told_as_working_only_while_somebody_works(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = asyncio.Event()
+
+    async def script(_: ModelCall) -> Reply:
+        await go_on.wait()
+        return say("done")
+
+    async def states() -> set[str]:
+        _, listed = await api.plane.ask("GET", "/api/session")
+        _, one = await api.plane.ask("GET", f"/api/session/{session['id']}")
+        return {listed[0]["state"], one["state"]}
+
+    async with _api(data, script, monkeypatch) as api:
+        session = await api.create()
+        assert await states() == {"idle"}
+        work = asyncio.create_task(api.say(session, "go"))
+        while not api.model.count:
+            await asyncio.sleep(0.01)
+        assert await states() == {"working"}
+        go_on.set()
+        await work
+        assert await states() == {"idle"}
+
+
 async def test_a_failed_turn_says_so(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with _api(data, script_of(fail(400, "no such engine")), monkeypatch) as api:
         session = await api.create()

@@ -1,10 +1,14 @@
 """Somebody's sessions as the API shows them, from their contexts and journals. On the truth."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Iterable
+from pathlib import Path
 
 from codetether_ray.bootstrap.a2a.contexts import Context, find, last_used, of_owner
+from codetether_ray.bootstrap.control.owned import is_under_way
 from codetether_ray.bootstrap.replay import archived
+from codetether_ray.bootstrap.resuming import records_of
 from codetether_ray.bootstrap.session.home import MAIN
 from codetether_ray.bootstrap.truth.identity import Home
 from codetether_ray.core.codec import JsonObject, JsonValue
@@ -84,11 +88,30 @@ def shape(home: Home, context: Context) -> JsonObject:
     }
 
 
+_seen: OrderedDict[tuple[Path, str], tuple[int, "_Told"]] = OrderedDict()
+"""What journals told when they had so many records: most have not grown since they were listed."""
+_MOST_SEEN = 2_000
+
+
+def _summed(home: Home, context: Context) -> "_Told":
+    """What a session's journal tells, without its messages."""
+    key = home.data_dir, context.session_id
+    size = records_of(home.data_dir, context.session_id)
+    known = _seen.pop(key, None)
+    if known is None or known[0] != size:
+        told = _Told(keeps=False)
+        told.take(_records(home, context))
+        known = size, told
+    _seen[key] = known
+    while len(_seen) > _MOST_SEEN:
+        _seen.popitem(last=False)
+    return known[1]
+
+
 def _summary(home: Home, context: Context) -> JsonObject:
-    told = _Told()
-    told.take(_records(home, context))
+    told = _summed(home, context)
     head = _head(home, context, told)
-    return {**head, "message_count": len(told.messages), "directory": told.directory}
+    return {**head, "message_count": told.count, "directory": told.directory}
 
 
 def _head(home: Home, context: Context, told: "_Told") -> JsonObject:
@@ -100,9 +123,16 @@ def _head(home: Home, context: Context, told: "_Told") -> JsonObject:
         "created_at": _stamp(context.made_at),
         "updated_at": _stamp(max(last_used(home.data_dir, context), told.updated_at)),
         "agent": names.get(context.agent, context.agent),
-        "state": told.state,
+        "state": _state(home, context, told),
         "outcome": told.outcome or None,
     }
+
+
+def _state(home: Home, context: Context, told: "_Told") -> str:
+    """`working` only where somebody is at it."""
+    if told.state == "idle" or is_under_way(home, context.session_id):
+        return told.state
+    return "interrupted"
 
 
 def _records(home: Home, context: Context) -> Iterable[Record]:
@@ -115,7 +145,10 @@ def _records(home: Home, context: Context) -> Iterable[Record]:
 class _Told:
     """What a journal tells of a session."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: bool = True) -> None:
+        """`keeps`: the messages as well, not their number alone."""
+        self._keeps = keeps
+        self.count = 0
         self.messages: list[JsonObject] = []
         self.usage = Usage()
         self.cost_usd: float | None = 0.0
@@ -162,6 +195,9 @@ class _Told:
         )
 
     def _message(self, message: Message) -> None:
+        self.count += 1
+        if not self._keeps:
+            return
         content: list[JsonValue] = [_part(part) for part in message.parts]
         self.messages.append({"role": message.role, "content": content})
         for part in message.parts:

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Agent = Literal["build", "plan"]
+State = Literal["idle", "working", "interrupted"]
+"""`interrupted`: a turn was begun, and nobody is at it."""
 
 
 class NewSession(BaseModel):
@@ -43,7 +45,7 @@ class Summary(BaseModel):
     message_count: int
     agent: str
     directory: str
-    state: Literal["idle", "working"]
+    state: State
     outcome: str | None = Field(description="How its last turn ended.")
 
 
@@ -93,7 +95,7 @@ class Session(BaseModel):
     created_at: str
     updated_at: str
     agent: str
-    state: Literal["idle", "working"]
+    state: State
     outcome: str | None
     messages: list[Said]
     tool_uses: list[ToolUse]
