@@ -89,7 +89,12 @@ async def open_source(
         from codetether_ray.bootstrap.truth.http import is_ingress, truth_at
 
         if await asyncio.to_thread(is_ingress, address.value):
-            yield HttpTop(await asyncio.to_thread(truth_at, address.value, os.environ))
+            truth = await asyncio.to_thread(truth_at, address.value, os.environ)
+            try:
+                yield HttpTop(truth)
+            finally:
+                if truth.http is not None:
+                    truth.http.close()
             return
     async with reached(given, data_dir, notice) as reach:
         yield TopSource(data_dir, reach)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import click
@@ -102,18 +103,31 @@ def _take_token(url: str, *, is_piped: bool) -> bool:
         UnauthenticatedError: it does not take the token.
     """
     from codetether_ray.bootstrap.truth.credentials import VARIABLES, store_token
-    from codetether_ray.bootstrap.truth.http import is_ingress, truth_at
+    from codetether_ray.bootstrap.truth.http import is_ingress
 
     if not is_ingress(url):
         return False
     if any(os.environ.get(name) for name in VARIABLES) and not is_piped:
-        truth_at(url, os.environ)
+        _try(url, os.environ)
         return True
     token = _token(url, is_piped=is_piped)
-    truth_at(url, {**os.environ, VARIABLES[0]: token})
+    _try(url, {**os.environ, VARIABLES[0]: token})
     path = store_token(url, token, os.environ)
     click.echo(f"the token is kept in {path}", err=True)
     return True
+
+
+def _try(url: str, env: Mapping[str, str]) -> None:
+    """See whether an ingress takes a token.
+
+    Raises:
+        UnauthenticatedError: it does not.
+    """
+    from codetether_ray.bootstrap.truth.http import truth_at
+
+    truth = truth_at(url, env)
+    if truth.http is not None:
+        truth.http.close()
 
 
 def _token(url: str, *, is_piped: bool) -> str:

@@ -45,14 +45,18 @@ def is_ingress(url: str) -> bool:
 
 
 def truth_at(url: str, env: Mapping[str, str]) -> Truth:
-    """The truth behind an ingress.
+    """The truth behind an ingress; whoever asks for it closes its `http`.
 
     Raises:
         UnauthenticatedError: it wants a token, and there is none, or another one.
         ClusterError: it does not answer.
     """
     head = HttpHead(url, token_for(url, env))
-    found = head.ask("codetether_ray.bootstrap.truth.identity:identity")
+    try:
+        found = head.ask("codetether_ray.bootstrap.truth.identity:identity")
+    except BaseException:
+        head.close()
+        raise
     return Truth(data_dir=Path(found["data_dir"]), id=found["id"], http=head, address=url)
 
 
@@ -88,6 +92,11 @@ class HttpHead:
     async def ask_async(self, function: str, *arguments: Any) -> Any:
         """`ask`, in a thread."""
         return await asyncio.to_thread(self.ask, function, *arguments)
+
+    def close(self) -> None:
+        """Let go of the connection; it is opened again if something is asked."""
+        with self._turn:
+            self._drop()
 
     def _sent(self, path: str, body: str) -> tuple[int, dict[str, Any]]:
         with self._turn:

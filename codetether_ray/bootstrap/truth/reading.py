@@ -5,7 +5,7 @@ Where no cluster is named, nothing is joined, and neither Ray nor asyncio is imp
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,10 @@ def reading(given: str | None, say: Callable[[str], None]) -> Iterator[Source]:
         yield Source(truth=truth_here(paths.data), label=_label(address), paths=paths)
         return
     truth = _by_http(address)
-    if truth is not None:
-        say(f"from {truth.source}")
-        yield Source(truth=truth, label=truth.source, paths=paths)
+    if truth is not None and truth.http is not None:
+        with closing(truth.http):
+            say(f"from {truth.source}")
+            yield Source(truth=truth, label=truth.source, paths=paths)
         return
     import asyncio
 
