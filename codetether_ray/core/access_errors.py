@@ -16,7 +16,9 @@ class UnauthenticatedError(AccessError):
     read, `invalid_token` where it is unknown, expired or revoked (which of them is not told).
     """
 
-    def __init__(self, word: str = "", detail: str = "a bearer token is needed") -> None:
+    def __init__(
+        self, word: str = "", detail: str = "a bearer token is needed for authentication"
+    ) -> None:
         super().__init__(word, detail)
         self.word, self.detail = word, detail
 
