@@ -110,8 +110,13 @@ def as_protocol_error(error: BaseException) -> A2AError:
 
 
 def message_of(error: A2AError) -> str:
-    """The error's sentence, fit for any wire."""
-    return error.message[:_TEXT].encode("utf-8", "replace").decode("utf-8")
+    """The error's sentence, fit for any wire. That a task is not found is said in these words:
+    clients of 0.3 look for them.
+    """
+    text = error.message
+    if isinstance(error, TaskNotFoundError) and "not found" not in text.lower():
+        text = f"Task not found: {text}"
+    return text[:_TEXT].encode("utf-8", "replace").decode("utf-8")
 
 
 def details_of(error: A2AError) -> list[dict[str, Any]]:

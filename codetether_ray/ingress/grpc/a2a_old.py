@@ -11,6 +11,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message_factory import GetMessageClass
 
 from codetether_ray.a2a import old_protos
+from codetether_ray.a2a.error_table import message_of
 from codetether_ray.a2a.old_operations import OLD_OPERATIONS, OldOperation
 from codetether_ray.a2a.versions import OLD, demand
 from codetether_ray.ingress.grpc.a2a_calls import context_of, stated_version
@@ -136,4 +137,4 @@ def _stream(operation: OldOperation, read: Convert, write: Convert, handler: Req
 def _named(error: A2AError) -> A2AError:
     """The same with its name in front: clients of 0.3 read it there."""
     name = type(error).__name__
-    return type(error)(message=f"{name}: {error.message}", data=error.data)
+    return type(error)(message=f"{name}: {message_of(error)}", data=error.data)
