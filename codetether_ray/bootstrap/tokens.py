@@ -77,9 +77,16 @@ def server_file(home: Home) -> str:
     return str(FileTokens(home.data_dir).make_server_token())
 
 
+def own_file(home: Home) -> str:
+    """The same, where it is the one that counts; else empty."""
+    store = FileTokens(home.data_dir)
+    return "" if store.is_given() else str(store.make_server_token())
+
+
 _HERE = "codetether_ray.bootstrap.tokens"
 STANDING, GIVE, ADD = f"{_HERE}:standing", f"{_HERE}:give", f"{_HERE}:add"
 REVOKE, LISTED, SERVER_FILE = f"{_HERE}:revoke", f"{_HERE}:listed", f"{_HERE}:server_file"
+OWN_FILE = f"{_HERE}:own_file"
 
 
 def _fields(token: NamedToken) -> JsonObject:
@@ -103,9 +110,20 @@ async def settle(truth: Truth, env: Mapping[str, str]) -> str:
     token = given_token(env)
     await truth.ask(GIVE, digest_of(token) if token else "")
     await truth.ask(SETTLE_POLICY, settings_of(env))
-    if token:
-        return f"the token is {AUTH_TOKEN}'s"
-    return f"the token is in {await truth.ask(SERVER_FILE)} (`codetether auth token show-path`)"
+    return await whereabouts(truth)
+
+
+async def whereabouts(truth: Truth) -> str:
+    """Where the server's own token is found, in words; never the token.
+
+    Raises:
+        ConfigError: that cannot be read.
+        ClusterError: the head does not answer.
+    """
+    path = await truth.ask(OWN_FILE)
+    if not path:
+        return f"the token is the {AUTH_TOKEN} that it was started with"
+    return f"the token is in {path} (`codetether auth token show-path`)"
 
 
 def given_token(env: Mapping[str, str]) -> str:

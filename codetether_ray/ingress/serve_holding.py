@@ -53,7 +53,7 @@ async def hold(
         if is_private(reach):  # said before a Ray is started for it
             options = await asyncio.to_thread(settled, options)
     async with _cluster(address, data_dir, notice) as (reach, cluster):
-        token = await tokens.settle(reach.truth, os.environ)
+        token = await _token(reach)
         serving = await _unless(enough, serve_starting.start(options, reach, notice))
         if serving is None:
             return
@@ -88,9 +88,18 @@ async def leave(
             up = await asyncio.to_thread(head.start, head.HeadWish(data_dir=data_dir))
             notice(f"a Ray head runs for your commands at {up.address}; `codetether down` ends it")
     async with _cluster(None if address == "local" else address, data_dir, notice) as (reach, _):
-        token = await tokens.settle(reach.truth, os.environ)
+        token = await _token(reach)
         serving = await serve_starting.start(options, reach, notice)
         return Told(serving=serving, token=token)
+
+
+async def _token(reach: Reach) -> str:
+    """Settle which token counts, and say where it is; who finds an ingress changes nothing."""
+    from codetether_ray.ingress import serve_starting
+
+    if await serve_starting.find() is not None:
+        return await tokens.whereabouts(reach.truth)
+    return await tokens.settle(reach.truth, os.environ)
 
 
 async def look(address: str | None, data_dir: Path, notice: Notice) -> "Serving | None":

@@ -84,9 +84,8 @@ class FileTokens:
         Raises:
             ConfigError: it cannot be read, or its file holds something else.
         """
-        given = self._given()
-        if given not in ("", _OWN):
-            return given
+        if self.is_given():
+            return self._given()
         with self._told():
             text = self.make_server_token().read_text("utf-8").strip()
         if not text:
@@ -100,6 +99,14 @@ class FileTokens:
             ConfigError: that cannot be read.
         """
         return bool(self._given())
+
+    def is_given(self) -> bool:
+        """Whether the server's token is one that it was started with.
+
+        Raises:
+            ConfigError: that cannot be read.
+        """
+        return self._given() not in ("", _OWN)
 
     def _given(self) -> str:
         path = self._folder / _GIVEN

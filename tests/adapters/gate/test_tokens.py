@@ -146,6 +146,7 @@ async def test_a_given_token_is_settled_by_its_digest_and_ends_with_the_next_sta
     truth = truth_here(tmp_path)
     said = await tokens.settle(truth, {"CODETETHER_AUTH_TOKEN": "given-by-me"})
     assert "given-by-me" not in said
+    assert "CODETETHER_AUTH_TOKEN" in await tokens.whereabouts(truth)
     for path in (tmp_path / "auth").iterdir():
         assert "given-by-me" not in path.read_text()
     assert await _book(truth, Ticks()).principal_of("given-by-me") is not None
