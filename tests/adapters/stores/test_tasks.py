@@ -203,6 +203,22 @@ async def test_a_record_that_cannot_be_stored_fails_alone(tmp_path: Path) -> Non
     await store.close()
 
 
+async def test_a_full_disk_is_told_of_and_when_there_is_room_saves_go_on(tmp_path: Path) -> None:
+    sqlite = SqliteTasks(tmp_path / "tasks.db")
+    store = LocalTasks(sqlite, clock=FakeClock(0.0))
+    (room,) = sqlite._db.execute("PRAGMA max_page_count").fetchone()
+    sqlite._db.execute("PRAGMA max_page_count = 20")
+    big = a_task(payload=b"x" * 1_000_000)
+    with pytest.raises(TaskStoreError, match="cannot be used: database or disk is full"):
+        await store.save([big, a_task("t2")])
+    assert await store.get("t2", None) is None
+    assert await store.save([a_task("small")]) == ()
+    sqlite._db.execute(f"PRAGMA max_page_count = {room}")
+    assert await store.save([big, a_task("t2")]) == ()
+    assert await store.get("t1", None) == big
+    await store.close()
+
+
 async def test_saves_that_wait_together_are_one_transaction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,18 @@ def test_a_key_goes_from_stdin_into_the_store_and_out_again(
     assert find_leaks(_KEY, [Path.home(), cwd]) == []
 
 
+def test_the_password_of_the_tasks_database_is_kept_like_a_key(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, cwd: Path
+) -> None:
+    _give(monkeypatch, f"{_KEY}\n")
+    assert run(["auth", "set", "postgres"]) == 0
+    assert run(["auth", "list"]) == 0
+    output = capsys.readouterr()
+    assert output.out.endswith("postgres\n")
+    assert _KEY not in output.out + output.err
+    assert find_leaks(_KEY, [Path.home(), cwd]) == []
+
+
 def test_a_key_given_as_an_argument_is_refused_and_not_repeated(capsys: Capture) -> None:
     assert run(["auth", "set", "openai", _KEY]) == 2
     shown = capsys.readouterr()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from codetether_ray.core.errors import ClusterError
+from codetether_ray.local import board_channel
 from codetether_ray.local.board_channel import BoardChannel
 from codetether_ray.local.task_board import MemoryBoard
 from codetether_ray.ports.task_board import Notice
@@ -140,6 +141,20 @@ async def test_while_the_board_is_away_publishing_waits_for_nothing_and_is_told_
                 pass
         board.is_away = False
         assert await some(theirs, 20) == [event(n) for n in range(20)]
+
+
+async def test_what_a_board_that_stays_away_is_not_told_is_told_to_be_lost(
+    board: FlakyBoard, here: BoardChannel, there: BoardChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board_channel, "_MAX_WAITING_BYTES", 5_000)
+    async with there.listen("t1") as first:
+        board.is_away = True
+        for n in range(100):
+            await here.publish(event(n, "t1", payload=b"x" * 100))
+        board.is_away = False
+        seen = await until(first, 99)
+        assert seen[0] == -1
+        assert seen[1:] == list(range(100 - len(seen) + 1, 100))
 
 
 async def test_many_events_ride_few_calls(
