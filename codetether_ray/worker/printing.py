@@ -47,8 +47,10 @@ class Printer:
         """Return once everything has arrived, or that time has passed."""
         self._is_over = True
         self._came.set()
-        await asyncio.wait({self._task}, timeout=patience_s)
-        self._task.cancel()
+        try:
+            await asyncio.wait({self._task}, timeout=patience_s)
+        finally:
+            self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _sending(self) -> None:

@@ -19,8 +19,10 @@ from codetether_ray.worker.printing import Printer
 Say = Callable[[str], None]
 Do = Callable[[Offer, Say], Awaitable[Ended]]
 """Does a task to its end. Cancelled, it stops what it began and still gives how that ended."""
-_FLUSH_S = 15.0
-"""How long a task's last output may take to arrive before it is released."""
+_FLUSH_S, _LAST_FLUSH_S = 600.0, 5.0
+"""How long a task's last output may take to arrive; the same where the worker stops."""
+_PARTING_S = 15.0
+"""How long a worker that stops tries to hand back what is left, beyond its grace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class WorkerRun:
         self._beat_now = asyncio.Event()
         self._beat_s = self._rhythm.heartbeat_s
         self._last_id = ""
+        self._gives_up = False
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -158,7 +161,7 @@ class WorkerRun:
             self._notice(f"task {offer.id} broke: {type(error).__name__}: {error}")
             ended = Ended(status="failed", error=f"{type(error).__name__}: {error}")
         with suppress(asyncio.CancelledError):  # told to stop when it had ended
-            await printer.finish(_FLUSH_S)
+            await printer.finish(_LAST_FLUSH_S if self._state.is_stopping else _FLUSH_S)
         del self._doing[offer.id]
         self._tell(loop.Finished(offer.id, ended))
 
@@ -169,8 +172,8 @@ class WorkerRun:
             try:
                 await self._client.release(id, lease, ended)
             except PlatformError as error:
-                if error.is_final:
-                    self._notice(str(error))
+                if error.is_final or self._gives_up:
+                    self._notice(f"{error}; task {id} is left to the platform")
                     break
                 await self._clock.sleep(backoff.next_s())
             else:
@@ -182,6 +185,8 @@ class WorkerRun:
     async def _grace(self) -> None:
         await self._clock.sleep(self._rhythm.grace_s)
         self._tell(loop.GraceOver())
+        await self._clock.sleep(_PARTING_S)
+        self._gives_up = True
 
     # -- what lasts -------------------------------------------------------------------------------
 

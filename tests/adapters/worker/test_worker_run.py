@@ -10,6 +10,7 @@ import pytest
 from codetether_ray.core.work import Ended, Worker, WorkTask, WorkWish
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.stores.work import SqliteWork
+from codetether_ray.worker import run
 from codetether_ray.worker.client import PlatformClient, PlatformError
 from codetether_ray.worker.offers import Offer
 from codetether_ray.worker.platform import WorkPlatform
@@ -200,6 +201,27 @@ async def test_a_worker_whose_lease_ran_out_stops_and_says_no_more(
 
 async def _never() -> None:
     await asyncio.Event().wait()
+
+
+async def test_a_worker_that_stops_while_the_platform_is_away_leaves_all_the_same(
+    platform: WorkPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_PARTING_S", 0.1)
+    bench = Bench()
+    async with PlatformServer(platform) as server:
+        me = Worker(id="wrk_1", tenant="", name="one")
+        client = PlatformClient(server.url, "admin-token", me)
+        worker = WorkerRun(me, client, bench.do, limit=1, clock=SystemClock(),
+                           notice=lambda _: None, rhythm=QUICK)  # fmt: skip
+        working = asyncio.create_task(worker.work())
+        task = await platform.create(ADMIN, WorkWish())
+        await bench.until_begun(1)
+    worker.stop()
+    async with asyncio.timeout(20):
+        await working
+    await client.close()
+    assert bench.stopped == [task.id]
+    assert (await platform.task(ADMIN, task.id)).status == "running"
 
 
 async def test_a_task_that_breaks_has_failed_and_the_worker_does_the_next(
