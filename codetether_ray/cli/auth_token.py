@@ -154,12 +154,15 @@ def show_path(address: str | None) -> int:
 
     Where the server was started with CODETETHER_AUTH_TOKEN, that one counts instead.
     """
-    from codetether_ray.bootstrap.tokens import SERVER_FILE
+    from codetether_ray.bootstrap.tokens import OWN_FILE, SERVER_FILE
 
     with _source(address) as source:
         click.echo(source.ask(SERVER_FILE))
         if not source.is_here:
             click.echo(f"on {source.label}", err=True)
+        if not source.ask(OWN_FILE):
+            said = "the server was started with CODETETHER_AUTH_TOKEN: that counts, not this file"
+            click.echo(said, err=True)
     return exit_codes.SUCCESS
 
 

@@ -308,6 +308,9 @@ def test_the_path_of_the_servers_token_is_shown_and_not_the_token(run: Any, tmp_
     path = Path(shown.stdout.strip())
     assert path == tmp_path / "auth" / "token"
     assert path.read_text().strip() not in shown.stdout + shown.stderr
+    assert "CODETETHER_AUTH_TOKEN" not in shown.stderr
+    FileTokens(tmp_path).give(digest_of("another"))
+    assert "CODETETHER_AUTH_TOKEN" in run("show-path").stderr
 
 
 @pytest.mark.parametrize(
