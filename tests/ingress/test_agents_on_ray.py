@@ -25,14 +25,7 @@ AGENTS = {"agents": IngressOptions().agents, "model": "local/m"}
 
 def _holder(door: Served) -> int:
     """The process of the replica that has the only connection."""
-    [pid] = {
-        one.pid
-        for one in psutil.net_connections("tcp")
-        if one.status == psutil.CONN_ESTABLISHED
-        and one.laddr.port == door.serving.options.port
-        and one.pid in door.pids()
-    }
-    assert pid is not None
+    [pid] = _connected(door)
     return pid
 
 
@@ -109,3 +102,79 @@ async def _cancelled_elsewhere(door: Served, first: int, task_id: str) -> Any:
 
 def _sleeping() -> bool:
     return any(one.info["cmdline"] == ["sleep", "4321"] for one in psutil.process_iter(["cmdline"]))
+
+
+@pytest.mark.matrix
+async def test_a_session_that_one_replica_works_on_is_watched_and_ended_at_the_other(
+    cluster: Cluster, head_data_dir: Path, home: Path
+) -> None:
+    def script(asked: ModelCall) -> Reply:
+        if "and now?" in str(asked.body):
+            return say("now it is over")
+        return call("bash", command="exec sleep 4322")
+
+    async with ModelServer(script) as server:
+        write_settings(home, server.url)
+        async with (
+            served(cluster, head_data_dir, replicas=2, **AGENTS) as door,
+            door.client() as one,
+        ):
+            session = (await one.post("/api/session", json={})).json()["id"]
+            first = _holder(door)
+            prompt = f"/api/session/{session}/prompt"
+            plain = {"accept": "application/json"}
+            work = asyncio.create_task(one.post(prompt, json={"message": "wait"}, headers=plain))
+            other = await _elsewhere(door, first)
+            try:
+                kinds = await _watched_and_cancelled(other, session)
+                done = (await work).json()
+                again = await other.post(prompt, json={"message": "and now?"}, headers=plain)
+            finally:
+                await other.aclose()
+    assert done["outcome"] == "cancelled", done
+    assert kinds[:2] == ["status", "tool"]
+    assert kinds[-1] == "done"
+    assert again.json()["text"] == "now it is over"
+
+
+async def _watched_and_cancelled(client: httpx.AsyncClient, session: str) -> list[str]:
+    """The kinds of events that a watcher is told, who ends the turn once a command runs."""
+    kinds: list[str] = []
+    url = f"/api/session/{session}"
+    async with asyncio.timeout(60):
+        while (await client.get(url)).json()["state"] != "working":
+            await asyncio.sleep(0.1)
+        async with (
+            httpx.AsyncClient(
+                base_url=client.base_url, headers=client.headers, timeout=60
+            ) as ender,
+            client.stream("GET", f"{url}/events", timeout=60) as answer,
+        ):
+            async for line in answer.aiter_lines():
+                if line.startswith("event: "):
+                    kinds.append(line.removeprefix("event: "))
+                    if kinds[-1] == "tool" and kinds.count("tool") == 1:
+                        assert (await ender.post(f"{url}/cancel")).json()["was_working"] is True
+    return kinds
+
+
+async def _elsewhere(door: Served, first: int) -> httpx.AsyncClient:
+    """A client of the other replica."""
+    for _ in range(100):
+        client = door.client()
+        assert (await client.get("/health")).status_code == 200
+        if first not in _connected(door) or len(_connected(door)) > 1:
+            return client
+        await client.aclose()
+    raise AssertionError("every connection reaches the same replica")
+
+
+def _connected(door: Served) -> set[int]:
+    return {
+        one.pid
+        for one in psutil.net_connections("tcp")
+        if one.status == psutil.CONN_ESTABLISHED
+        and one.laddr.port == door.serving.options.port
+        and one.pid is not None
+        and one.pid in door.pids()
+    }
