@@ -10,15 +10,21 @@ from codetether_ray.core.errors import ConfigError
 
 SECRET = "postgres"
 """Under which the secret store has the password."""
+IN_MEMORY = "memory"
+"""Instead of an address: tasks are in the memory of one process, to measure what a store costs."""
 _SCHEMES = ("postgresql", "postgres")
 
 
-def check_url(url: str) -> str:
+def check_url(url: str, *, replicas: int = 1) -> str:
     """The address, if it is one, and holds no password.
 
     Raises:
         ConfigError: it does; the sentence does not repeat it.
     """
+    if url == IN_MEMORY:
+        if replicas > 1:
+            raise ConfigError("tasks in memory are one replica's: several would know others each")
+        return url
     try:
         parts = urlsplit(url)
         has_password = parts.password is not None or "password" in parse_qs(parts.query)

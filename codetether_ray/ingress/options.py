@@ -37,7 +37,8 @@ class IngressOptions:
     budget_usd: float | None = None
     """The same in dollars."""
     tasks_url: str = ""
-    """`postgresql://…`; empty: SQLite in the data directory. No password is in it: see the docs."""
+    """`postgresql://…`; empty: SQLite in the data directory. No password is in it: see the docs.
+    `memory`: nothing is kept, to measure what a store costs; for one replica."""
     keep_tasks_days: float = 30.0
     """How long A2A tasks are kept that have ended."""
     agents: str = "codetether_ray.bootstrap.a2a.agents:open_agents"
@@ -66,4 +67,4 @@ class IngressOptions:
         if self.tasks_url:
             from codetether_ray.ingress.database import check_url
 
-            check_url(self.tasks_url)
+            check_url(self.tasks_url, replicas=self.replicas)

@@ -2,9 +2,10 @@
 
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.core.errors import ConfigError
-from codetether_ray.ingress.database import password_here
+from codetether_ray.ingress.database import IN_MEMORY, password_here
 from codetether_ray.ingress.options import IngressOptions
 from codetether_ray.local.clock import SystemClock
+from codetether_ray.local.memory_tasks import MemoryTasks
 from codetether_ray.local.task_channel import LocalTaskChannel
 from codetether_ray.local.tasks import open_local_tasks
 from codetether_ray.ports.task_channel import TaskChannel
@@ -34,6 +35,8 @@ async def open_tasks(options: IngressOptions, reach: Reach) -> tuple[TaskStore, 
 
 
 async def _opened(options: IngressOptions, reach: Reach) -> TaskStore:
+    if options.tasks_url == IN_MEMORY:
+        return MemoryTasks()
     if options.tasks_url:
         return await _postgres(options)
     if reach.cluster is None:

@@ -73,6 +73,17 @@ def test_an_address_with_a_password_or_of_something_else_is_refused_unseen(url: 
     assert SECRET not in str(found.value)
 
 
+async def test_tasks_in_memory_are_for_one_replica_and_leave_nothing(tmp_path: Path) -> None:
+    store, channel = await open_tasks(IngressOptions(tasks_url="memory"), reach_of(tmp_path))
+    await store.save([a_task()])
+    assert await store.get("t1", "ada") == a_task()
+    await channel.close()
+    await store.close()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigError, match="one replica's"):
+        IngressOptions(tasks_url="memory", replicas=2)
+
+
 def test_an_address_without_a_password_is_taken() -> None:
     for url in ("postgresql://ada@db:5433/tasks?sslmode=require", "postgres:///tasks?host=/run"):
         assert check_url(url) == url
