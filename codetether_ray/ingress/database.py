@@ -23,7 +23,7 @@ def check_url(url: str, *, replicas: int = 1) -> str:
     """
     if url == IN_MEMORY:
         if replicas > 1:
-            raise ConfigError("tasks in memory are one replica's: several would know others each")
+            raise ConfigError("tasks in memory are for one replica: several would each have their own")
         return url
     try:
         parts = urlsplit(url)

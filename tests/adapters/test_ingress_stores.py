@@ -80,7 +80,7 @@ async def test_tasks_in_memory_are_for_one_replica_and_leave_nothing(tmp_path: P
     await channel.close()
     await store.close()
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ConfigError, match="one replica's"):
+    with pytest.raises(ConfigError, match="for one replica"):
         IngressOptions(tasks_url="memory", replicas=2)
 
 
