@@ -1,5 +1,6 @@
 """The control plane of one ingress: what its routes and RPCs ask, in the caller's name."""
 
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -200,7 +201,8 @@ class Control:
         return okr, run, was_running
 
     async def _leave(self) -> Leave:
-        directory = self._parts.options.directory
+        given = self._parts.options.directory
+        directory = os.path.abspath(given) if given else ""  # noqa: PTH100 - as it is on the head
         return Leave(
             owner=caller().owner,
             roots=(directory,) if directory else (),

@@ -4,6 +4,7 @@ An OKR belongs to its `owner` (within `tenant_id`, where it has one). Functions 
 called on the truth; the others work on a desk.
 """
 
+import asyncio
 import os
 import time
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from codetether_ray.core.errors import (
     UnknownRunError,
     UsageError,
 )
+from codetether_ray.core.masking import Masker
 from codetether_ray.core.okrs import ApprovalDecision, Okr, OkrRun
 from codetether_ray.core.principals import Principal
 from codetether_ray.core.spec import Correlation
@@ -105,10 +107,15 @@ async def create(
     return okr, made
 
 
-def decide(
-    home: Home, id: str, decision: Literal["approved", "denied"], reason: str, principal: str,
-    owner: str | None, seen: int | None,
-) -> tuple[Okr, OkrRun]:  # fmt: skip
+async def decide(
+    home: Home,
+    id: str,
+    decision: Literal["approved", "denied"],
+    reason: str,
+    principal: str,
+    owner: str | None,
+    seen: int | None,
+) -> tuple[Okr, OkrRun]:
     """Decide on the run that waits; of several who do at once one wins.
 
     Raises:
@@ -116,28 +123,35 @@ def decide(
         OkrTransitionError: somebody decided before.
         OkrChangedError: the OKR is not the one of version `seen`.
     """
+    known = await values_here(os.environ, home.data_dir)
+    made = ApprovalDecision(
+        id=fresh(""),
+        run_id="",
+        decision=decision,
+        reason=Masker(known, with_shapes=False)(reason),
+        approver=principal,
+        decided_at=moment(time.time()),
+    )
+    return await asyncio.to_thread(_decided, home, id, made, owner, seen)
+
+
+def _decided(
+    home: Home, id: str, made: ApprovalDecision, owner: str | None, seen: int | None
+) -> tuple[Okr, OkrRun]:
     from codetether_ray.bootstrap.auditing.opening import acting
 
     okr, found = find(home, id, owner)
     run = _waiting(id, found)
-    made = ApprovalDecision(
-        id=fresh(""),
-        run_id=run.id,
-        decision=decision,
-        reason=reason,
-        approver=principal,
-        decided_at=moment(time.time()),
-    )
     action = Action(
         category="okr",
         action="okr.decide",
         resource=run.id,
-        principal=principal,
+        principal=made.approver or "",
         correlation=_ids(okr, run),
     )
     with acting(home.data_dir, action) as done:
-        okr, run = stored.decide(home, run.id, made, seen)
-        done.outcome = "success" if decision == "approved" else "denied"
+        okr, run = stored.decide(home, run.id, replace(made, run_id=run.id), seen)
+        done.outcome = "success" if made.decision == "approved" else "denied"
     return okr, run
 
 

@@ -78,9 +78,11 @@ class Plane:
 
 
 @asynccontextmanager
-async def opened(data_dir: Path, **options: Any) -> AsyncIterator[Plane]:
+async def opened(
+    data_dir: Path, reach: Reach | None = None, **options: Any
+) -> AsyncIterator[Plane]:
     """An ingress on free ports of loopback, in this event loop, without A2A."""
-    reach = Reach(address=Address(), truth=truth_here(data_dir))
+    reach = reach or Reach(address=Address(), truth=truth_here(data_dir))
     wanted = IngressOptions(data_dir=str(data_dir), **options)
     gate = await open_gate(wanted, reach)
     parts = Parts(options=wanted, reach=reach, handler=None, gate=gate, closing=[gate.close])  # type: ignore[arg-type]

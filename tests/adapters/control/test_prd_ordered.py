@@ -64,9 +64,7 @@ async def test_one_that_cannot_be_worked_on_is_refused_with_what_is_wrong(
     status, problem = await plane.ask("POST", "/v1/prds", json={**order, "path": "../../x"})
     assert (status, "no file '../../x'" in problem["detail"]) == (400, True), problem
     headers = {"Content-Type": "application/json"}
-    text = json.dumps(
-        {**order, "prd": {"feature": b"half \\ud800".decode("unicode_escape")}}
-    )
+    text = json.dumps({**order, "prd": {"feature": b"half \\ud800".decode("unicode_escape")}})
     status, problem = await plane.ask("POST", "/v1/prds", data=text, headers=headers)
     assert (status, "JSON has not" in problem["detail"]) == (400, True), problem
     assert (await plane.ask("GET", "/v1/runs"))[1]["runs"] == []
