@@ -114,7 +114,8 @@ def address(function: F) -> F:
         "--address",
         metavar="ADDRESS",
         default=None,
-        help="Use the Ray cluster at HOST:6379; `local` for none.  "
+        help="Use the Ray cluster at HOST:6379, or behind its ingress at http://HOST:4096; `local` "
+        "for none.  "
         "[default: RAY_ADDRESS, `codetether context`, your own head]",
     )(function)
 
