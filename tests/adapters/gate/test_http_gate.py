@@ -72,44 +72,39 @@ async def test_the_answer_to_nobody_is_a_problem_in_json(tmp_path: Path) -> None
     assert told["title"] == "Unauthorized"
 
 
-@pytest.mark.parametrize(
-    ("header", "error"),
-    [
-        ("Bearer wrong", "invalid_token"),
-        ("Bearer ", None),
-        ("Bearer", "invalid_request"),
-        ("Basic YTpi", None),
-        ("Bearer two words", "invalid_request"),
-        ("Bearer " + "x" * 5000, "invalid_token"),
-        ("Bearer \xe9\xe9", "invalid_request"),
-        ("{token}", None),
-        ("Token {token}", None),
-        ("Bearer {token}x", "invalid_token"),
-    ],
+_UNREADABLE = (
+    ("Bearer wrong", "invalid_token"),
+    ("Bearer", "invalid_request"),
+    ("Basic YTpi", None),
+    ("Bearer two words", "invalid_request"),
+    ("Bearer " + "x" * 5000, "invalid_token"),
+    ("Bearer \xe9\xe9", "invalid_request"),
+    ("{token}", None),
+    ("Token {token}", None),
+    ("Bearer{token}", None),
+    ("Bearer {token}x", "invalid_token"),
 )
-async def test_a_header_that_holds_no_valid_token_opens_nothing(
-    tmp_path: Path, header: str, error: str | None
-) -> None:
+
+
+async def test_a_header_that_holds_no_valid_token_opens_nothing(tmp_path: Path) -> None:
     async with http_door(tmp_path) as door, aiohttp.ClientSession() as client:
-        text = header.replace("{token}", door.token)
-        async with client.get(door.url + "/v1/runs", headers={"Authorization": text}) as answer:
-            assert answer.status == 401
-            challenge = answer.headers["WWW-Authenticate"]
-            found = re.search(r'error="(\w+)"', challenge)
-            if header.strip() != "Bearer":
-                assert (found[1] if found else None) == error
+        for header, error in _UNREADABLE:
+            text = header.replace("{token}", door.token)
+            async with client.get(door.url + "/v1/runs", headers={"Authorization": text}) as answer:
+                assert answer.status == 401, header
+                found = re.search(r' error="(\w+)"', answer.headers["WWW-Authenticate"])
+                assert (found[1] if found else None) == error, header
         assert door.reached == []
 
 
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
-async def test_the_schemes_letters_may_be_of_any_case(tmp_path: Path, scheme: str) -> None:
+async def test_the_schemes_letters_may_be_of_any_case(tmp_path: Path) -> None:
     async with http_door(tmp_path) as door, aiohttp.ClientSession() as client:
-        header = {"Authorization": f"{scheme}  {door.token}"}
-        async with client.get(door.url + "/v1/runs", headers=header) as answer:
-            assert answer.status == 200
-        ((_, principal),) = door.reached
-    assert principal is not None
-    assert (principal.roles, principal.auth_source) == (("admin",), "static_token")
+        for scheme in ("Bearer", "bearer", "BEARER", "bEaReR"):
+            header = {"Authorization": f"{scheme}  {door.token}"}
+            async with client.get(door.url + "/v1/runs", headers=header) as answer:
+                assert answer.status == 200, scheme
+        principals = {principal for _, principal in door.reached}
+    assert {(p.roles, p.auth_source) for p in principals if p} == {(("admin",), "static_token")}
 
 
 async def test_a_token_in_the_query_or_twice_in_headers_is_none(tmp_path: Path) -> None:

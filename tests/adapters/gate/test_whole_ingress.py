@@ -10,7 +10,6 @@ from typing import Any
 
 import aiohttp
 import grpc
-import pytest
 
 from codetether_ray.bootstrap.truth.address import Address
 from codetether_ray.bootstrap.truth.place import truth_here
@@ -197,13 +196,10 @@ async def test_a_task_is_found_by_its_owner_alone_whatever_tenant_or_role_others
         assert told["error"]["code"] == -32001
 
 
-@pytest.mark.parametrize(
-    ("name", "status"), [("root", 200), ("boss", 403), ("bob", 403), ("ann", 403)]
-)
-async def test_the_audit_log_is_for_administrators_of_the_platform(
-    tmp_path: Path, name: str, status: int
-) -> None:
+async def test_the_audit_log_is_for_administrators_of_the_platform(tmp_path: Path) -> None:
     async with _ingress(tmp_path) as ingress, aiohttp.ClientSession() as client:
-        headers = {"Authorization": f"Bearer ctr_token_{name}"}
-        async with client.get(ingress.url + "/v1/audit/events", headers=headers) as answer:
-            assert answer.status == status
+        for name, status in (("root", 200), ("boss", 403), ("bob", 403), ("ann", 403)):
+            headers = {"Authorization": f"Bearer ctr_token_{name}"}
+            url = ingress.url + "/v1/audit/events"
+            async with client.get(url, headers=headers) as answer:
+                assert answer.status == status, name
