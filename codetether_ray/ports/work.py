@@ -93,6 +93,10 @@ class WorkTables(Protocol):
         """Pieces of output behind number `after`, in order."""
         ...
 
+    def forget(self, before: float, limit: int) -> int:
+        """Remove tasks that ended before then, with all that is of them; how many there were."""
+        ...
+
     def note(self, kind: str, task: WorkTask) -> None:
         """Note a change that workers should know."""
         ...

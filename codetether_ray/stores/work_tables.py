@@ -23,6 +23,7 @@ CREATE INDEX tasks_owned ON tasks (owner, n);
 CREATE TABLE events (
     source TEXT NOT NULL, event TEXT NOT NULL, task_id TEXT NOT NULL, PRIMARY KEY (source, event)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX events_of ON events (task_id);
 CREATE TABLE workers (
     id TEXT PRIMARY KEY, tenant TEXT NOT NULL, seen_at REAL NOT NULL, body TEXT NOT NULL
 ) STRICT;
@@ -38,6 +39,7 @@ CREATE TABLE expected (
 CREATE TABLE changes (
     n INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, task_id TEXT NOT NULL
 ) STRICT;
+CREATE INDEX changes_of ON changes (task_id);
 """
 MAX_OUTPUT_BYTES = 4_000_000
 """Kept of one task; what comes after is counted and dropped."""
@@ -131,6 +133,21 @@ class SqliteWorkTables:
     def note_event(self, source: str, event: str, task_id: str) -> None:
         """See `WorkTables.note_event`."""
         self._db.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?)", (source, event, task_id))
+
+    def forget(self, before: float, limit: int) -> int:
+        """See `WorkTables.forget`."""
+        rows = self._db.execute(
+            "SELECT id FROM tasks WHERE status IN ('completed', 'failed', 'cancelled')"
+            " AND json_extract(body, '$.updated_at') < ? ORDER BY n LIMIT ?",
+            (before, limit),
+        ).fetchall()
+        for table, column in (
+            ("outputs", "task_id"), ("expected", "task_id"), ("events", "task_id"),
+            ("changes", "task_id"), ("tasks", "id"),
+        ):  # fmt: skip
+            self._db.executemany(f"DELETE FROM {table} WHERE {column} = ?", rows)
+        self._db.execute("DELETE FROM workers WHERE seen_at < ?", (before,))
+        return len(rows)
 
     # -- workers ----------------------------------------------------------------------------------
 

@@ -36,3 +36,13 @@ async def wait(event: asyncio.Event, seconds: float) -> bool:
         async with asyncio.timeout(seconds):
             await event.wait()
     return event.is_set()
+
+
+def of_tenant(tenant: str) -> str:
+    """The bell that rings when workers of a tenant should know something."""
+    return f"changes {tenant}"
+
+
+def of_output(task_id: str) -> str:
+    """The bell that rings when a task has more output, or is over."""
+    return f"output {task_id}"

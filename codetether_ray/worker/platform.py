@@ -30,11 +30,14 @@ from codetether_ray.core.work import (
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.work import WorkStore, WorkTables
 from codetether_ray.worker import rules
-from codetether_ray.worker.bells import Bells, wait
-from codetether_ray.worker.views import MOST, concerns, everything, offers, own, seen
+from codetether_ray.worker.bells import Bells, of_output, of_tenant, wait
+from codetether_ray.worker.views import MOST, concerns, everything, offer, offers, own, seen
 
 LEASE_S = 90.0
 """How long a claim holds without a heartbeat; workers send three in that time."""
+KEEP_S = 30 * 24 * 3600.0
+"""How long a task that is over is kept, with its output."""
+_FORGET_EACH_S = 3600.0
 _LATELY_S = 300.0
 """Workers that were not heard of for longer are not listed."""
 T = TypeVar("T")
@@ -84,7 +87,7 @@ class WorkPlatform:
                 raise
             if wish.event:
                 tables.note_event(source, wish.event, task.id)
-            _offer(tables, rung, task)
+            offer(tables, rung, task)
             return task
 
         return await self._do(work)
@@ -130,8 +133,8 @@ class WorkPlatform:
             tables.put(now_is)
             if now_is.is_cancelling:
                 tables.note("cancel", now_is)
-                rung.add(_bell_of(now_is.tenant))
-            rung.add(_output_bell(task_id))
+                rung.add(of_tenant(now_is.tenant))
+            rung.add(of_output(task_id))
             return now_is
 
         return await self._do(work)
@@ -155,7 +158,7 @@ class WorkPlatform:
         def is_enough(found: tuple[tuple[Output, ...], bool]) -> bool:
             return bool(found[0]) or found[1]
 
-        return await self._awaited(_output_bell(task_id), work, is_enough, wait_s)
+        return await self._awaited(of_output(task_id), work, is_enough, wait_s)
 
     # -- for workers ------------------------------------------------------------------------------
 
@@ -228,7 +231,7 @@ class WorkPlatform:
             task = self._held(tables, rung, asker, worker_id, task_id)
             rules.demand_held(task, worker_id, lease)
             expected = tables.append(task_id, task.lease, first, texts)
-            rung.add(_output_bell(task_id))
+            rung.add(of_output(task_id))
             return expected
 
         return await self._do(work)
@@ -251,8 +254,8 @@ class WorkPlatform:
                 return task
             tables.put(left)
             if left.status == "pending":
-                _offer(tables, rung, left)
-            rung.add(_output_bell(task_id))
+                offer(tables, rung, left)
+            rung.add(of_output(task_id))
             return left
 
         return await self._do(work)
@@ -305,7 +308,7 @@ class WorkPlatform:
         def is_enough(found: Changes) -> bool:
             return bool(found.items) or (after is not None and found.last > after)
 
-        return await self._awaited(_bell_of(asker.tenant_id), work, is_enough, wait_s)
+        return await self._awaited(of_tenant(asker.tenant_id), work, is_enough, wait_s)
 
     # -- the platform itself ----------------------------------------------------------------------
 
@@ -352,11 +355,17 @@ class WorkPlatform:
                 await wait(rung, left)
 
     async def _keep_sweeping(self) -> None:
-        """Offer what workers fell silent over again, though nobody asks for anything."""
+        """Offer what workers fell silent over again, and forget what is long over."""
+        forgets_at = 0.0
         while True:
             await self._clock.sleep(self._lease_s / 4)
             with suppress(WorkStoreError):  # told to whoever asks for something
                 await self._do(self._sweep)
+                if self._clock.now() >= forgets_at and not await self._do(self._forget):
+                    forgets_at = self._clock.now() + _FORGET_EACH_S
+
+    def _forget(self, tables: WorkTables, _: _Rung) -> int:
+        return tables.forget(self._clock.now() - KEEP_S, MOST)
 
     def _renew_all(self, tables: WorkTables) -> None:
         """What was running when the platform came up gets a whole lease: its worker may live."""
@@ -371,8 +380,8 @@ class WorkPlatform:
             left = rules.expired(task, now)
             tables.put(left)
             if left.status == "pending":
-                _offer(tables, rung, left)
-            rung.add(_output_bell(task.id))
+                offer(tables, rung, left)
+            rung.add(of_output(task.id))
 
     def _held(
         self, tables: WorkTables, rung: _Rung, asker: Principal, worker_id: str, task_id: str
@@ -384,16 +393,3 @@ class WorkPlatform:
         if task.tenant != worker.tenant:
             raise UnknownWorkError(task_id)
         return task
-
-
-def _offer(tables: WorkTables, rung: _Rung, task: WorkTask) -> None:
-    tables.note("offered", task)
-    rung.add(_bell_of(task.tenant))
-
-
-def _bell_of(tenant: str) -> str:
-    return f"changes {tenant}"
-
-
-def _output_bell(task_id: str) -> str:
-    return f"output {task_id}"

@@ -7,6 +7,7 @@ from codetether_ray.core.errors import UnknownWorkerError, UnknownWorkError
 from codetether_ray.core.principals import Principal
 from codetether_ray.core.work import Change, Changes, Worker, WorkTask
 from codetether_ray.ports.work import WorkTables
+from codetether_ray.worker.bells import of_tenant
 from codetether_ray.worker.routing import fits
 
 MOST = 100
@@ -50,3 +51,9 @@ def concerns(change: Change, worker: Worker) -> bool:
         is_ours = task.status == "pending" and task.tenant == worker.tenant
         return is_ours and fits(worker, task.wish)
     return task.is_cancelling and task.worker_id == worker.id
+
+
+def offer(tables: WorkTables, rung: set[str], task: WorkTask) -> None:
+    """Tell workers of a task that waits; `rung` takes the bell to be rung."""
+    tables.note("offered", task)
+    rung.add(of_tenant(task.tenant))

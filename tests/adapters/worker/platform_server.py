@@ -48,8 +48,9 @@ def build(platform: Platform) -> Callable[..., Awaitable[None]]:
 class PlatformServer:
     """Serves a platform on a port of its own; `url` is where."""
 
-    def __init__(self, platform: Platform, port: int = 0) -> None:
-        self._platform, self._port = platform, port
+    def __init__(self, platform: Platform, port: int = 0, app: Any = None) -> None:
+        self._port = port
+        self._app = app or build(platform)
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -70,7 +71,7 @@ class PlatformServer:
         sock.bind(("127.0.0.1", self._port))
         self._port = sock.getsockname()[1]
         config = uvicorn.Config(
-            build(self._platform), log_level="error", lifespan="off", access_log=False,
+            self._app, log_level="error", lifespan="off", access_log=False,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._server = uvicorn.Server(config)

@@ -5,17 +5,25 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from codetether_ray.bootstrap.truth.address import LOCAL, Address
+from codetether_ray.bootstrap.truth.place import truth_here
+from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.core.principals import Principal
 from codetether_ray.core.work import Ended, WorkTask, WorkWish
+from codetether_ray.ingress.app import build_app
+from codetether_ray.ingress.opening import opened_parts
+from codetether_ray.ingress.options import AUTH_TOKEN, IngressOptions
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.stores.work import SqliteWork
 from codetether_ray.worker.platform import WorkPlatform
 from tests.adapters.worker.platform_server import ADMIN, PlatformServer
 
+TOKEN = "t" * 40
 WORKERS, TASKS, LEASE_S = 10, 200, 3.0
 
 
@@ -55,7 +63,7 @@ class Member:
 
     @classmethod
     async def start(cls, url: str, name: str, limit: int = 1) -> "Member":
-        command = ("-m", "tests.adapters.worker.echo_worker", url, "admin-token", name, str(limit))
+        command = ("-m", "tests.adapters.worker.echo_worker", url, TOKEN, name, str(limit))
         return cls(
             await asyncio.create_subprocess_exec(
                 sys.executable, *command,
@@ -99,12 +107,22 @@ async def all_over(platform: WorkPlatform) -> Sequence[WorkTask]:
 
 @pytest.mark.matrix
 async def test_each_of_200_tasks_is_done_once_though_workers_are_killed_and_frozen(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    platform = Counted(SqliteWork(tmp_path / "work.db"), SystemClock(), lease_s=LEASE_S)
+    platform = Counted(SqliteWork(tmp_path / "counted.db"), SystemClock(), lease_s=LEASE_S)
     platform.accepted, platform.refused = [], []
     members: dict[str, Member] = {}
-    async with asyncio.timeout(300), PlatformServer(platform) as server:
+    monkeypatch.setenv(AUTH_TOKEN, TOKEN)
+    reach = Reach(address=Address(value=LOCAL), truth=truth_here(tmp_path))
+    options = IngressOptions(
+        data_dir=str(tmp_path), agents="codetether_ray.testing.echo:open_agents"
+    )
+    async with asyncio.timeout(300), AsyncExitStack() as closing:
+        parts = await closing.enter_async_context(opened_parts(options, reach))
+        await parts.platform.close()
+        parts.platform = platform
+        app = build_app(parts)
+        server = await closing.enter_async_context(PlatformServer(platform, app=app))
         try:
             for n in range(WORKERS):
                 members[f"m{n}"] = await Member.start(server.url, f"m{n}")

@@ -17,7 +17,7 @@ from codetether_ray.core.work import Ended, Held, Worker, WorkTask, WorkWish
 from codetether_ray.stores import work_tables
 from codetether_ray.stores.work import SqliteWork
 from codetether_ray.testing.clock import FakeClock
-from codetether_ray.worker.platform import WorkPlatform
+from codetether_ray.worker.platform import KEEP_S, WorkPlatform
 
 ME = Principal(user_id="ann", tenant_id="acme")
 FLEET = Principal(user_id="fleet", tenant_id="acme")
@@ -282,6 +282,22 @@ async def test_all_is_there_after_a_restart_and_who_lives_keeps_its_task(scene: 
     await scene.platform.release(FLEET, "w1", task.id, DONE, lease=1)
     found, is_all = await scene.platform.outputs(ME, task.id)
     assert ([o.text for o in found], is_all) == (["so far", "done"], True)
+
+
+async def test_what_is_long_over_is_forgotten_and_what_is_not_stays(scene: Scene) -> None:
+    old, waiting = await scene.ask(title="old", source="s", event="1"), await scene.ask()
+    await scene.claim("w1", old)
+    await scene.platform.output(FLEET, "w1", old.id, ["x"])
+    await scene.platform.release(FLEET, "w1", old.id, DONE)
+    await scene.clock.advance(KEEP_S - 100)
+    assert await scene.status(old) == "completed"
+    await scene.clock.advance(3700)
+    for _ in range(100):
+        if len(await scene.platform.tasks(ME)) == 1:
+            break
+        await scene.clock.advance(LEASE_S / 4)
+    assert [task.id for task in await scene.platform.tasks(ME)] == [waiting.id]
+    assert (await scene.ask(title="again", source="s", event="1")).id != old.id
 
 
 async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
