@@ -17,6 +17,7 @@ from codetether_ray.ingress.http.a2a_bodies import context_of
 from codetether_ray.ingress.http.sse import EventStream, Sse
 
 _Id = str | int | None
+_KINDS = ("text", "file", "data")
 
 
 class OldMethods:
@@ -62,10 +63,27 @@ class OldMethods:
         adapter = self._params.get(method)
         if adapter is None:
             return None
+        _demand_kinds(params)
         try:
             return adapter.validate_python(params)
         except (ValidationError, RecursionError) as error:
             raise InvalidParamsError(message=f"params don't fit: {wrong_fields(error)}") from None
+
+
+def _demand_kinds(params: Any) -> None:
+    """Return if every part of a message says what it is; the SDK would take it for text.
+
+    Raises:
+        InvalidParamsError: one doesn't (the schema of 0.3 requires it).
+    """
+    message = params.get("message") if isinstance(params, dict) else None
+    parts = message.get("parts") if isinstance(message, dict) else None
+    for number, part in enumerate(parts if isinstance(parts, list) else ()):
+        if isinstance(part, dict) and part.get("kind") not in _KINDS:
+            raise InvalidParamsError(
+                message=f"params don't fit: message.parts.{number}.kind: "
+                f"it must be one of {', '.join(_KINDS)}"
+            )
 
 
 def wrong_fields(error: Exception) -> str:

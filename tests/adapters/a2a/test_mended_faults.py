@@ -51,7 +51,7 @@ def said(id_: str = "m", **more: Any) -> dict[str, Any]:
 def said_long_ago(id_: str = "m", **more: Any) -> dict[str, Any]:
     """Parameters of `message/send`."""
     parts = [{"kind": "text", "text": "hi"}]
-    return {"message": {"messageId": id_, "role": "user", "parts": parts, **more}}
+    return {"message": {"messageId": id_, "role": "user", "parts": parts} | more}
 
 
 async def test_a_follow_up_with_the_task_alone_stays_in_its_context(world: World) -> None:
@@ -106,6 +106,13 @@ async def test_bad_parameters_of_an_old_method_are_told_as_such(world: World, pa
     async with world.http(version="") as http:
         assert (await rpc(http, "message/send", params))["error"]["code"] == -32602
         assert (await rpc(http, "tasks/get", params))["error"]["code"] == -32602
+
+
+async def test_an_old_part_has_to_say_what_it_is(world: World) -> None:
+    async with world.http(version="") as http:
+        for part in ({"text": "hi"}, {"kind": "song", "text": "hi"}):
+            told = await rpc(http, "message/send", said_long_ago(parts=[part]))
+            assert told["error"]["code"] == -32602
 
 
 async def test_an_old_push_configuration_is_read_without_its_id_and_removed(
