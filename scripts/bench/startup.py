@@ -2,18 +2,21 @@
 
 `--version` and `--help` against `python -c "import click"` (goal: at most 2x), and from the
 command to the first model request of `codetether run`: cold (no cluster), and with a cluster of
-ours running. Medians of N runs; times in seconds.
+ours running; `runs` by HTTP beside local files. Medians of N runs; times in seconds.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from codetether_ray.config.paths import find_paths
@@ -99,6 +102,7 @@ def main() -> None:
         env = {"HOME": home, "PATH": os.environ["PATH"]}
         for each in compare(options.runs, env):
             print(json.dumps(each))
+        print(json.dumps(asyncio.run(read_by_http(options.runs, env))))
         folder = Path(home) / "project"
         folder.mkdir()
         cold = asyncio.run(first_request(options.runs, env, folder))
@@ -113,6 +117,52 @@ def main() -> None:
                     line("first model request of run, cluster running", running, "cold", cold)
                 )
             )
+
+
+async def read_by_http(runs: int, env: dict[str, str]) -> dict[str, object]:
+    """`codetether runs` through an ingress of loopback, beside the same on local files, in turn."""
+    command = [str(_BIN / "codetether"), "runs", "--json"]
+    found: list[float] = []
+    local: list[float] = []
+    async with _ingress(Path(env["HOME"]) / "ingress") as (url, token):
+        far = {**env, "CODETETHER_TOKEN": token}
+        for _ in range(runs):
+            local.append(await asyncio.to_thread(wall, command, env))
+            found.append(await asyncio.to_thread(wall, [*command, "--address", url], far))
+    return line("runs, read by HTTP", found, "runs, local files", local)
+
+
+@asynccontextmanager
+async def _ingress(data_dir: Path) -> AsyncIterator[tuple[str, str]]:
+    """The URL and the token of an ingress without A2A, in this event loop."""
+    import uvicorn
+
+    from codetether_ray.bootstrap.truth.address import Address
+    from codetether_ray.bootstrap.truth.place import truth_here
+    from codetether_ray.bootstrap.truth.reach import Reach
+    from codetether_ray.ingress.app import build_app
+    from codetether_ray.ingress.gate import open_gate
+    from codetether_ray.ingress.options import IngressOptions
+    from codetether_ray.ingress.parts import Parts
+    from codetether_ray.stores.tokens import FileTokens
+
+    options = IngressOptions(data_dir=str(data_dir))
+    reach = Reach(address=Address(), truth=truth_here(data_dir))
+    gate = await open_gate(options, reach)
+    parts = Parts(options=options, reach=reach, handler=None, gate=gate)  # type: ignore[arg-type]
+    config = uvicorn.Config(build_app(parts), log_level="critical", lifespan="off", ws="none")
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve([listening]))
+    try:
+        token = FileTokens(data_dir).make_server_token().read_text(encoding="utf-8").strip()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", token
+    finally:
+        server.should_exit = True
+        await serving
+        await gate.close()
+        listening.close()
 
 
 def _on_cluster(env: dict[str, str], folder: Path, runs: int = 3) -> list[float]:
