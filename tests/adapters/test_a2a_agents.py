@@ -24,7 +24,7 @@ from a2a.types import (
 )
 
 from codetether_ray.a2a.agents import Order, Update
-from codetether_ray.bootstrap.a2a import sessions
+from codetether_ray.bootstrap.a2a import sessions, turns
 from codetether_ray.bootstrap.a2a.agents import SessionAgents, open_agents
 from codetether_ray.bootstrap.forget import forget_run
 from codetether_ray.bootstrap.truth.address import LOCAL, Address
@@ -469,3 +469,31 @@ async def test_a_session_that_is_forgotten_takes_its_workspace_along(
         await asyncio.to_thread(forget_run, find_paths(os.environ), session, store=None, by="me")
         assert place.workspaces == []
         assert not [p for p in data.rglob("*") if p.is_file() and b"private" in p.read_bytes()]
+
+
+async def test_more_messages_than_there_is_room_for_wait_and_are_all_done(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "_MOST_HERE", 2)
+    now = most = 0
+
+    async def script(_: ModelCall) -> Reply:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.05)
+        now -= 1
+        return say("done")
+
+    async with _place(data, script, monkeypatch) as place:
+        orders = [
+            _order(
+                _message(str(n), f"m{n}"),
+                task=f"t{n}",
+                principal=Principal(user_id=f"u{n}", roles=("viewer",)),
+            )
+            for n in range(6)
+        ]
+        seen = await asyncio.gather(*(_all(place.agents, order) for order in orders))
+    assert {one.state for one in seen} == {"completed"}
+    assert most == 2

@@ -276,11 +276,27 @@ async def test_a_failed_turn_says_so(data: Path, monkeypatch: pytest.MonkeyPatch
     assert "no such engine" in turn["error"]
 
 
+async def test_a_client_that_means_to_go_on_behind_something_else_starts_nothing(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _api(data, script_of(), monkeypatch) as api:
+        session = await api.create()
+        for seen in ("abc", "-1", "9" * 30, "1.5"):
+            path, headers = f"/api/session/{session['id']}/prompt", {"Last-Event-ID": seen}
+            status, problem = await api.plane.ask(
+                "POST", path, json={"message": "x"}, headers=headers
+            )
+            assert (status, problem["kind"]) == (400, "Usage")
+    assert api.model.count == 0
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
         ("/api/session", {"agent": "nobody"}, 422),
         ("/api/session", {"owner": "ann"}, 422),
+        ("/api/session", {"model": "nobody/nothing"}, 400),
+        ("/api/session", {"model": "tape//etc/passwd"}, 400),
         ("/api/session/ses_0mabc12345_deadbeef/prompt", {"message": "x"}, 404),
         ("/api/session/..%2f..%2fetc/prompt", {"message": "x"}, 404),
         ("/api/session/ses_/prompt", {"message": ""}, 422),

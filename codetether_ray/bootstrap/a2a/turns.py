@@ -33,6 +33,11 @@ _PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Between looks whether another process has done with the session."""
 _MOST_HEARD = 20_000
 """Records that wait for one listener."""
+_MOST_HERE = 32
+"""Turns at once whose agents live in this process; the next ones wait."""
+_MOST_FOLLOWED = 512
+"""Turns at once whose agents live on the cluster, where admission is what bounds them."""
+_MOST_WAITING = 10_000
 _CLEAN_S = 6 * 3600.0
 
 
@@ -146,6 +151,8 @@ class Turns:
         self._terms = terms
         self._locks: dict[tuple[str, str], _Lock] = {}
         self._going: set[Turn] = set()
+        most = _MOST_HERE if reach.cluster is None else _MOST_FOLLOWED
+        self._room = asyncio.Semaphore(most)
         self._closing = AsyncExitStack()
         self._cleaning: asyncio.Task[None] | None = None
 
@@ -205,7 +212,9 @@ class Turns:
     async def _work(self, turn: Turn) -> SessionResult:
         """The turn's result, whatever happens; cancelled alone where it was left."""
         try:
-            async with self._its_time(turn.asked.context):
+            if len(self._going) > _MOST_WAITING:
+                raise UsageError(f"{_MOST_WAITING} messages wait here already; come again later")
+            async with self._its_time(turn.asked.context), self._room:
                 result = await self._done(turn)
             if turn.is_left and result.turn.outcome == "cancelled" and not turn.is_cancelled:
                 raise asyncio.CancelledError  # nobody wished for that end: it is taken up

@@ -17,7 +17,7 @@ from codetether_ray.bootstrap.a2a.story import Told
 from codetether_ray.bootstrap.a2a.turns import Turns
 from codetether_ray.bootstrap.a2a.watching import begun, behind
 from codetether_ray.bootstrap.control import owned
-from codetether_ray.core.errors import UnknownRunError
+from codetether_ray.core.errors import UnknownProviderError, UnknownRunError, UsageError
 from codetether_ray.core.messages import user
 from codetether_ray.ingress.callers import caller
 from codetether_ray.ingress.http.shapes.session import (
@@ -29,6 +29,7 @@ from codetether_ray.ingress.http.shapes.session import (
     Turn,
 )
 from codetether_ray.ingress.http.sse import EventStream, Sse, last_event_id, wants_events
+from codetether_ray.providers.registry import PROFILES, parse_model
 
 if TYPE_CHECKING:
     from codetether_ray.ingress.parts import Parts
@@ -63,7 +64,12 @@ class Sessions:
         return await self._parts.reach.truth.ask(function, *arguments)
 
     async def create(self, wish: NewSession) -> Any:
-        """Make a session; its workspace is made with its first prompt."""
+        """Make a session; its workspace is made with its first prompt.
+
+        Raises:
+            UsageError: there is no such model, or it is a tape: a file of the server's.
+        """
+        _check_model(wish.model)
         fresh = contexts.wanted(
             caller().owner,
             "",
@@ -175,12 +181,31 @@ def router(parts: "Parts") -> APIRouter:
     return made
 
 
+def _check_model(named: str) -> None:
+    if not named:
+        return
+    try:
+        provider = parse_model(named).provider
+    except UnknownProviderError as error:
+        raise UsageError(str(error)) from error
+    if PROFILES[provider].wire == "tape":
+        raise UsageError("a tape cannot be chosen here")
+
+
 async def _events(told: AsyncIterator[Told]) -> AsyncIterator[Sse]:
     async for one in told:
         yield Sse(event=one.kind, data=one.data, id=str(one.seq) if one.seq >= 0 else "")
 
 
 def _seen(request: Request) -> int | None:
-    """The record that the client has seen last; None: it does not say, or it is none of ours."""
+    """The record that the client has seen last; None: it does not say.
+
+    Raises:
+        UsageError: it is none of ours; nothing is done for a client that means to go on.
+    """
+    if "last-event-id" not in request.headers:
+        return None
     text = last_event_id(request)
-    return int(text) if re.fullmatch(r"\d{1,15}", text) else None
+    if not re.fullmatch(r"\d{1,15}", text):
+        raise UsageError("Last-Event-ID is none of ours; leave it out to say something new")
+    return int(text)
