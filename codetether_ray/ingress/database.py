@@ -23,7 +23,9 @@ def check_url(url: str, *, replicas: int = 1) -> str:
     """
     if url == IN_MEMORY:
         if replicas > 1:
-            raise ConfigError("tasks in memory are for one replica: several would each have their own")
+            raise ConfigError(
+                "tasks in memory are for one replica; several would have each its own"
+            )
         return url
     try:
         parts = urlsplit(url)

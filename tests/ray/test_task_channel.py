@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import ray
 
+from codetether_ray.actors import task_channel
 from codetether_ray.actors.cluster import Cluster
 from codetether_ray.actors.task_channel import RayBoard, RayTaskChannel, start_channel
 from codetether_ray.actors.tasks import on_head
@@ -122,3 +123,32 @@ async def test_a_board_that_is_gone_for_good_is_made_again(cluster: Cluster) -> 
     await first.close()
     await second.close()
     ray.kill(second._board._actor)
+
+
+@pytest.mark.matrix
+async def test_a_board_that_is_frozen_is_replaced_and_nothing_is_lost_without_a_word(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_channel, "_LEASE_S", 2.0)
+    first, second = await start_channel("frozen"), await start_channel("frozen")
+    actor = first._board._actor
+    async with second.listen("t1") as events:
+        pid = await actor.__ray_call__.remote(lambda self: os.getpid())
+        await asyncio.sleep(0.5)  # so that both know which process it is
+        os.kill(pid, signal.SIGSTOP)
+        for n in range(50):
+            await first.publish(event(n))
+        assert -1 in await asyncio.wait_for(until_lost(events), 60)
+        await first.publish(event(99))
+        assert 99 in await until(events, 99)
+    await first.close()
+    await second.close()
+    ray.kill(actor)
+
+
+async def until_lost(events: AsyncIterator[Any]) -> list[int]:
+    seen: list[int] = []
+    while -1 not in seen:
+        found = await anext(events)
+        seen.append(-1 if isinstance(found, Lost) else found.version)
+    return seen
