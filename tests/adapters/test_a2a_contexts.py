@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from codetether_ray.bootstrap.a2a import contexts, workspaces
 from codetether_ray.bootstrap.a2a.contexts import KEPT_S, Context, wanted
-from codetether_ray.bootstrap.a2a.parts import InboxFile
+from codetether_ray.bootstrap.a2a.workspaces import InboxFile
 from codetether_ray.bootstrap.truth.place import LocalHome
 from codetether_ray.core.errors import UnknownRunError, WorkspaceError
 
@@ -116,3 +118,14 @@ async def test_the_patch_holds_what_was_committed_and_what_was_not(home: LocalHo
     found = await workspaces.take(home, str(work), 0.0, with_patch=True)
     assert b"GIT binary patch" in found.patch
     assert b"+two" in found.patch
+
+
+def test_what_the_head_is_asked_is_had_without_the_protocols_library() -> None:
+    """Its node daemon answers for every cluster, with or without an ingress."""
+    modules = ("contexts", "workspaces", "sessions", "recorded", "configured")
+    program = "import sys; " + "; ".join(
+        f"import codetether_ray.bootstrap.a2a.{name}" for name in modules
+    )
+    program += "; print([m for m in ('a2a', 'fastapi', 'grpc', 'ray') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout == b"[]\n"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codetether_ray.bootstrap.a2a.contexts import Context
-from codetether_ray.bootstrap.a2a.parts import InboxFile
+from codetether_ray.bootstrap.a2a.workspaces import InboxFile
 from codetether_ray.bootstrap.known_secrets import stored_values, unsaid, unsaid_message
 from codetether_ray.bootstrap.models import check_budget, choose
 from codetether_ray.bootstrap.session.home import SessionRequest

@@ -10,25 +10,15 @@ from a2a.types import Message as A2AMessage
 from a2a.types import Part
 from google.protobuf.json_format import MessageToDict
 
+from codetether_ray.bootstrap.a2a.workspaces import INBOX, InboxFile
 from codetether_ray.core.errors import UsageError
 from codetether_ray.core.messages import Message, user
 
-INBOX = "inbox"
-"""Where files that come with a message lie, below the workspace."""
 MOST_FILES = 32
 MOST_BYTES = 32_000_000
 """Of all files of one message."""
 _LONGEST_NAME = 100
 _LONGEST_URL = 2000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InboxFile:
-    """A file that came with a message; its name is one plain segment of a path."""
-
-    name: str
-    content: bytes
-    media_type: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codetether_ray.bootstrap.a2a.parts import INBOX, InboxFile
 from codetether_ray.bootstrap.truth.identity import Home
 from codetether_ray.core.errors import WorkspaceError
 from codetether_ray.workspace.git_command import Git
@@ -22,6 +21,8 @@ from codetether_ray.workspace.repository import find_repository
 
 PUT, TAKE = f"{__name__}:put", f"{__name__}:take"
 
+INBOX = "inbox"
+"""Where files that come with a message lie, below the workspace."""
 OUTBOX = "outbox"
 """What an agent leaves here goes to whoever asked."""
 BASE = "refs/codetether/base"
@@ -30,6 +31,15 @@ _MOST_FILES = 16
 _MOST_BYTES = 4_000_000
 """Of what leaves by one turn."""
 _EXCLUDED = f"/{INBOX}/\n/{OUTBOX}/\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxFile:
+    """A file that came with a message; its name is one plain segment of a path."""
+
+    name: str
+    content: bytes
+    media_type: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
