@@ -68,7 +68,7 @@ class A2aMachine(RuleBasedStateMachine):
         return self.world.handlers[pick % len(self.world.handlers)]
 
     def task_id(self, pick: int) -> str:
-        ids = sorted(self.said)
+        ids = list(self.said)
         return ids[pick % len(ids)]
 
     async def _send(self, pick: int, task_id: str) -> None:
@@ -173,6 +173,8 @@ class A2aMachine(RuleBasedStateMachine):
                     sent.cancel()
             await asyncio.gather(*sends, return_exceptions=True)
             sends.clear()
+        for task_id in [name for name in self.said if name not in self.world.store.records]:
+            del self.said[task_id]  # nobody had been told of it
         await self.world.settle()
 
     @rule(seconds=st.sampled_from([0.3, 2.0, 20.0]))

@@ -66,7 +66,7 @@ async def test_a_task_that_waits_is_cancelled_without_an_agent(world: World) -> 
     holder, other = await world.replica("r1"), await world.replica("r2")
     task_id = await running(world, holder)
     world.stage.is_obedient = False
-    world.stage.tell(task_id, status(INPUT_REQUIRED), None)
+    world.stage.tell(task_id, status(INPUT_REQUIRED))
     await world.settle()
     task = await cancel(world, other, task_id)
     assert isinstance(task, Task)

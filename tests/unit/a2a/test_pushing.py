@@ -63,7 +63,7 @@ async def test_a_receiver_that_is_added_elsewhere_is_told_by_the_holder(world: W
     task_id = await running(world, holder)
     await other.on_create_task_push_notification_config(config(task_id, "two"), context())
     await world.settle()
-    world.stage.tell(task_id, status(INPUT_REQUIRED), None)
+    world.stage.tell(task_id, status(INPUT_REQUIRED))
     await world.settle()
     assert pushed(world, "two") == ["input_required"]
 
@@ -84,7 +84,7 @@ async def test_a_receiver_is_told_of_the_next_turn_too(world: World) -> None:
     handler = await world.replica()
     task_id = await running(world, handler)
     await handler.on_create_task_push_notification_config(config(task_id, "one"), context())
-    world.stage.tell(task_id, status(INPUT_REQUIRED), None)
+    world.stage.tell(task_id, status(INPUT_REQUIRED))
     await world.settle()
     sent = asyncio.create_task(
         handler.on_message_send(request(message_id="m2", task_id=task_id), context())

@@ -111,7 +111,7 @@ async def test_an_agent_may_answer_without_a_task(world: World) -> None:
     handler = await world.replica()
     sent = asyncio.create_task(handler.on_message_send(request(context_id="c"), context()))
     await world.settle()
-    world.stage.tell(world.stage.last, Message(parts=[Part(text="hello")]), None)
+    world.stage.tell(world.stage.last, Message(parts=[Part(text="hello")]))
     answer = await sent
     assert isinstance(answer, Message)
     assert answer.context_id == "c"
@@ -126,7 +126,7 @@ async def test_a_message_for_an_answer_completes_a_task_that_is_known_already(
     handler = await world.replica()
     sent = asyncio.create_task(handler.on_message_send(request(), context()))
     await world.settle(1.0)
-    world.stage.tell(world.stage.last, Message(parts=[Part(text="hello")]), None)
+    world.stage.tell(world.stage.last, Message(parts=[Part(text="hello")]))
     task = await sent
     assert isinstance(task, Task)
     assert task.status.state == COMPLETED
@@ -182,7 +182,7 @@ async def test_a_follow_up_answers_the_question_and_keeps_context_and_history(
 ) -> None:
     handler = await world.replica()
     task_id = await running(world, handler)
-    world.stage.tell(task_id, status(INPUT_REQUIRED, "which?"), None)
+    world.stage.tell(task_id, status(INPUT_REQUIRED, "which?"))
     await world.settle()
     asked = await handler.on_get_task(GetTaskRequest(id=task_id), context())
     sent = asyncio.create_task(
@@ -202,7 +202,7 @@ async def test_a_follow_up_answers_the_question_and_keeps_context_and_history(
 async def test_the_same_message_is_not_done_twice(world: World) -> None:
     handler = await world.replica()
     task_id = await running(world, handler)
-    world.stage.tell(task_id, status(INPUT_REQUIRED), None)
+    world.stage.tell(task_id, status(INPUT_REQUIRED))
     await world.settle()
     again = request("yes", message_id="m2", task_id=task_id)
     first = asyncio.create_task(handler.on_message_send(again, context()))
@@ -225,7 +225,7 @@ async def test_the_same_message_is_not_done_twice(world: World) -> None:
 async def test_of_two_follow_ups_at_two_replicas_one_is_done(world: World) -> None:
     one, two = await world.replica("r1"), await world.replica("r2")
     task_id = await running(world, one)
-    world.stage.tell(task_id, status(INPUT_REQUIRED), None)
+    world.stage.tell(task_id, status(INPUT_REQUIRED))
     await world.settle()
     sends = [
         asyncio.create_task(

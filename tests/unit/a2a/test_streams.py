@@ -78,7 +78,7 @@ async def test_a_message_alone_is_the_whole_stream(world: World) -> None:
     handler = await world.replica()
     reader = Reader(handler.on_message_send_stream(request(), context()))
     await world.settle()
-    world.stage.tell(world.stage.last, Message(parts=[Part(text="hello")]), None)
+    world.stage.tell(world.stage.last, Message(parts=[Part(text="hello")]))
     await world.settle()
     assert reader.kinds == ["Message"]
     assert reader.is_done
@@ -101,7 +101,7 @@ async def test_an_agent_that_tells_a_task_first_has_it_told_once(world: World) -
 async def test_a_stream_ends_at_a_question_and_the_next_one_goes_on(world: World) -> None:
     handler = await world.replica()
     task_id = await running(world, handler)
-    world.stage.tell(task_id, status(INPUT_REQUIRED, "which?"), None)
+    world.stage.tell(task_id, status(INPUT_REQUIRED, "which?"))
     await world.settle()
     asking = request("this", message_id="m2", task_id=task_id)
     reader = Reader(handler.on_message_send_stream(asking, context()))
@@ -195,7 +195,7 @@ async def test_a_channel_that_tells_nothing_costs_time_alone(world: World) -> No
 async def test_who_waits_for_a_waiting_task_sees_it_go_on(world: World) -> None:
     holder, other = await world.replica("r1"), await world.replica("r2")
     task_id = await running(world, holder)
-    world.stage.tell(task_id, status(INPUT_REQUIRED, "which?"), None)
+    world.stage.tell(task_id, status(INPUT_REQUIRED, "which?"))
     await world.settle()
     reader = Reader(other.on_subscribe_to_task(subscribe(task_id), context()))
     await world.settle()

@@ -25,6 +25,7 @@ from a2a.types import (
 from codetether_ray.a2a.agents import Order, Update
 from codetether_ray.a2a.handler import TaskHandler
 from codetether_ray.a2a.limits import Limits, Timing
+from codetether_ray.a2a.states import RESTING
 from codetether_ray.a2a.users import CallingUser
 from codetether_ray.core.principals import Principal
 from codetether_ray.local.task_channel import LocalTaskChannel, TaskHub
@@ -147,6 +148,8 @@ class Stage:
                 if isinstance(update, Exception):
                     raise update
                 yield update
+                if isinstance(update, Message) or _rests(update):
+                    return
         finally:
             self.closed.append(order.task.id)
 
@@ -154,7 +157,7 @@ class Stage:
         """`TaskAgents.cancel`."""
         self.canceled.append(task.id)
         if self.is_obedient:
-            self.tell(task.id, status(CANCELED), None)
+            self.tell(task.id, status(CANCELED))
 
     async def close(self) -> None:
         """`TaskAgents.close`."""
@@ -163,6 +166,10 @@ class Stage:
     def last(self) -> str:
         """The id of the task that was ordered last."""
         return self.orders[-1].task.id
+
+
+def _rests(update: Update) -> bool:
+    return isinstance(update, TaskStatusUpdateEvent) and update.status.state in RESTING
 
 
 class Receivers:
