@@ -7,13 +7,14 @@ back. At most `limit` are claimed or done at once.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from codetether_ray.core.work import Ended, Worker
 from codetether_ray.worker.offers import Offer
 from codetether_ray.worker.routing import fits
 
 _MOST_WAITING = 1000
+V = TypeVar("V")
 
 # -- what happens ---------------------------------------------------------------------------------
 
@@ -155,14 +156,19 @@ class State:
     waiting: tuple[Offer, ...] = ()
     claiming: frozenset[str] = frozenset()
     running: Mapping[str, Running] = field(default_factory=lambda: MappingProxyType({}))
-    leaving: frozenset[str] = frozenset()
-    """Done, and the platform does not know it yet."""
+    leaving: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({}))
+    """Done, and the platform does not know it yet: the leases by ids."""
     is_stopping: bool = False
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way."""
         return not (self.claiming or self.running or self.leaving)
+
+    @property
+    def held(self) -> dict[str, int | None]:
+        """The leases that must not run out, by tasks."""
+        return {**{id: one.lease for id, one in self.running.items()}, **self.leaving}
 
     def has(self, task_id: str) -> bool:
         """Whether a task is under way here."""
@@ -204,7 +210,7 @@ def _claimed(state: State, told: Claimed) -> Step:
         return state, ()
     claiming = state.claiming - {id}
     if state.is_stopping:
-        after = replace(state, claiming=claiming, leaving=state.leaving | {id})
+        after = replace(state, claiming=claiming, leaving=_with(state.leaving, id, told.lease))
         return after, (GiveBack(id, told.lease, Ended(status="released")),)
     running = _with(state.running, id, Running(lease=told.lease))
     return replace(state, claiming=claiming, running=running), (Begin(told.offer, told.lease),)
@@ -218,18 +224,19 @@ def _finished(state: State, told: Finished) -> Step:
     id, found = told.task_id, state.running.get(told.task_id)
     if found is None:
         return state, ()
-    running = MappingProxyType({k: v for k, v in state.running.items() if k != id})
+    running = _without(state.running, id)
     if found.stopped == "lost":
         return replace(state, running=running), ()
     ended = told.ended
     if ended.status == "cancelled" and found.stopped != "cancelled":
         ended = replace(ended, status="released")  # nobody asked for its end: another does it
-    after = replace(state, running=running, leaving=state.leaving | {id})
+    leaving = _with(state.leaving, id, found.lease)
+    after = replace(state, running=running, leaving=leaving)
     return after, (GiveBack(id, found.lease, ended),)
 
 
 def _given_back(state: State, told: GivenBack) -> Step:
-    return replace(state, leaving=state.leaving - {told.task_id}), ()
+    return replace(state, leaving=_without(state.leaving, told.task_id)), ()
 
 
 def _cancel_asked(state: State, told: CancelAsked) -> Step:
@@ -289,5 +296,9 @@ def _claims(state: State) -> Step:
     return replace(state, waiting=left, claiming=claiming), tuple(Claim(o) for o in taken)
 
 
-def _with(running: Mapping[str, Running], id: str, value: Running) -> Mapping[str, Running]:
-    return MappingProxyType({**running, id: value})
+def _with(some: Mapping[str, V], id: str, value: V) -> Mapping[str, V]:
+    return MappingProxyType({**some, id: value})
+
+
+def _without(some: Mapping[str, V], id: str) -> Mapping[str, V]:
+    return MappingProxyType({key: value for key, value in some.items() if key != id})

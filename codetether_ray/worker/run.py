@@ -263,7 +263,7 @@ class WorkerRun:
             self._beat_now.clear()
 
     async def _beat(self) -> None:
-        active = {id: one.lease for id, one in self._state.running.items()}
+        active = self._state.held
         shared = await self._cognition.shared() if self._cognition is not None else None
         try:
             heard = await self._client.heartbeat(active, shared)

@@ -1,8 +1,10 @@
 """A copy of a codebase for one task: a git worktree, whose edits become a branch."""
 
 import asyncio
+import os
 import secrets
 import shutil
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from codetether_ray.workspace.commits import EMPTY, commit_tree, move_ref, resol
 from codetether_ray.workspace.git_command import Git
 from codetether_ray.workspace.repository import Repository, find_repository
 
+_ROOM = ("worker", "trees")
+"""In the data directory; each copy's name ends with its process's id and host."""
 BRANCHES = "codetether/worker"
 """What the branches' names begin with."""
 
@@ -57,9 +61,9 @@ async def copied(codebase: Path, task_id: str, data_dir: Path) -> AsyncIterator[
         yield Copy(directory=codebase)
         return
     name = f"{slug(task_id, 60)}-{secrets.token_hex(4)}"
-    room = data_dir / "worker" / "trees"
+    room = data_dir.joinpath(*_ROOM)
     await asyncio.to_thread(room.mkdir, mode=0o700, parents=True, exist_ok=True)
-    tree = room / name
+    tree = room / f"{name}.{os.getpid()}.{slug(socket.gethostname())}"
     git = _git_of(repository)
     await git.run("worktree", "add", "--detach", "--", str(tree), base)
     try:
@@ -73,6 +77,15 @@ async def copied(codebase: Path, task_id: str, data_dir: Path) -> AsyncIterator[
         )
     finally:
         await asyncio.shield(_removed(git, tree))
+
+
+def clear_lost(data_dir: Path) -> None:
+    """Remove copies whose worker was killed. Git forgets them when it tidies up."""
+    here = slug(socket.gethostname())
+    for tree in data_dir.joinpath(*_ROOM).glob("*.*.*"):
+        _, pid, host = tree.name.split(".")
+        if host == here and pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(tree, ignore_errors=True)
 
 
 async def _removed(git: Git, tree: Path) -> None:

@@ -1,5 +1,6 @@
 """Puts a worker together: who it is, which models it can ask, its client, its doing."""
 
+import asyncio
 import os
 import secrets
 import socket
@@ -11,7 +12,9 @@ from pathlib import Path
 
 from codetether_ray.bootstrap.agents import kept_process
 from codetether_ray.bootstrap.models import choose
+from codetether_ray.bootstrap.worker.copies import clear_lost
 from codetether_ray.bootstrap.worker.doing import Doing
+from codetether_ray.config.paths import find_paths
 from codetether_ray.config.settings import load_settings
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.errors import ConfigError, UsageError
@@ -53,6 +56,7 @@ async def opened_worker(
     if not options.server.startswith(("http://", "https://")):
         raise UsageError(f"--server must be http://… or https://…; it is {options.server!r}")
     codebases = tuple(_codebase(path) for path in options.codebases)
+    await asyncio.to_thread(clear_lost, find_paths(os.environ).data)
     models = await _models(options.model, Path(codebases[0]))
     me = Worker(
         id=f"wrk_{int(time.time())}_{secrets.token_hex(8)}",
@@ -111,8 +115,6 @@ def _cognition() -> Cognition:
 
 def _local_token() -> str:
     """This user's own server's token, where one was made."""
-    from codetether_ray.config.paths import find_paths
-
     try:
         return (find_paths(os.environ).data / _TOKEN_FILE).read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):

@@ -71,8 +71,8 @@ def router(parts: "Parts") -> APIRouter:
         asker, id = caller(), _demanded(worker or worker_id)
         seen = last_event_id(request)
         after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else None
-        first = await platform.changes(asker, id, after=after)  # refused before it begins
-        return EventStream(_changes(platform, asker, id, after, first.last))
+        await platform.pending(asker, id)  # refused before it begins
+        return EventStream(_changes(platform, asker, id, after))
 
     @made.post("/v1/worker/tasks/claim")
     async def claim(body: Claim, worker: WorkerHeader = "") -> Claimed:
@@ -116,7 +116,7 @@ def router(parts: "Parts") -> APIRouter:
 
 
 async def _changes(
-    platform: Platform, asker: Principal, worker_id: str, after: int | None, last: int
+    platform: Platform, asker: Principal, worker_id: str, after: int | None
 ) -> AsyncIterator[Sse]:
     """Events without end. Only a batch's last one has an id: it stands for all of them."""
     while True:

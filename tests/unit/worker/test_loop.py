@@ -108,6 +108,12 @@ def test_a_claim_that_comes_through_while_it_stops_is_handed_back() -> None:
     assert back == (loop.GiveBack("a", 7, Ended(status="released")),)
 
 
+def test_what_is_being_given_back_is_still_held() -> None:
+    state, _ = after(*CLAIMED, loop.Finished("a", DONE))
+    assert state.held == {"a": 1}
+    assert after(*CLAIMED, loop.Finished("a", DONE), loop.GivenBack("a"))[0].held == {}
+
+
 _IDS = st.sampled_from("abcd")
 _OFFERS = _IDS.map(offer)
 _HAPPENINGS: st.SearchStrategy[loop.Happening] = st.one_of(
