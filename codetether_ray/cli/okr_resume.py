@@ -1,11 +1,15 @@
 """`codetether okr resume`: an approved run starts, or one that began goes on."""
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from codetether_ray.cli import exit_codes, okr_options, options
 from codetether_ray.cli.examples import examples
+
+if TYPE_CHECKING:
+    from codetether_ray.bootstrap.truth.reading import Source
 
 
 @click.command(
@@ -28,10 +32,13 @@ def command(
     """Start an approved run, or go on with one that paused, failed or was cut off.
 
     It goes on where its journal ends: nothing that was finished is done again. Options of
-    `codetether run` may follow (a new budget, say).
+    `codetether run` may follow (a new budget, say). Through an ingress it is started there, on
+    what was ordered with the OKR, and this command does not wait for it.
     """
     with okr_options.opened(address) as source:
         okr, run = run_of(source, id)
+        if source.truth.http is not None:
+            return _there(source, run.id, more, as_json=as_json)
     arguments = ["--format", "json"] if as_json else []
     if address is not None:
         arguments += ["--address", address]
@@ -64,6 +71,27 @@ def run_of(source: Any, id: str) -> Any:
     if not (run.status == "approved" or is_resumable(run) or is_extensible(run)):
         raise OkrTransitionError(run.id, run.status, "resumed")
     return okrs[0], run
+
+
+def _there(source: "Source", id: str, more: tuple[str, ...], *, as_json: bool) -> int:
+    """Have an ingress start the relay.
+
+    Raises:
+        CodetetherError: it could not be started.
+    """
+    from codetether_ray.bootstrap.truth.questions import RESUME
+
+    if more:
+        raise click.UsageError(
+            f"an ingress takes no {more[0]} here; POST /v1/okrs/{id}/resume takes other terms"
+        )
+    run_id = str(source.ask(RESUME, id))
+    if as_json:
+        click.echo(json.dumps({"run_id": run_id, "okr_run_id": id}))
+    else:
+        click.echo(run_id)
+        click.echo(f"  follow: codetether replay {run_id} --follow", err=True)
+    return exit_codes.SUCCESS
 
 
 def _start(context: click.Context, okr: Any, run: Any, arguments: list[str]) -> int:

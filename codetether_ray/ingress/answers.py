@@ -130,6 +130,10 @@ async def _edit(control: Control, run_id: str, edited: Okr, seen: int, now: str)
     return await control.ask(okrs.EDIT, run_id, kept, seen, now)
 
 
+async def _resume_okr(control: Control, id: str) -> Any:
+    return (await control.resume_okr(id, None)).run_id
+
+
 async def _cancel_okr(control: Control, run_id: str, now: str) -> Any:
     del now
     okr, run, _ = await control.cancel_okr(run_id)
@@ -155,6 +159,7 @@ ANSWERS: Mapping[str, tuple[str, Answer]] = MappingProxyType(
         "okrs.add": ("okrs:write", _add),
         "okrs.decide": ("okrs:approve", _decide),
         "okrs.edit": ("okrs:write", _edit),
+        "okrs.resume": ("okrs:execute", _resume_okr),
         "okrs.cancel": ("okrs:execute", _cancel_okr),
     }
 )

@@ -128,6 +128,8 @@ async def test_okrs_are_written_decided_on_and_given_up_through_the_ingress(
     assert (late.code, "cannot be approved: it is denied" in late.err) == (1, True), late.err
     runs = await cli.json("okr", "runs")
     assert sorted(run["status"] for run in runs["runs"]) == ["approved", "denied"]
+    started = await cli("okr", "resume", "--id", first["id"])
+    assert (started.code, "name what to work on" in started.err) == (2, True), started.err
     over = await cli.json("okr", "cancel", "--id", first["id"])
     assert over["run"]["status"] == "cancelled"
     report = await cli("okr", "report", "--id", first["id"])

@@ -134,6 +134,8 @@ class _Notes:
 
 
 def _common(limits: Limits, directory: Path) -> _Common:
+    if (limits.model or "").startswith("tape/"):
+        raise UsageError("a tape is a file of the head's, and is played there alone")
     return _Common(
         directory=directory,
         model=limits.model,

@@ -21,6 +21,8 @@ from codetether_ray.core.errors import UsageError
 from codetether_ray.core.measures import KrReading
 from codetether_ray.core.okrs import ApprovalDecision, Okr, OkrRun
 
+RESUME = f"{__name__}:okrs.resume"
+"""An ingress alone can be asked to start what an OKR's run needs: the id of its relay."""
 Reader = Callable[[Any], Any]
 
 
@@ -84,6 +86,7 @@ QUESTIONS: Mapping[str, Question] = MappingProxyType(
             function=okrs.DECIDE, takes=(_NAME, ApprovalDecision, int | None), answer=_PAIR
         ),
         "okrs.edit": Question(function=okrs.EDIT, takes=(_NAME, Okr, int, _NAME), answer=_PAIR),
+        "okrs.resume": Question(function=RESUME, takes=(_NAME,)),
         "okrs.cancel": Question(function=okrs.CANCEL, takes=(_NAME, _NAME), answer=_PAIR),
     }
 )
