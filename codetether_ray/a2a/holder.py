@@ -142,9 +142,10 @@ class Holder:
             for work in left:
                 if work.id not in refused and work.draft.is_resting:
                     work.mark_saved(work.version, 0.0)
-        finally:
-            for work in works:
-                work.lose()
+        except Exception:  # noqa: BLE001  # their leases run out, and they are taken up then
+            _log.exception("%d tasks could not be handed over at once", len(records))
+        for work in works:
+            work.lose()
 
     def _work(self, order: Order, *, version: int, is_new: bool) -> Work:
         limits = self._means.limits

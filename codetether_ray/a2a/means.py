@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from a2a.types import Message, StreamResponse, Task, TaskArtifactUpdateEvent
 
@@ -17,6 +17,7 @@ from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.task_channel import Signal, TaskChannel, TaskEvent
 from codetether_ray.ports.tasks import TaskStore
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -38,10 +39,10 @@ class Means:
     pushing: set[str] = field(default_factory=set)
     """Tasks that have ended and are held until their receivers know it."""
     is_closing: bool = False
-    _running: set[asyncio.Task[None]] = field(default_factory=set)
+    _running: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    def go(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Have something done that nobody waits for; `stop` ends it."""
+    def go(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Have something done that nobody may interrupt by going away; `stop` ends it."""
         task = asyncio.create_task(coroutine)
         self._running.add(task)
         task.add_done_callback(self._running.discard)

@@ -1,5 +1,6 @@
 """What becomes of a message: a new task, or the next turn of one that waits."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -150,7 +151,8 @@ class Sending:
         if config is not None:
             await self._configs.keep(config, task.id, owner)
         order = Order(task=task, message=message, principal=principal, output_modes=modes)
-        work = await self._holder.go_on(record, order, message)
+        claim = self._means.go(self._holder.go_on(record, order, message))
+        work = await asyncio.shield(claim)  # a client that goes away now has sent it all the same
         if work is None:
             raise UnsupportedOperationError(
                 f"task {task.id} has got another message meanwhile; read it and send again"

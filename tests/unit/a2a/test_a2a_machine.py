@@ -173,7 +173,10 @@ class A2aMachine(RuleBasedStateMachine):
                     sent.cancel()
             await asyncio.gather(*sends, return_exceptions=True)
             sends.clear()
-        for task_id in [name for name in self.said if name not in self.world.store.records]:
+        known = set(self.world.store.records)
+        for other in self.world.handlers:
+            known |= set(other._means.works)
+        for task_id in set(self.said) - known:
             del self.said[task_id]  # nobody had been told of it
         await self.world.settle()
 

@@ -234,6 +234,11 @@ class World:
 
     async def kill(self, handler: TaskHandler) -> None:
         """End a replica as SIGKILL does: nothing more is saved, told or given back."""
+        saver = handler._means.saver
+        saving = [task for task in (saver._saving, *saver._troubled.values()) if task is not None]
+        for task in saving:
+            task.cancel()
+        await asyncio.gather(*saving, return_exceptions=True)
         await handler._means.stop()
         handler._means.works.clear()
         self.handlers.remove(handler)
