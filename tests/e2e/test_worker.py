@@ -148,6 +148,32 @@ async def test_a_swarm_is_done_by_who_may_and_its_branch_is_told(
         assert "[swarm] subtask alpha: completed" in printed
 
 
+async def test_a_task_goes_on_with_a_session_of_its_codebase_and_with_no_other(
+    program: Program, tmp_path: Path
+) -> None:
+    async with scene_of(program, tmp_path, lambda _: say("Yes.")) as scene:
+        other = await program.run(
+            "run", "hi", "--model", "local/m", "--format", "json", "--address", "local",
+            CODETETHER_LOCAL_BASE_URL=scene.model.url, CODETETHER_DATA_DIR=str(program.data),
+        )  # fmt: skip
+        (program.project / "inner").mkdir()
+        async with scene.worker("--auto-approve", "none", "--codebases", "inner,.", *QUIET):
+            first = await scene.done(title="first words", codebase="inner")
+            again = await scene.done(
+                title="second words", codebase="inner", session_id=first.session_id
+            )
+            foreign = await scene.done(
+                title="third words", codebase="inner", session_id=other.json["session_id"]
+            )
+    assert again.session_id == first.session_id
+    assert (again.status, again.result) == ("completed", "Yes.")
+    said = [m["content"] for m in scene.model.requests[-1].body["messages"] if m["role"] == "user"]
+    assert any("first words" in str(text) for text in said)
+    assert any("second words" in str(text) for text in said)
+    assert foreign.status == "failed"
+    assert "is not one of this codebase" in foreign.error
+
+
 async def test_a_task_under_way_is_handed_back_on_sigterm_and_done_by_the_next(
     program: Program, tmp_path: Path
 ) -> None:
