@@ -1,7 +1,7 @@
 """Connections to PostgreSQL; a server that is away, or is started anew, is asked again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -16,6 +16,8 @@ _TIMEOUT_S = 30.0
 _PATIENCE_S = 30.0
 """For a server that is away."""
 _PAUSE_S = 0.2
+_ESCAPE = "\x1a"
+"""A control character that nobody types: Unicode's word for "substitute"."""
 _LOCK = 7_306_231_841
 """The advisory lock under which tables are made: an arbitrary number of ours."""
 _AGAIN = (
@@ -104,6 +106,21 @@ class PostgresPool:
         return is_gone and not isinstance(error, asyncpg.DataError) and not self._is_closed
 
 
+def escaped(text: str) -> str:
+    """A text without a NUL that stands for `text`: for itself, as a rule."""
+    return text.replace(_ESCAPE, f"{_ESCAPE}1").replace("\0", f"{_ESCAPE}0")
+
+
+def escaped_all(texts: Sequence[str]) -> list[str]:
+    """For an array, whose texts asyncpg does not escape as it does a single one."""
+    return [escaped(text) for text in texts]
+
+
+def unescaped(text: str) -> str:
+    """The other way round."""
+    return text.replace(f"{_ESCAPE}0", "\0").replace(f"{_ESCAPE}1", _ESCAPE)
+
+
 async def _done(work: Callable[[Any], Awaitable[T]], db: Any) -> T:
     """What `work` gives; a connection that broke under it is used no more."""
     try:
@@ -118,7 +135,11 @@ async def _keep(_: Any) -> None:
 
 
 async def _begin(db: Any) -> None:
-    """A commit that returned is on disk, whatever this database has as its default."""
+    """A commit that returned is on disk, whatever this database has as its default; and ids that
+    clients made up may hold a NUL, which no text of PostgreSQL's may."""
+    await db.set_type_codec(
+        "text", schema="pg_catalog", encoder=escaped, decoder=unescaped, format="text"
+    )
     if await db.fetchval("SHOW synchronous_commit") == "off":
         await db.execute("SET synchronous_commit = on")
 

@@ -18,7 +18,7 @@ from codetether_ray.ports.tasks import (
     TaskQuery,
     TaskRecord,
 )
-from codetether_ray.stores.postgres_pool import PostgresPool
+from codetether_ray.stores.postgres_pool import PostgresPool, escaped_all
 from codetether_ray.stores.postgres_schema import NAMES, SET, TYPES
 from codetether_ray.stores.task_pruning import Pruning
 from codetether_ray.stores.task_rules import (
@@ -96,8 +96,6 @@ class PostgresTasks:
 
     async def get(self, task_id: str, owner: str | None) -> TaskRecord | None:
         """See `TaskStore.get`."""
-        if "\0" in task_id:  # no text of PostgreSQL's
-            return None
         row = await self._pool.ask(
             lambda db: db.fetchrow(f"SELECT {NAMES} FROM codetether_tasks WHERE id = $1", task_id)
         )
@@ -108,8 +106,6 @@ class PostgresTasks:
     async def list(self, query: TaskQuery) -> TaskPage:
         """See `TaskStore.list`."""
         after = from_token(query.page_token) if query.page_token else None
-        if "\0" in query.context_id + query.state:
-            return TaskPage(tasks=())
         where, values = _wanted(query)
         size = page_size(query.page_size)
 
@@ -137,7 +133,9 @@ class PostgresTasks:
         """See `TaskStore.renew`."""
         if not task_ids:
             return ()
-        found = await self._pool.ask(lambda db: db.fetch(_RENEW, holder, [*task_ids], until))
+        found = await self._pool.ask(
+            lambda db: db.fetch(_RENEW, holder, escaped_all(task_ids), until)
+        )
         kept = {row["id"] for row in found}
         return tuple(id for id in dict.fromkeys(task_ids) if id not in kept)
 
@@ -156,8 +154,6 @@ class PostgresTasks:
 
     async def pushes(self, task_id: str, owner: str | None) -> tuple[PushRecord, ...]:
         """See `TaskStore.pushes`."""
-        if "\0" in task_id:
-            return ()
         found = await self._pool.ask(
             lambda db: db.fetch(
                 "SELECT task_id, id, owner, payload FROM codetether_pushes "
@@ -169,8 +165,6 @@ class PostgresTasks:
 
     async def delete_push(self, task_id: str, push_id: str, owner: str) -> bool:
         """See `TaskStore.delete_push`."""
-        if "\0" in task_id + push_id:
-            return False
         done = await self._pool.ask(
             lambda db: db.execute(
                 "DELETE FROM codetether_pushes WHERE task_id = $1 AND id = $2 AND owner = $3",
@@ -256,13 +250,17 @@ async def open_postgres_tasks(
 async def _write(db: Any, rows: Saves) -> set[int]:
     """Write rows of different tasks with one statement; `id()` of those that were refused."""
     in_order = sorted(rows)  # of two replicas that save the same tasks none waits for the other
-    columns = [[*column] for column in zip(*in_order, strict=True)]
+    columns = [
+        escaped_all(column) if isinstance(column[0], str) else column
+        for column in zip(*in_order, strict=True)
+    ]
     done = {row["id"] for row in await db.fetch(_UPSERT, *columns)}
     if len(done) == len(rows):
         return set()
     missed = [row for row in rows if row[0] not in done]
     found = await db.fetch(
-        f"SELECT {NAMES} FROM codetether_tasks WHERE id = ANY($1)", [row[0] for row in missed]
+        f"SELECT {NAMES} FROM codetether_tasks WHERE id = ANY($1)",
+        escaped_all([row[0] for row in missed]),
     )
     stored = {row["id"]: tuple(row) for row in found}
     return {id(row) for row in missed if not is_repeated(stored.get(row[0]), row)}

@@ -50,6 +50,19 @@ class TaskStoreContract:
         assert await store.get("t1", None) == record
         assert await store.get("none", None) is None
 
+    async def test_texts_of_clients_may_hold_anything(self, store: TaskStore) -> None:
+        odd = "a\0\x1a0\x1a1'\\\N{SNOWMAN}\ufffe"
+        await store.save([a_task("t1", context_id=odd, owner=odd), a_task("t2", context_id="a")])
+        assert await store.get("t1", odd) == a_task("t1", context_id=odd, owner=odd)
+        assert await listed(store, owner=odd, context_id=odd) == ["t1"]
+        assert await listed(store, context_id="a\0") == []
+        assert await store.get("t1\0", None) is None
+        assert await store.renew(odd, ["t\0"], NOW) == ("t\0",)
+        await store.save_push(a_push(odd))
+        assert await store.pushes("t1", "ada") == (a_push(odd),)
+        assert await store.delete_push("t1", "a", "ada") is False
+        assert await store.delete_push("t1", odd, "ada") is True
+
     async def test_nobody_else_finds_a_task(self, store: TaskStore) -> None:
         await store.save([a_task(), a_task("t2", owner="team/ada")])
         assert await store.get("t1", "bob") is None

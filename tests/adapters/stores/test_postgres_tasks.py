@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from codetether_ray.core.errors import TaskStoreError
 from codetether_ray.testing.clock import FakeClock
@@ -68,14 +69,19 @@ class TestPostgresTasks(TaskStoreContract):
             assert sorted(id for some in refused for id in some) == sorted(ids)
         await other.close()
 
-    async def test_a_text_that_postgres_has_not_is_told_of_and_fails_alone(
-        self, store: Any
-    ) -> None:
-        saves = [a_task("a"), a_task("b", context_id="\0"), a_task("c", version=2**70), a_task("d")]
+    async def test_a_record_that_cannot_be_stored_fails_alone(self, store: Any) -> None:
+        odd = (a_task("b", context_id="\ud800"), a_task("c", version=2**70))
+        saves = [a_task("a"), *odd, a_task("d")]
         got = await asyncio.gather(*(store.save([one]) for one in saves), return_exceptions=True)
         assert [type(one) for one in got] == [tuple, TaskStoreError, TaskStoreError, tuple]
-        assert await store.get("\0", None) is None
-        assert await store.pushes("\0", None) == ()
+
+
+@given(st.text(st.sampled_from("\0\x1a01a"), max_size=9))
+def test_a_text_that_postgres_has_not_is_written_as_another_one(text: str) -> None:
+    from codetether_ray.stores.postgres_pool import escaped, unescaped
+
+    assert unescaped(escaped(text)) == text
+    assert "\0" not in escaped(text)
 
 
 def test_it_does_what_the_port_says_in_any_order(server: Postgres) -> None:
