@@ -68,6 +68,7 @@ class WorkerRun:
         self._beat_s = self._rhythm.heartbeat_s
         self._last_id = ""
         self._gives_up = False
+        self._stopping = asyncio.Event()
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -80,7 +81,8 @@ class WorkerRun:
         Raises:
             PlatformError: the platform does not want this worker at all.
         """
-        await self._registered(is_first=True)
+        if not await self._came_in():
+            return
         lasting = [
             asyncio.create_task(work(), name=name)
             for name, work in (
@@ -96,6 +98,7 @@ class WorkerRun:
 
     def stop(self) -> None:
         """Take nothing new; leave once what is under way has ended, or was released."""
+        self._stopping.set()
         self._tell(loop.StopAsked())
         self._aside(self._grace())
 
@@ -189,6 +192,22 @@ class WorkerRun:
         self._gives_up = True
 
     # -- what lasts -------------------------------------------------------------------------------
+
+    async def _came_in(self) -> bool:
+        """Register for the first time; False where the worker was stopped before it could.
+
+        Raises:
+            PlatformError: the platform does not want this worker.
+        """
+        registering = asyncio.create_task(self._registered(is_first=True))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({registering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if registering.done():
+                registering.result()
+            return registering.done()
+        finally:
+            await _ended([registering, stopping, *self._others])
 
     async def _registered(self, *, is_first: bool = False) -> None:
         """Register, again until it works.

@@ -224,6 +224,20 @@ async def test_a_worker_that_stops_while_the_platform_is_away_leaves_all_the_sam
     assert (await platform.task(ADMIN, task.id)).status == "running"
 
 
+async def test_a_worker_that_is_stopped_before_the_platform_came_up_leaves() -> None:
+    me = Worker(id="w", tenant="", name="w")
+    client = PlatformClient("http://127.0.0.1:1", "t", me)
+    worker = WorkerRun(
+        me, client, Bench().do, limit=1, clock=SystemClock(), notice=lambda _: None, rhythm=QUICK
+    )
+    working = asyncio.create_task(worker.work())
+    await asyncio.sleep(0.1)
+    worker.stop()
+    async with asyncio.timeout(20):
+        await working
+    await client.close()
+
+
 async def test_a_task_that_breaks_has_failed_and_the_worker_does_the_next(
     platform: WorkPlatform, server: PlatformServer
 ) -> None:
