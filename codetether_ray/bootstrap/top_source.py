@@ -86,9 +86,9 @@ async def open_source(
     """
     address = choose_address(given, os.environ)
     if address.is_http:
-        from codetether_ray.bootstrap.truth.http import is_ingress, truth_at
+        from codetether_ray.bootstrap.truth.http import leads_to_ingress, truth_at
 
-        if await asyncio.to_thread(is_ingress, address.value):
+        if await asyncio.to_thread(leads_to_ingress, address.value, data_dir):
             truth = await asyncio.to_thread(truth_at, address.value, os.environ)
             try:
                 yield HttpTop(truth)

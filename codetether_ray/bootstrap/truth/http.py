@@ -44,6 +44,24 @@ def is_ingress(url: str) -> bool:
         connection.close()
 
 
+def leads_to_ingress(url: str, data_dir: Path) -> bool:
+    """`is_ingress`; where nothing answers it may still stand for a cluster of this machine's.
+
+    Raises:
+        ClusterError: nothing answers, and this machine is no node of what would be there.
+    """
+    try:
+        return is_ingress(url)
+    except ClusterError as error:
+        try:
+            from codetether_ray.actors.gateways import cluster_behind
+
+            cluster_behind(url, data_dir)
+        except (ClusterError, ImportError):
+            raise error from None
+        return False
+
+
 def truth_at(url: str, env: Mapping[str, str]) -> Truth:
     """The truth behind an ingress; whoever asks for it closes its `http`.
 

@@ -99,7 +99,7 @@ def reading(given: str | None, say: Callable[[str], None]) -> Iterator[Source]:
     if not address.is_named or is_own_head(address.value, paths.data):
         yield Source(truth=truth_here(paths.data), label=_label(address), paths=paths)
         return
-    truth = _by_http(address)
+    truth = _by_http(address, paths)
     if truth is not None and truth.http is not None:
         with closing(truth.http):
             say(f"from {truth.source}")
@@ -118,13 +118,15 @@ def reading(given: str | None, say: Callable[[str], None]) -> Iterator[Source]:
             runner.run(_left(reach))
 
 
-def _by_http(address: Address) -> Truth | None:
+def _by_http(address: Address, paths: Paths) -> Truth | None:
     """The truth behind an ingress; None where the address is none."""
     if not address.is_http:
         return None
-    from codetether_ray.bootstrap.truth.http import is_ingress, truth_at
+    from codetether_ray.bootstrap.truth.http import leads_to_ingress, truth_at
 
-    return truth_at(address.value, os.environ) if is_ingress(address.value) else None
+    if not leads_to_ingress(address.value, paths.data):
+        return None
+    return truth_at(address.value, os.environ)
 
 
 def _label(address: Address) -> str:
