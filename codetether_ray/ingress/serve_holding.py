@@ -47,6 +47,7 @@ async def hold(
         ServesAlreadyError: one runs there, whose settings are others or that isn't ours to end.
         CodetetherError: it does not start, or its cluster is gone.
     """
+    from codetether_ray.actors.probe import answers
     from codetether_ray.ingress import serve_starting
 
     async with reached(address, data_dir, notice) as reach:
@@ -57,14 +58,13 @@ async def hold(
         serving = await _unless(enough, serve_starting.start(options, reach, notice))
         if serving is None:
             return
-        tell(Told(serving=serving, token=token))
-        if not serving.is_new:
-            return
         try:
-            await _watch(cluster, notice, enough)
+            tell(Told(serving=serving, token=token))
+            if serving.is_new:
+                await _watch(cluster, notice, enough)
         finally:
-            notice("draining: what is under way has some seconds; once more ends at once")
-            with suppress(ClusterError):
+            if serving.is_new and await asyncio.to_thread(answers, cluster.address):
+                notice("draining: what is under way has some seconds; once more ends at once")
                 await asyncio.shield(serve_starting.stop())
 
 
@@ -165,30 +165,39 @@ async def _unless(enough: asyncio.Event, work: Coroutine[Any, Any, "Serving"]) -
 
 
 async def _watch(cluster: "Cluster", notice: Notice, enough: asyncio.Event) -> None:
-    """Until there is enough.
+    """Until there is enough, or the ingress was ended from elsewhere.
 
     Raises:
         ClusterError: the cluster is gone.
     """
+    gone = asyncio.create_task(cluster.gone())
+    others = {asyncio.create_task(enough.wait()), asyncio.create_task(_tell_changes(notice))}
+    try:
+        await asyncio.wait({gone, *others}, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            raise ClusterError(f"the Ray cluster at {cluster.address} died, its ingress with it")
+    finally:
+        for one in (gone, *others):
+            one.cancel()
+
+
+async def _tell_changes(notice: Notice) -> None:
+    """Say when replicas are lost and when all answer again; until nothing runs any more."""
     from codetether_ray.ingress import serve_starting
 
     was_well = True
-    while not enough.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(enough.wait(), _LOOK_S)
-            return
-        if not cluster.is_alive:
-            raise ClusterError(
-                f"the Ray cluster at {cluster.address} died, and the ingress with it"
-            )
-        found = await serve_starting.find()
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        try:
+            found = await serve_starting.find()
+        except ClusterError:  # Serve's controller is being replaced, or the cluster is gone
+            continue
         if found is None:
             notice("it was ended from elsewhere")
             return
         if found.is_well != was_well:
             was_well = found.is_well
-            state = "all replicas answer" if was_well else _ill(found)
-            notice(state)
+            notice("all replicas answer" if was_well else _ill(found))
 
 
 def _ill(found: "Serving") -> str:

@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
 
 from codetether_ray.actors import tasks
+from codetether_ray.actors.calls import reason
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.core.errors import ClusterError, ServesAlreadyError
 from codetether_ray.ingress.checks import CHECKED
@@ -75,7 +78,11 @@ async def start(
 
 
 async def find() -> Serving | None:
-    """The ingress that runs on the cluster; None where none does."""
+    """The ingress that runs on the cluster; None where none does.
+
+    Raises:
+        ClusterError: Serve does not answer.
+    """
     details = await asyncio.to_thread(_details)
     application = (details or {}).get("applications", {}).get(APPLICATION)
     if application is None or str(_word(application["status"])) == _GONE:
@@ -158,8 +165,11 @@ def _details() -> dict[str, Any] | None:
     from ray.serve.context import _get_global_client
 
     _hush()
-    client = _get_global_client(raise_if_no_controller_running=False)
-    return client.get_serve_details() if client is not None else None
+    try:
+        client = _get_global_client(raise_if_no_controller_running=False)
+        return client.get_serve_details() if client is not None else None
+    except (RayError, RayServeException) as error:
+        raise ClusterError(f"Serve does not answer: {reason(error)}") from error
 
 
 def _delete() -> None:
