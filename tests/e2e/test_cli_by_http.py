@@ -145,8 +145,11 @@ async def test_what_starts_a_run_is_told_that_it_is_no_place_for_a_driver(
 
 async def test_where_nothing_answers_that_is_said(program: Program) -> None:
     for words in (("runs",), ("top", "--once")):
-        ended = await program.run(*words, "--address", "http://127.0.0.1:1")
-        assert (ended.code, "nothing answers at http://127.0.0.1:1" in ended.err) == (1, True)
+        ended = await program.run(*words, "--address", "http://nowhere.invalid:4096")
+        assert (ended.code, "nothing answers at http://nowhere.invalid:4096" in ended.err) == (
+            1,
+            True,
+        )
 
 
 async def test_a_token_is_kept_for_its_owner_alone_and_forgotten_with_the_address(
