@@ -9,6 +9,7 @@ from a2a.compat.v0_3.conversions import to_compat_agent_card
 from a2a.types import (
     AgentCapabilities,
     AgentCard,
+    AgentExtension,
     AgentInterface,
     AgentProvider,
     AgentSkill,
@@ -18,7 +19,9 @@ from a2a.types import (
     StringList,
 )
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
 
+from codetether_ray.a2a.peers import PEER_EXTENSION
 from codetether_ray.a2a.versions import CURRENT, OLD
 
 INPUT_MODES = ("text/plain", "application/json", "*/*")
@@ -61,6 +64,8 @@ class CardFacts:
     rest_path: str = "/a2a/rest"
     pushes: bool = True
     """Whether push notifications are sent."""
+    instance: str = ""
+    """Of a peer: names the process that answers; see `a2a.peers`."""
 
 
 def public_card(facts: CardFacts) -> AgentCard:
@@ -72,7 +77,10 @@ def public_card(facts: CardFacts) -> AgentCard:
         supported_interfaces=_interfaces(facts),
         provider=AgentProvider(organization="CodeTether", url=facts.url),
         capabilities=AgentCapabilities(
-            streaming=True, push_notifications=facts.pushes, extended_agent_card=True
+            streaming=True,
+            push_notifications=facts.pushes,
+            extended_agent_card=True,
+            extensions=_extensions(facts),
         ),
         security_schemes={
             BEARER: SecurityScheme(
@@ -111,6 +119,15 @@ def extended_card(facts: CardFacts, details: dict[str, str]) -> AgentCard:
         )
     )
     return card
+
+
+def _extensions(facts: CardFacts) -> list[AgentExtension]:
+    if not facts.instance:
+        return []
+    params = Struct()
+    params.update({"instance": facts.instance})
+    words = "One of a group of peers; it tells whom it knows at /v1/peers."
+    return [AgentExtension(uri=PEER_EXTENSION, description=words, params=params)]
 
 
 def _interfaces(facts: CardFacts) -> list[AgentInterface]:

@@ -53,6 +53,7 @@ from codetether_ray.core.okr_errors import (
     OkrTransitionError,
     UnknownOkrError,
 )
+from codetether_ray.core.peer_errors import PeerAccessError, PeerError
 from codetether_ray.core.root_error import CodetetherError
 from codetether_ray.core.run_errors import (
     ClusterError,
@@ -112,6 +113,8 @@ __all__ = [
     "OverLimitError",
     "ParentsConflictError",
     "PathEscapesError",
+    "PeerAccessError",
+    "PeerError",
     "PlanError",
     "PlannerFailedError",
     "PortTakenError",

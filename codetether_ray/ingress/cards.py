@@ -51,6 +51,7 @@ def facts_of(options: IngressOptions) -> "CardFacts":
         version=__version__,
         url=public_url(options),
         grpc_address=grpc_address(options),
+        instance=options.instance,
     )
 
 

@@ -19,6 +19,8 @@ class IngressOptions:
     """What the card declares; empty: made of hostname and port."""
     name: str = "CodeTether Agent"
     description: str = ""
+    instance: str = ""
+    """Of a spawned peer: names its process in the card; empty: it is none."""
     replicas: int = 1
     is_spread: bool = False
     """One replica a node, on as many nodes as there are replicas; else all on the head's."""
