@@ -244,9 +244,13 @@ class World:
         self.handlers.remove(handler)
 
     async def close(self) -> None:
-        """End all replicas."""
-        for handler in self.handlers:
-            await handler.close()
+        """End all replicas, whatever a test that failed has left."""
+        self.store.is_open.set()
+        self.receivers.is_open.set()
+        closing = [asyncio.create_task(handler.close()) for handler in self.handlers]
+        while not all(task.done() for task in closing):
+            await self.clock.advance(1.0)
+        await asyncio.gather(*closing)
 
 
 class Reader:
