@@ -12,7 +12,7 @@ import pytest
 
 from codetether_ray.testing.model_server import ModelServer, say
 from tests.e2e.program import Program
-from tests.e2e.ray_scene import processes_of
+from tests.e2e.ray_scene import kill_titled, processes_of
 
 ECHO = ("--agents", "codetether_ray.testing.echo:open_agents")
 
@@ -63,6 +63,21 @@ async def test_it_serves_until_it_is_interrupted_and_leaves_nothing(program: Pro
     assert "draining" in ended.err
     assert not re.search(r"(?i)Traceback|raylet", ended.err)
     assert token not in ended.err
+    assert processes_of(program) == {}
+
+
+@pytest.mark.matrix
+async def test_it_says_so_when_its_ray_dies(program: Program) -> None:
+    process = await program.start("serve", "--port", "0", "--grpc-port", "0", *ECHO, "--json")
+    assert process.stdout is not None
+    async with asyncio.timeout(90):
+        assert json.loads(await process.stdout.readline())["status"] == "running"
+    assert kill_titled(program, "gcs_server")
+    async with asyncio.timeout(90):
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    last = err.decode().strip().splitlines()[-1]
+    assert "died, its ingress with it" in last
     assert processes_of(program) == {}
 
 
