@@ -220,9 +220,11 @@ async def compare(options: argparse.Namespace) -> None:
     found: dict[tuple[str, str], Found] = {}
     async with contextlib.AsyncExitStack() as stack:
         cases: dict[tuple[str, str], list[Work]] = {}
+        opened: list[Connection] = []
         for name in names:
             to = await stack.enter_async_context(server(name))
             connections = [Connection(to) for _ in range(options.at_once)]
+            opened += connections
             channel = await stack.enter_async_context(
                 grpc.aio.insecure_channel(f"127.0.0.1:{to.grpc_port}")
             )
@@ -233,6 +235,8 @@ async def compare(options: argparse.Namespace) -> None:
         for _ in range(options.rounds + 1):
             for case, workers in cases.items():
                 answers, took_s = await timed(workers, options.requests // len(workers))
+                for connection in opened:  # servers end those that are idle for long
+                    connection.close()
                 if case in found:
                     found[case].add(answers, took_s)
                 else:
