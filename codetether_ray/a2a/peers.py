@@ -124,9 +124,9 @@ class PeerBook:
         """Whom to ask now."""
         return tuple(entry for entry in self._entries.values() if entry.due_at <= now)
 
-    def next_at(self) -> float:
-        """When somebody is due next; infinity: never."""
-        return min((entry.due_at for entry in self._entries.values()), default=float("inf"))
+    def entries(self) -> tuple[Entry, ...]:
+        """All that is kept."""
+        return tuple(self._entries.values())
 
     # -- what was heard ---------------------------------------------------------------------------
 

@@ -28,6 +28,9 @@ class KnownPeer:
     skills: tuple[PeerSkill, ...] = ()
     instance: str = ""
     """Which process it is, if it is one of ours; empty: it does not say."""
+    is_private: bool = True
+    """Whether it is on this machine or in a private network; otherwise it is looked for at public
+    addresses alone."""
     is_here: bool = True
     """Whether it answered when it was last asked."""
     note: str = ""
