@@ -274,3 +274,19 @@ async def test_a_task_that_is_held_is_read_as_it_is_in_memory(world: World) -> N
     task = await handler.on_get_task(GetTaskRequest(id=task_id), context())
     assert text_of(task) == "a"
     world.store.is_open.set()
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+async def test_a_stream_tells_an_end_only_when_it_is_on_disk(world: World, where: str) -> None:
+    holder, other = await world.replica("r1"), await world.replica("r2")
+    task_id = await running(world, holder)
+    asked = holder if where == "here" else other
+    reader = Reader(asked.on_subscribe_to_task(subscribe(task_id), context()))
+    await world.settle()
+    world.store.is_open.clear()
+    world.stage.tell(task_id, delta("a"), status(COMPLETED))
+    await world.settle()
+    assert reader.kinds == ["Task", "=a"]
+    world.store.is_open.set()
+    await world.settle()
+    assert reader.kinds == ["Task", "=a", "completed"]
