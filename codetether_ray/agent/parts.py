@@ -10,6 +10,7 @@ from codetether_ray.ports.child_runs import ChildRuns
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.ledger import Ledger
 from codetether_ray.ports.limiter import RateLimiter
+from codetether_ray.ports.peers import PeerDesk
 from codetether_ray.ports.prds import PrdDesk
 from codetether_ray.ports.provider import Provider
 from codetether_ray.ports.publisher import Publisher
@@ -68,6 +69,8 @@ class AgentParts:
     """Where the output of commands is kept while they run; None: nowhere."""
     prds: PrdDesk | None = None
     """Makes and judges PRDs; None where no tool needs it."""
+    peers: PeerDesk | None = None
+    """Other agents to talk with; None where no tool needs it."""
 
 
 Wiring = Callable[[AgentSpec, AgentLinks], Awaitable[AgentParts]]

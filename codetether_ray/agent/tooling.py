@@ -173,6 +173,7 @@ class ToolRunner:
             runs=self.runs,
             shares=self._parts.links.shares,
             prds=self._parts.prds,
+            peers=self._parts.peers,
             run_tool=run_tool,
             search_program=self._parts.search_program,
         )

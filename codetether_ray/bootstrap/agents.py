@@ -10,6 +10,7 @@ from pathlib import Path
 from codetether_ray.agent.instructions import find_instructions
 from codetether_ray.agent.parts import AgentLinks, AgentParts
 from codetether_ray.agent.trees import WRITING
+from codetether_ray.bootstrap.a2a.peer_desk import Peers
 from codetether_ray.bootstrap.auditing.opening import open_audit
 from codetether_ray.bootstrap.known_secrets import known_values
 from codetether_ray.bootstrap.ralph.prd_desk import RepositoryPrds
@@ -79,6 +80,7 @@ async def build_parts(spec: AgentSpec, links: AgentLinks) -> AgentParts:
         snapshots=_snapshots(spec, links, data_dir),
         tails=data_dir / TAILS,
         prds=RepositoryPrds(),
+        peers=Peers(data_dir, os.environ),
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from codetether_ray.core.events import Event
 from codetether_ray.core.spec import AgentSpec, TurnResult
 from codetether_ray.ports.child_runs import ChildRuns
+from codetether_ray.ports.peers import PeerDesk
 from codetether_ray.ports.prds import PrdDesk
 from codetether_ray.ports.sandbox import Sandbox
 
@@ -113,6 +114,7 @@ class ToolContext:
     runs: ChildRuns | None = None
     shares: ShareStore | None = None
     prds: PrdDesk | None = None
+    peers: PeerDesk | None = None
     run_tool: "Callable[[str, str], Awaitable[str]] | None" = None
     """Run another tool by name with JSON arguments (for `batch`); raises `ToolError`."""
     search_program: str | None = None

@@ -23,7 +23,12 @@ SPAWNING: tuple[str, ...] = ("ralph", "swarm", "task")
 ASKING = "ask_user"
 """It ends the turn with a question: only for agents whose last message somebody answers."""
 
-ALL_TOOLS: tuple[str, ...] = tuple(sorted((*_WORK, *SPAWNING, ASKING, "prd", "swarm_share")))
+PEER_TOOLS: tuple[str, ...] = ("discover", "send_message")
+"""They talk with other agents: only for sessions' agents where peers may be known."""
+
+ALL_TOOLS: tuple[str, ...] = tuple(
+    sorted((*_WORK, *SPAWNING, *PEER_TOOLS, ASKING, "prd", "swarm_share"))
+)
 """Every tool's name; its module in this room has the same name."""
 
 TOOLS_BY_KIND: Mapping[AgentKind, tuple[str, ...]] = MappingProxyType(

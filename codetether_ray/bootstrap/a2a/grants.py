@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from codetether_ray.core.principals import Principal
-from codetether_ray.tools.catalog import ASKING, READ_TOOLS, WRITE_TOOLS, tools_for
+from codetether_ray.tools.catalog import ASKING, PEER_TOOLS, READ_TOOLS, WRITE_TOOLS, tools_for
 
 _NOTES = ("todo_read", "todo_write")
-_MAIN = frozenset(tools_for("main"))
+_MAIN = frozenset((*tools_for("main"), *PEER_TOOLS))
 
 TOOLS_BY_PERMISSION: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codetether_ray.bootstrap.truth.identity import Home
+from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.core.errors import ConfigError, PeerError
+from codetether_ray.core.spec import AgentKind
 from codetether_ray.ports.peers import (
     ASKING,
     OVER,
@@ -22,6 +24,7 @@ from codetether_ray.ports.peers import (
     PeerAnswer,
     PeerMessage,
 )
+from codetether_ray.tools.catalog import PEER_TOOLS, tools_for
 
 if TYPE_CHECKING:
     from a2a.client.client import Client
@@ -51,6 +54,18 @@ def has_peers(home: Home) -> bool:
     from codetether_ray.bootstrap.a2a.discovery import FILE
 
     return bool(named_peers(os.environ)) or (home.data_dir / FILE).exists()
+
+
+async def session_tools(agent: AgentKind, truth: Truth) -> tuple[str, ...]:
+    """The tools of a session's agent: with those for peers, where it can have any.
+
+    Raises:
+        ClusterError: the head does not answer.
+    """
+    tools = tools_for(agent)
+    if agent != "main" or not await truth.ask(HAS_PEERS):
+        return tools
+    return tuple(sorted((*tools, *PEER_TOOLS)))
 
 
 class Peers:

@@ -16,6 +16,7 @@ from codetether_ray.bootstrap.a2a import contexts, workspaces
 from codetether_ray.bootstrap.a2a.asking import Asked, Terms, new_turn, same_turn
 from codetether_ray.bootstrap.a2a.contexts import Context
 from codetether_ray.bootstrap.a2a.grants import tools_of
+from codetether_ray.bootstrap.a2a.peer_desk import session_tools
 from codetether_ray.bootstrap.a2a.recorded import RECORDED, Recorded
 from codetether_ray.bootstrap.agents import kept_process
 from codetether_ray.bootstrap.session.home import SessionRequest, SessionResult
@@ -26,7 +27,6 @@ from codetether_ray.core.errors import CodetetherError, RunBusyError, UsageError
 from codetether_ray.core.events import Record
 from codetether_ray.core.spec import TurnResult
 from codetether_ray.ports.policy import Policy
-from codetether_ray.tools.catalog import tools_for
 
 _log = logging.getLogger(__name__)
 _PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -238,7 +238,8 @@ class Turns:
         asked, truth = turn.asked, self._reach.truth
         granted = await tools_of(self._policy.allows, asked.principal)
         context: Context = await truth.ask(contexts.OPEN, asked.context)
-        tools = tuple(name for name in tools_for(context.agent) if name in granted)
+        offered = await session_tools(context.agent, truth)
+        tools = tuple(name for name in offered if name in granted)
         if not tools:
             raise UsageError("your roles give an agent no tools; ask for `tools:read` at least")
         turn.context = context

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from codetether_ray.bootstrap.a2a.peer_desk import HAS_PEERS, session_tools
 from codetether_ray.bootstrap.known_secrets import stored_values, unsaid, unsaid_message
 from codetether_ray.bootstrap.models import check_budget, choose
 from codetether_ray.bootstrap.principal import this_principal
@@ -113,9 +114,16 @@ async def _new_turn(
         retry_for_s=agent.retry_for_s if wish.retry_for_s is None else wish.retry_for_s,
         wait_quota_s=agent.wait_quota_s if wish.wait_quota_s is None else wish.wait_quota_s,
         agent=wish.agent,
-        tools=wish.tools,
+        tools=await _tools(wish, known, truth),
         resumed=known is not None,
     )
+
+
+async def _tools(wish: SessionWish, known: RunSummary | None, truth: Truth) -> tuple[str, ...]:
+    """What the agent may use; a session that was there goes on with what it had."""
+    if wish.tools or known is not None or not await truth.ask(HAS_PEERS):
+        return wish.tools
+    return await session_tools(wish.agent, truth)
 
 
 async def _same_turn(

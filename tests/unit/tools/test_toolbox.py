@@ -24,8 +24,8 @@ async def _refusal(desk: Any, name: str, arguments: str) -> str:
 
 def test_all_promised_tools_are_there() -> None:
     promised = (
-        "apply_patch ask_user bash batch codesearch edit glob grep list_dir multiedit prd ralph "
-        "read_file swarm swarm_share task todo_read todo_write write_file"
+        "apply_patch ask_user bash batch codesearch discover edit glob grep list_dir multiedit prd "
+        "ralph read_file send_message swarm swarm_share task todo_read todo_write write_file"
     )
     assert [s.name for s in toolbox(ALL_TOOLS).schemas()] == promised.split()
 
