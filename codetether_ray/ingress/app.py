@@ -52,11 +52,10 @@ def build_app(parts: Parts) -> App:
 
 def build_routes(parts: Parts) -> "FastAPI":
     """The routes without the gate: for the gate's tests, and what reads all routes."""
-    from fastapi import FastAPI
-
+    from codetether_ray.ingress.http.description import Described
     from codetether_ray.ingress.http.problems import install
 
-    app = FastAPI(
+    app = Described(
         title=parts.options.name,
         version=__version__,
         redoc_url=None,

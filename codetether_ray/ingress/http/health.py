@@ -1,7 +1,7 @@
 """`/health` and `/ready`: for probes, without a token and without any detail."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
@@ -12,6 +12,10 @@ from codetether_ray.ports.tasks import TaskQuery
 if TYPE_CHECKING:
     from codetether_ray.ingress.parts import Parts
 
+_AWAY: dict[str, Any] = {
+    "description": "It cannot work: the tasks' store does not answer.",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
 _PATIENCE_S = 5.0
 _NOBODY = " readiness"
 """An owner of tasks that no principal can be: a name begins with no space."""
@@ -29,7 +33,7 @@ def router(parts: "Parts") -> APIRouter:
     @made.get(
         "/ready",
         response_class=PlainTextResponse,
-        responses={503: {"description": "It cannot work: the tasks' store does not answer."}},
+        responses={503: _AWAY},
     )
     async def ready() -> PlainTextResponse:
         """Whether requests may be sent here."""

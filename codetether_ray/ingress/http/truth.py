@@ -3,7 +3,7 @@
 A name of a table and plain values: see `bootstrap.truth.questions`.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Path
 from fastapi.responses import JSONResponse
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from codetether_ray.ingress.parts import Parts
 
 _Name = Annotated[str, Path(max_length=100)]
-_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such question."}}
 
 
 def router(parts: "Parts") -> APIRouter:
@@ -28,7 +27,7 @@ def router(parts: "Parts") -> APIRouter:
     made = APIRouter(tags=["truth"])
     control = control_of(parts)
 
-    @made.post("/v1/truth/{name}", response_model=Told, responses=_UNKNOWN)
+    @made.post("/v1/truth/{name}", response_model=Told)
     async def ask(name: _Name, body: Asked) -> "Response":
         """Ask a question by its name; the answer says who gave it."""
         if name not in QUESTIONS:
