@@ -165,16 +165,24 @@ class PlatformClient:
         try:
             async with self._http.request(method, f"{self._server}{path}", json=body) as answer:
                 await _demand_success(what, answer)
-                text = await answer.content.read(_MOST_BYTES)
+                text = await _whole(answer, _MOST_BYTES)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise PlatformError(what, 0, _why(error)) from error
-        return _data(text.decode("utf-8", "replace"))
+        return _data(text)
+
+
+async def _whole(answer: aiohttp.ClientResponse, most: int) -> str:
+    """An answer's text, of at most about so many bytes: `read` alone gives what has come by now."""
+    found = bytearray()
+    while len(found) < most and (more := await answer.content.read(most)):
+        found += more
+    return found.decode("utf-8", "replace")
 
 
 async def _demand_success(what: str, answer: aiohttp.ClientResponse) -> None:
     if answer.status // 100 == 2:
         return
-    text = (await answer.content.read(20_000)).decode("utf-8", "replace")
+    text = await _whole(answer, 20_000)
     told = _data(text)
     detail = told.get("detail") if isinstance(told, dict) else None
     said = detail if isinstance(detail, str) else " ".join(text.split())

@@ -262,3 +262,16 @@ async def test_a_token_that_is_not_accepted_ends_the_worker_with_a_sentence(
     with pytest.raises(PlatformError, match="does not accept the token"):
         await worker.work()
     await client.close()
+
+
+async def test_a_long_list_of_what_waits_arrives_whole(tmp_path: Path) -> None:
+    platform = WorkPlatform(SqliteWork(tmp_path / "work.db"), SystemClock())
+    async with PlatformServer(platform) as server:
+        me = Worker(id="wrk_1", tenant="", name="one", codebases=("/src",))
+        client = PlatformClient(server.url, "admin-token", me)
+        await client.register()
+        for number in range(100):
+            await platform.create(ADMIN, WorkWish(title=f"task {number}", prompt="x" * 10_000))
+        assert len(await client.pending()) == 100
+        await client.close()
+    await platform.close()
