@@ -50,6 +50,9 @@ COMMANDS = MappingProxyType(
             "codetether_ray.cli.serve", "Serve A2A and HTTP; what serves now, and its end."
         ),
         "sessions": Entry("codetether_ray.cli.sessions", "List sessions of this directory."),
+        "spawn": Entry(
+            "codetether_ray.cli.spawn", "Be an agent that others find and talk with, without Ray."
+        ),
         "stats": Entry("codetether_ray.cli.stats", "Sum up runs: tokens, cost, tools, files."),
         "swarm": Entry(
             "codetether_ray.cli.swarm", "Split a task among agents and merge their work."

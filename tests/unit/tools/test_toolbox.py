@@ -77,6 +77,7 @@ def test_effects_tell_what_may_be_run_at_once_or_again() -> None:
     box = toolbox(ALL_TOOLS)
     assert {n for n in ALL_TOOLS if box.effect(n) is Effect.READ} == {
         *catalog.READ_TOOLS,
+        "discover",
         "todo_read",
     }
     assert {n for n in ALL_TOOLS if box.effect(n) is Effect.WRITE} == {
