@@ -14,6 +14,7 @@ from a2a.utils.errors import A2AError
 
 from codetether_ray.a2a.agents import Update
 from codetether_ray.a2a.means import Means, response
+from codetether_ray.a2a.states import TERMINAL
 from codetether_ray.a2a.work import Told, Work
 from codetether_ray.core.errors import CodetetherError
 
@@ -81,7 +82,8 @@ async def conclude(work: Work, means: Means) -> None:
     await means.publish(work, update, is_last=True)
     if work.configs and means.deliveries is not None:
         push(work, means, update)
-        means.go(release(work, means))
+        if work.draft.state in TERMINAL:  # one that waits has a next message, and keeps no order
+            means.go(release(work, means))
 
 
 async def release(work: Work, means: Means) -> None:

@@ -96,6 +96,20 @@ async def test_a_receiver_is_told_of_the_next_turn_too(world: World) -> None:
     assert pushed(world, "one") == ["input_required", "completed"]
 
 
+async def test_a_task_that_waits_is_not_changed_by_the_push_that_says_so(world: World) -> None:
+    handler = await world.replica()
+    task_id = await running(world, handler)
+    await handler.on_create_task_push_notification_config(config(task_id, "one"), context())
+    world.receivers.is_open.clear()
+    world.stage.tell(task_id, status(INPUT_REQUIRED))
+    await world.settle()
+    waits = world.store.records[task_id]
+    world.receivers.is_open.set()
+    await world.settle()
+    assert pushed(world, "one") == ["input_required"]
+    assert world.store.records[task_id] == waits  # a message may be on its way to this version
+
+
 async def test_a_slow_receiver_does_not_hold_up_the_answer(world: World) -> None:
     handler = await world.replica()
     world.receivers.is_open.clear()
