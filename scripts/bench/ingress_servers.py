@@ -184,7 +184,7 @@ async def bare() -> None:
         async def echo(self, body: dict[str, Any]) -> dict[str, Any]:
             return body
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": 8765})
     serve.run(Bare.bind())
     is_direct = os.environ.get("RAY_SERVE_ENABLE_DIRECT_INGRESS") == "1"
