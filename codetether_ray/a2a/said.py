@@ -48,12 +48,13 @@ class Said:
     context_id: str = ""
     words: str = ""
     """Of the last status or message."""
-    _artifacts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    artifacts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Name and text, by id, in the order in which they came."""
 
     @property
     def text(self) -> str:
         """Artifacts in their order, then the words of the last status, where they say more."""
-        found = list(self._artifacts.values())
+        found = list(self.artifacts.values())
         pieces = [
             text if len(found) == 1 or name in ("", "response") else f"{name}:\n{text}"
             for name, text in found
@@ -97,9 +98,9 @@ class Said:
         self.words = text_of(status.message.parts)
 
     def _take_artifact(self, artifact: Artifact, *, appends: bool) -> str:
-        name, before = self._artifacts.get(artifact.artifact_id, (artifact.name, ""))
+        name, before = self.artifacts.get(artifact.artifact_id, (artifact.name, ""))
         added = text_of(artifact.parts)
-        self._artifacts[artifact.artifact_id] = (name, before + added if appends else added)
+        self.artifacts[artifact.artifact_id] = (name, before + added if appends else added)
         return added
 
     def _take_ids(self, task_id: str, context_id: str) -> None:

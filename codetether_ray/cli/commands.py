@@ -46,6 +46,7 @@ COMMANDS = MappingProxyType(
         ),
         "run": Entry("codetether_ray.cli.run", "Give one agent a task, or go on with a session."),
         "runs": Entry("codetether_ray.cli.runs", "List runs of all kinds, and what can go on."),
+        "send": Entry("codetether_ray.cli.send", "Say something to an agent that speaks A2A."),
         "serve": Entry(
             "codetether_ray.cli.serve", "Serve A2A and HTTP; what serves now, and its end."
         ),

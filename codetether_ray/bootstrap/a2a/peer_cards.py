@@ -156,7 +156,7 @@ class CardReader:
             if isinstance(error, TimeoutError):
                 raise
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise PeerError(url, f"it does not answer: {reason[:200]}") from None
+            raise PeerError(_origin(url), f"it does not answer: {reason[:200]}") from None
 
     def _session(self, may_be_private: bool) -> aiohttp.ClientSession:
         if may_be_private not in self._sessions:
@@ -192,6 +192,11 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
         if len(found) > _MOST_BYTES:
             return b""
     return bytes(found)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _json(text: bytes) -> Any:
