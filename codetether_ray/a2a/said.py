@@ -13,7 +13,7 @@ ANSWERED = "answered"
 def state_word(state: int) -> str:
     """`completed`, `input_required`: a state without its prefix, in small letters."""
     try:
-        name: str = TaskState.Name(state)  # type: ignore[arg-type]
+        name: str = TaskState.Name(state)
     except ValueError:
         return "unknown"
     return name.removeprefix("TASK_STATE_").lower()

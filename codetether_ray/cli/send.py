@@ -12,7 +12,7 @@ from codetether_ray.cli import exit_codes, options
 from codetether_ray.cli.examples import examples
 
 if TYPE_CHECKING:
-    from codetether_ray.cli.send_talk import Wanted
+    from codetether_ray.cli.send_talk import Act, Wanted
 
 TOKEN = "CODETETHER_TOKEN"
 _TRANSPORTS = {"jsonrpc": "JSONRPC", "rest": "HTTP+JSON", "grpc": "GRPC"}
@@ -93,11 +93,10 @@ def _wanted(url: str, message: str, given: dict[str, Any]) -> "Wanted":
         raise click.UsageError("--get and --cancel need --task ID")
     if not asked and not message:
         raise click.UsageError("Missing argument 'MESSAGE'.")
+    acts: dict[str, Act] = {"gets": "get", "cancels": "cancel", "shows_card": "card"}
     return Wanted(
         url=where,
-        act={"gets": "get", "cancels": "cancel", "shows_card": "card"}[asked[0]]
-        if asked
-        else "send",
+        act=acts[asked[0]] if asked else "send",
         text="" if asked else options.given_text(message),
         task_id=given["task"] or "",
         context_id=given["context"] or "",

@@ -27,12 +27,15 @@ _CANCEL_S = 10.0
 _SUCCESS = ("completed", "answered")
 
 
+Act = Literal["send", "get", "cancel", "card"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What the command line says."""
 
     url: str
-    act: Literal["send", "get", "cancel", "card"]
+    act: Act
     text: str = ""
     task_id: str = ""
     context_id: str = ""

@@ -85,9 +85,12 @@ class View:
         sys.stdout.flush()
         loop, descriptor = asyncio.get_running_loop(), sys.stdin.fileno()
         line: asyncio.Future[bytes] = loop.create_future()
-        loop.add_reader(
-            descriptor, lambda: line.done() or line.set_result(os.read(descriptor, _MOST_ANSWER))
-        )
+
+        def read() -> None:
+            if not line.done():
+                line.set_result(os.read(descriptor, _MOST_ANSWER))
+
+        loop.add_reader(descriptor, read)
         try:
             return (await line).decode("utf-8", "replace").strip()
         finally:
