@@ -208,6 +208,7 @@ class Control:
             roots=(directory,) if directory else (),
             is_everywhere=await self.owner() is None,
             default=directory,
+            model=self._parts.options.model,
         )
 
 

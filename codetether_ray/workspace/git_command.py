@@ -273,7 +273,9 @@ def shorten(words: str, limit: int = 300) -> str:
 
 
 def _verb(args: tuple[str, ...]) -> str:
-    words = args[2:] if args[0] == "-c" else args
+    words = args
+    while words[0] == "-c":
+        words = words[2:]
     return " ".join(words[:2]) if words[0] == "worktree" else words[0]
 
 

@@ -50,7 +50,7 @@ async def swarm(home: Home, order: SwarmOrder, leave: Leave) -> tuple[SwarmReque
     run_id, notes = new_run_id("swarm"), _Notes()
     directory = await laid_out(home, run_id, order.source, leave)
     wish = SwarmWish(
-        **_common(order.limits, directory),
+        **_common(order.limits, directory, leave),
         task=order.task,
         strategy=order.strategy,
         max_subagents=order.max_subagents,
@@ -77,7 +77,7 @@ async def prd(home: Home, order: PrdOrder, leave: Leave) -> tuple[RalphRequest, 
     directory = await laid_out(home, run_id, order.source, leave)
     path = _prd_file(home, run_id, order, directory)
     wish = RalphRunWish(
-        **_common(order.limits, directory),
+        **_common(order.limits, directory, leave),
         prd=path,
         max_iterations=order.max_iterations,
         gate_timeout_s=order.gate_timeout_s,
@@ -107,7 +107,7 @@ async def relay(home: Home, order: RelayOrder, leave: Leave) -> tuple[RelayReque
     else:
         directory = await laid_out(home, run_id, order.source, leave)
     wish = RelayWish(
-        **_common(order.limits, directory),
+        **_common(order.limits, directory, leave),
         task=order.task,
         okr_run_id=order.okr_run_id,
         resume=order.resumes or None,
@@ -133,12 +133,12 @@ class _Notes:
         return tuple(self._found)
 
 
-def _common(limits: Limits, directory: Path) -> _Common:
+def _common(limits: Limits, directory: Path, leave: Leave) -> _Common:
     if (limits.model or "").startswith("tape/"):
         raise UsageError("a tape is a file of the head's, and is played there alone")
     return _Common(
         directory=directory,
-        model=limits.model,
+        model=limits.model or leave.model or None,
         max_steps=limits.max_steps,
         timeout_s=limits.timeout_s,
         budget=Budget(tokens=limits.max_tokens, usd=limits.budget_usd),

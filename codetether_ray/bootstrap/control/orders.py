@@ -80,3 +80,5 @@ class Leave:
     is_everywhere: bool = False
     default: str = ""
     """The directory that is worked on where an order names no source."""
+    model: str = ""
+    """`provider/model` that is asked where an order names none; empty: the head's settings say."""

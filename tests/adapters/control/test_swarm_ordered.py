@@ -9,7 +9,8 @@ import pytest
 
 from codetether_ray.pb.codetether.v1 import control_pb2 as pb
 from codetether_ray.pb.codetether.v1 import control_pb2_grpc as stubs
-from tests.adapters.control.scene import Plane, events, metadata
+from codetether_ray.testing.model_server import ModelServer
+from tests.adapters.control.scene import Plane, events, metadata, opened
 from tests.e2e.swarm_scene import TASK, SwarmModel, git
 
 
@@ -77,3 +78,17 @@ async def _fetched(plane: Plane, run_id: str, token: str, path: Path) -> Path:
     path.write_bytes(by_http)
     assert b"".join(pieces).partition(b"\n\n")[0] == by_http.partition(b"\n\n")[0]
     return path
+
+
+async def test_an_order_that_names_no_model_is_done_by_the_one_of_the_ingress(
+    tmp_path: Path, bundle: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    monkeypatch.setenv("CODETETHER_DATA_DIR", str(data))
+    async with ModelServer(SwarmModel()) as model, opened(data, model="local/m") as plane:
+        monkeypatch.setenv("CODETETHER_LOCAL_BASE_URL", model.url)
+        _, came = await plane.ask("POST", "/v1/bundles", data=bundle)
+        order = {"task": TASK, "repository": {"bundle": came["id"]}}
+        status, started = await plane.ask("POST", "/v1/swarms", json=order)
+        assert status == 202, started
+        assert (await plane.ask("GET", started["links"]["run"]))[1]["model"] == "local/m"

@@ -29,6 +29,8 @@ async def test_an_error_is_one_sentence_with_gits_own_words(repo: Repo) -> None:
     with pytest.raises(WorkspaceError) as caught:
         await Git(work_tree=repo.path).run("rev-parse", "--verify", "nowhere")
     assert str(caught.value) == "git rev-parse failed: Needed a single revision"
+    with pytest.raises(WorkspaceError, match=r"^git rev-parse failed"):
+        await Git(work_tree=repo.path).run("-c", "a.b=c", "-c", "d.e=f", "rev-parse", "nowhere")
 
 
 async def test_a_command_that_takes_too_long_is_ended(repo: Repo) -> None:
