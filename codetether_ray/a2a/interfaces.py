@@ -2,8 +2,8 @@
 
 A card is what somebody else says: it could name an interface at any address. A token goes only to
 the host at which the card was found. A server that listens at all addresses calls itself by the
-machine's name: where one of its HTTP interfaces has the very scheme and port of the card, its host
-is taken to be the card's.
+machine's name: where one of its HTTP interfaces has the very scheme and port of the card, and that
+is no usual port, it is asked at the card's host instead.
 """
 
 import ipaddress
@@ -103,6 +103,8 @@ def _choice(offered: Offered, home: SplitResult, alias: str) -> Choice | None:
 
 def _alias(offered: Sequence[Offered], home: SplitResult) -> str:
     """The name that the card's server calls itself by; empty: none."""
+    if home.port in (None, *_PORTS.values()):
+        return ""
     for one in offered:
         parts = _parts(one.url)
         is_http = parts is not None and one.protocol_binding in (JSONRPC, REST)

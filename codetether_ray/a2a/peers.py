@@ -29,6 +29,11 @@ _FORGOTTEN_FOR = 8
 _MOST_URL = 2000
 
 
+def whole_url(text: str) -> str:
+    """As `normal_url`, of what another program says: it has to have a scheme."""
+    return normal_url(text) if "://" in text else ""
+
+
 def normal_url(text: str) -> str:
     """A peer's URL as it is kept: with a scheme, without a slash at the end; empty: it is none.
 
@@ -187,7 +192,7 @@ class PeerBook:
             return ()
         new = []
         for text in tuple(urls)[:MOST_HEARD]:
-            found = normal_url(text)
+            found = whole_url(text)
             if self._add(found, teller.depth + 1, now, may_be_private=teller.is_private):
                 new.append(found)
         return tuple(new)
@@ -197,7 +202,7 @@ class PeerBook:
 
         Who is known is asked anew: they may have been started again.
         """
-        found = normal_url(url)
+        found = whole_url(url)
         known = self._entries.get(found)
         if known is not None:
             self._entries[found] = replace(known, due_at=now)

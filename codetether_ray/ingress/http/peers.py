@@ -34,13 +34,13 @@ def router(parts: "Parts") -> APIRouter:
     )
     async def introduce(body: shapes.Introduction) -> shapes.Taken:
         """Have somebody looked at; if an agent's card is there, it becomes a peer."""
-        from codetether_ray.a2a.peers import normal_url
+        from codetether_ray.a2a.peers import whole_url
 
         if parts.peers is None:
             raise UsageError(
                 "this server looks for no peers; `codetether spawn` makes one that does"
             )
-        if not normal_url(body.url):
+        if not whole_url(body.url):
             raise UsageError("url must be http:// or https:// with a host, and nothing else")
         return shapes.Taken(is_taken=parts.peers.introduced(body.url))
 
