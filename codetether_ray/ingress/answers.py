@@ -4,6 +4,7 @@ Each has a permission of its own, and shows or changes what the caller finds and
 decides or cancels is the caller, whatever the arguments say.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from codetether_ray.ingress.control import Control
 
 Answer = Callable[..., Awaitable[Any]]
 _AUDIT = "audit:read"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 async def _identity(control: Control) -> Any:
@@ -111,6 +113,8 @@ async def _readings(control: Control, run_id: str) -> Any:
 
 async def _add(control: Control, okr: Okr, run: OkrRun | None) -> Any:
     who = caller()
+    if not all(_ID.fullmatch(one.id) for one in (okr, run or okr)):
+        raise UsageError("an id has up to 100 letters, digits, dashes and underscores")
     mine = replace(okr, owner=who.user_id, tenant_id=who.tenant_id or None)
     known, _ = await control.ask(owned_okrs.ALL, None)
     if any(one.id == okr.id and not owned_okrs.is_mine(one, who.owner) for one in known):

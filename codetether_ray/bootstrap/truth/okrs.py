@@ -23,6 +23,7 @@ BEGIN, RECORD, END = f"{__name__}:begin", f"{__name__}:record", f"{__name__}:end
 FILE = "okr.db"
 """Below the data directory."""
 _FEWEST_LETTERS = 4
+_OTHERS = "a run is stored with the OKR that it is of; this one, or its id, is another's"
 
 
 @contextmanager
@@ -93,13 +94,20 @@ def add(home: Home, okr: Okr, run: OkrRun | None) -> tuple[Okr, OkrRun | None]:
 
     Raises:
         InvalidOkrError: it is not sound.
+        UsageError: the run is another OKR's, or decided on.
     """
     check_okr(okr)
     if run is not None:
         check_run(run)
+        if run.okr_id != okr.id:
+            raise UsageError(_OTHERS)
         if run.approval is not None or run.status not in ("draft", "pending_approval"):
             raise UsageError("a run is stored before it is decided on, not after")
     with _store(home) as store:
+        runs = {one.id: one for one in store.runs()}
+        there = runs.get(run.id) if run else None
+        if there is not None and there.okr_id != okr.id:
+            raise UsageError(_OTHERS)
         try:
             return store.okr(okr.id), run and store.run(run.id)
         except UnknownOkrError:

@@ -52,6 +52,7 @@ STATUSES: Mapping[type[CodetetherError], int] = MappingProxyType(
         errors.ArchiveUnreachableError: 503,
         errors.SecretStoreError: 503,
         errors.AuditError: 503,
+        errors.OkrStoreError: 503,
         access_errors.UnauthenticatedError: 401,
         access_errors.ForbiddenError: 403,
         access_errors.TooManyFailuresError: 429,

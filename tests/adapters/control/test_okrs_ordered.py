@@ -114,3 +114,33 @@ async def test_the_same_by_grpc(plane: Plane) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as nobody:
             await control.ListOkrs(pb.ListOkrsRequest())
         assert nobody.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_what_is_stored_by_its_value_is_the_callers_and_never_of_anothers_okr(
+    plane: Plane,
+) -> None:
+    ann = await plane.token_of("ann", tenant="acme")
+    bob = await plane.token_of("bob", tenant="beta")
+    made = await _written(plane, ann)
+    id, run_id = made["okr"]["id"], made["run"]["id"]
+
+    async def add(okr: dict[str, Any], run: dict[str, Any] | None) -> tuple[int, Any]:
+        body = {"arguments": [okr, run]}
+        return await plane.ask("POST", "/v1/truth/okrs.add", bob, json=body)
+
+    _, found = await plane.ask("POST", "/v1/truth/okrs.every", ann, json={"arguments": []})
+    okr, run = found["answer"][0][0], found["answer"][1][0]
+    mine = {**okr, "id": "okr-of-bob"}
+    assert (await add(mine, None))[0] == 200
+    for tried in (
+        (okr, None),
+        (mine, run),
+        (mine, {**run, "okr_id": "okr-of-bob"}),
+        (mine, {**run, "id": "run-of-bob"}),
+        ({**okr, "id": "other"}, {**run, "okr_id": "other"}),
+        ({**okr, "id": "../../x"}, None),
+    ):
+        status, problem = await add(*tried)
+        assert (status, problem.get("kind")) == (400, "Usage"), tried
+    _, found = await plane.ask("GET", f"/v1/okrs/{id}", ann)
+    assert [one["id"] for one in found["runs"]] == [run_id]
