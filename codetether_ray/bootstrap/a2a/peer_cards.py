@@ -155,8 +155,7 @@ class CardReader:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError):
                 raise
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise PeerError(_origin(url), f"it does not answer: {reason[:200]}") from None
+            raise PeerError(_origin(url), f"it does not answer: {_reason(error)}") from None
 
     def _session(self, may_be_private: bool) -> aiohttp.ClientSession:
         if may_be_private not in self._sessions:
@@ -192,6 +191,12 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
         if len(found) > _MOST_BYTES:
             return b""
     return bytes(found)
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, "os_error", error)
+    words = getattr(cause, "strerror", None) or str(cause) or type(error).__name__
+    return str(words)[:200]
 
 
 def _origin(url: str) -> str:
