@@ -25,6 +25,7 @@ _WRONG = {
     "description": "A problem: what is wrong with the request, or with the server.",
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+_EVENTS = "text/event-stream"
 _BEARER = {"type": "http", "scheme": "bearer"}
 
 
@@ -57,6 +58,9 @@ def told_truly(described: dict[str, Any]) -> dict[str, Any]:
 def _tell(path: str, operation: dict[str, Any]) -> None:
     answers = operation["responses"]
     answers.pop("422", None)
+    for answer in answers.values():
+        if _EVENTS in answer.get("content", {}):
+            answer["content"][_EVENTS] = {}  # a stream of many: no schema says how each looks
     if path in PUBLIC_PATHS:
         operation["security"] = []
     else:

@@ -1,4 +1,4 @@
-"""Requests made from the API's own description, and against it: none of them is answered 5xx."""
+"""Requests made from the API's own description, and against it: answered as it says, never 5xx."""
 
 import asyncio
 import re
@@ -10,6 +10,11 @@ import pytest
 from codetether_ray.ingress.options import IngressOptions
 from tests.adapters.ingress.scene import ECHO, Open
 
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,"
+    "response_schema_conformance,response_headers_conformance"
+)
+ENDLESS = "/v1/worker/tasks/stream"
 PROGRAM = Path(sys.executable).with_name("schemathesis")
 
 
@@ -18,7 +23,7 @@ async def attacked(opens: Open, folder: Path, *how: str) -> tuple[int, str]:
     opened = await opens(IngressOptions(port=0, grpc_port=0, agents=ECHO))
     process = await asyncio.create_subprocess_exec(
         str(PROGRAM), "run", f"{opened.url}/openapi.json",
-        *("-H", f"Authorization: Bearer {opened.token}", "--checks", "not_a_server_error"),
+        *("-H", f"Authorization: Bearer {opened.token}", "--checks", CHECKS),
         *how,
         *("--continue-on-failure", "--request-timeout", "4", "--no-color"),
         cwd=folder,
@@ -33,17 +38,17 @@ async def attacked(opens: Open, folder: Path, *how: str) -> tuple[int, str]:
     return int(made.group(1).replace(",", "")), text
 
 
-@pytest.mark.matrix
-async def test_some_hundred_hostile_requests_are_answered_without_a_fault_of_ours(
+async def test_some_hundred_hostile_requests_are_answered_as_described_and_never_by_a_fault(
     opens: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    made, _ = await attacked(opens, tmp_path, "--phases", "fuzzing", "-n", "3")
+    how = ("--phases", "fuzzing", "-n", "3", "--exclude-path", ENDLESS)
+    made, _ = await attacked(opens, tmp_path, *how)
     assert made >= 100
     assert not [one for one in caplog.records if "unforeseen" in one.getMessage()]
 
 
 @pytest.mark.full
-async def test_ten_thousand_hostile_requests_are_answered_without_a_fault_of_ours(
+async def test_ten_thousand_hostile_requests_are_answered_as_described_and_never_by_a_fault(
     opens: Open, tmp_path: Path
 ) -> None:
     made, text = await attacked(
