@@ -1,4 +1,4 @@
-"""Stops a task's agent, wherever it runs, and waits a while for the effect."""
+"""Stops a task's agent, wherever it runs. Who asked waits a while; the attempt goes on without."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -16,36 +16,80 @@ from codetether_ray.core.errors import CodetetherError
 from codetether_ray.ports.tasks import TaskRecord
 
 
-async def cancel_task(task_id: str, owner: str, means: Means, holder: Holder) -> Task:
-    """The task as it is when it has ended, or when the wait is over: it may be working still.
+class Cancelling:
+    """The cancels that are under way at one replica: one for each task, whoever asks for it."""
 
-    Raises:
-        TaskNotFoundError: there is none, or it is another owner's.
-        TaskNotCancelableError: it has ended otherwise.
-    """
-    until = means.clock.monotonic() + means.timing.cancel
-    while True:
-        record = await means.store.get(task_id, owner)
+    def __init__(self, means: Means, holder: Holder) -> None:
+        self._means = means
+        self._holder = holder
+        self._going: dict[str, asyncio.Task[None]] = {}
+
+    async def cancel(self, task_id: str, owner: str) -> Task:
+        """The task as it is when it has ended, or when the wait is over: it may be working still.
+
+        Raises:
+            TaskNotFoundError: there is none, or it is another owner's.
+            TaskNotCancelableError: it has ended otherwise.
+            InternalError: its agent cannot be stopped.
+        """
+        _check_open(await self._task(task_id, owner))
+        going = self._going.get(task_id)
+        if going is None:
+            going = self._going[task_id] = self._means.go(self._stop(task_id, owner))
+            going.add_done_callback(lambda done: self._over(task_id, done))
+        await _wait(self._means, asyncio.shield(going), self._means.timing.cancel)
+        if going.done() and not going.cancelled():
+            going.result()
+        task = await self._task(task_id, owner)
+        if task.status.state != TaskState.TASK_STATE_CANCELED:
+            _check_open(task)
+        return task
+
+    def _over(self, task_id: str, done: asyncio.Task[None]) -> None:
+        del self._going[task_id]
+        if not done.cancelled():
+            done.exception()  # told to who waits, if somebody does
+
+    async def _stop(self, task_id: str, owner: str) -> None:
+        """Have it stopped until it has ended: a holder that died has a successor a lease later."""
+        means = self._means
+        until = means.clock.monotonic() + means.timing.cancel + 2 * means.timing.lease
+        while means.clock.monotonic() < until:
+            record = await self._record(task_id, owner)
+            task = Task.FromString(record.payload)
+            if task.status.state in TERMINAL:
+                return
+            work = means.works.get(task_id)
+            if work is not None:
+                await _stop_here(means.agents, work.draft.snapshot())
+                await _wait(means, work.until_over(), means.timing.lease / 3)
+            elif record.holder and record.held_until > means.clock.now():
+                await self._stop_there(record)
+            elif record.order:  # left behind: it is stopped by whoever has taken it up
+                await self._holder.adopt()
+            else:
+                await self._holder.cancel_idle(record, task)
+            await means.clock.sleep(min(means.timing.tick, 0.1))
+
+    async def _stop_there(self, record: TaskRecord) -> None:
+        async def rest() -> None:
+            watched = watch(record.id, record.owner, self._means)
+            async with aclosing(watched) as updates:
+                async for _ in updates:
+                    pass
+
+        await self._means.signal(record.id, "cancel")
+        await _wait(self._means, rest(), self._means.timing.lease / 3)
+
+    async def _task(self, task_id: str, owner: str) -> Task:
+        task: Task = Task.FromString((await self._record(task_id, owner)).payload)
+        return task
+
+    async def _record(self, task_id: str, owner: str) -> TaskRecord:
+        record = await self._means.store.get(task_id, owner)
         if record is None:
             raise TaskNotFoundError(f"there is no task {task_id}")
-        task = Task.FromString(record.payload)
-        _check_open(task)
-        work = means.works.get(task_id)
-        if work is not None:
-            await _stop(means.agents, work.draft.snapshot())
-            await _wait(means, work.until_over())
-        elif record.holder and record.held_until > means.clock.now():
-            await _cancel_there(record, means)
-        else:  # its agent, should it run on somewhere, is stopped all the same
-            await _stop(means.agents, task)
-            await holder.cancel_idle(record, task)
-        task = await _final(task_id, owner, means)
-        if task.status.state == TaskState.TASK_STATE_CANCELED:
-            return task
-        _check_open(task)
-        if means.clock.monotonic() >= until:
-            return task
-        await means.clock.sleep(min(means.timing.tick, 0.1))
+        return record
 
 
 def _check_open(task: Task) -> None:
@@ -55,34 +99,19 @@ def _check_open(task: Task) -> None:
         )
 
 
-async def _final(task_id: str, owner: str, means: Means) -> Task:
-    record = await means.store.get(task_id, owner)
-    if record is None:
-        raise TaskNotFoundError(f"there is no task {task_id}")
-    task: Task = Task.FromString(record.payload)
-    return task
-
-
-async def _stop(agents: TaskAgents, task: Task) -> None:
+async def _stop_here(agents: TaskAgents, task: Task) -> None:
     try:
         await agents.cancel(task)
     except CodetetherError as error:
         raise InternalError(f"the agent could not be stopped: {error}") from error
 
 
-async def _cancel_there(record: TaskRecord, means: Means) -> None:
-    async def rest() -> None:
-        async with aclosing(watch(record.id, record.owner, means)) as updates:
-            async for _ in updates:
-                pass
-
-    await means.signal(record.id, "cancel")
-    await _wait(means, rest())
-
-
-async def _wait(means: Means, effect: Coroutine[Any, Any, None]) -> None:
+async def _wait(
+    means: Means, effect: "Coroutine[Any, Any, None] | asyncio.Future[None]", most: float
+) -> None:
+    """Wait until something has happened, or for `most` seconds."""
     waited = asyncio.ensure_future(effect)
-    timer = asyncio.ensure_future(means.clock.sleep(means.timing.cancel))
+    timer = asyncio.ensure_future(means.clock.sleep(most))
     try:
         await asyncio.wait({waited, timer}, return_when=asyncio.FIRST_COMPLETED)
     finally:

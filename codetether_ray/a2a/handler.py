@@ -32,7 +32,7 @@ from a2a.types import (
 from a2a.utils.task import validate_history_length
 
 from codetether_ray.a2a.agents import TaskAgents
-from codetether_ray.a2a.cancelling import cancel_task
+from codetether_ray.a2a.cancelling import Cancelling
 from codetether_ray.a2a.configs import Configs
 from codetether_ray.a2a.deliveries import Deliveries
 from codetether_ray.a2a.holder import Holder
@@ -90,6 +90,7 @@ class TaskHandler(RequestHandler):
         self._holder = Holder(self._means)
         self._configs = Configs(self._means, pushes, self._holder.pushes_changed)
         self._sending = Sending(self._means, self._holder, self._configs, card)
+        self._cancelling = Cancelling(self._means, self._holder)
         self._extended_card = extended_card
         self._streams: Counter[str] = Counter()
 
@@ -145,8 +146,7 @@ class TaskHandler(RequestHandler):
     async def on_cancel_task(self, params: CancelTaskRequest, context: ServerCallContext) -> Task:
         """Stop a task's agent, wherever it runs."""
         _check_given(params.id)
-        owner = principal_of(context).owner
-        return await cancel_task(params.id, owner, self._means, self._holder)
+        return await self._cancelling.cancel(params.id, principal_of(context).owner)
 
     async def on_subscribe_to_task(
         self, params: SubscribeToTaskRequest, context: ServerCallContext

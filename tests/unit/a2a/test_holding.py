@@ -200,7 +200,24 @@ async def test_a_dead_replicas_task_can_be_cancelled_before_it_is_taken_up(
     await world.kill(one)
     record = world.store.records[task_id]
     world.store.records[task_id] = replace(record, held_until=world.clock.now() - 1)
-    task = await two.on_cancel_task(CancelTaskRequest(id=task_id), context())
+    task = await cancel(world, two, task_id)
+    assert isinstance(task, Task)
     assert task.status.state == CANCELED
+    assert world.stage.canceled == [task_id]
+    assert world.store.records[task_id].state == "canceled"
+
+
+async def test_a_cancel_outlasts_the_lease_of_a_dead_holder_and_who_asked_for_it(
+    world: World,
+) -> None:
+    one, two = await world.replica("r1"), await world.replica("r2")
+    task_id = await running(world, one)
+    await world.kill(one)
+    task = await cancel(world, two, task_id, wait=10.5)
+    assert isinstance(task, Task)
+    assert task.status.state == WORKING
+    assert world.store.records[task_id].state == "working"
+    for _ in range(10):
+        await world.settle(1.0)
     assert world.stage.canceled == [task_id]
     assert world.store.records[task_id].state == "canceled"
