@@ -171,6 +171,8 @@ def told_error(url: str, status: int, data: Mapping[str, Any]) -> CodetetherErro
     found = getattr(errors, name, None) or getattr(access_errors, name, None)
     if isinstance(found, type) and issubclass(found, CodetetherError):
         return _made(found, detail)
+    if status == 404:
+        return ClusterError(f"the ingress at {url} is of a version that cannot be asked this")
     return ClusterError(f"the ingress at {url} could not answer: {detail}")
 
 
@@ -195,4 +197,8 @@ def _connection(url: str, patience_s: float) -> http.client.HTTPConnection:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{error.verify_message}; CODETETHER_CA_FILE names the authority to trust"
+    if isinstance(error, ssl.SSLError):
+        return f"it does not speak TLS as this machine does ({error.reason}); is it http://?"
     return str(error) or type(error).__name__

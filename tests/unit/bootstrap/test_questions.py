@@ -110,5 +110,6 @@ def test_an_error_keeps_its_class_its_sentence_and_its_exit_code() -> None:
     assert "codetether context use http://h:1" in str(refused)
     odd = told_error("http://h:1", 500, {"kind": "internal", "detail": "a fault of ours"})
     assert (type(odd), "a fault of ours" in str(odd)) == (ClusterError, True)
+    assert "of a version" in str(told_error("u", 404, {"detail": "Not Found"}))
     assert type(told_error("u", 502, {})) is ClusterError
     assert type(told_error("u", 502, {"kind": "__class__"})) is ClusterError
