@@ -10,8 +10,9 @@ from a2a.types import Task
 from codetether_ray.a2a.agents import Order, Update
 from codetether_ray.bootstrap.a2a.asking import Asked, Terms
 from codetether_ray.bootstrap.a2a.contexts import wanted
+from codetether_ray.bootstrap.a2a.leaving import PATCH_TYPE
 from codetether_ray.bootstrap.a2a.parts import received
-from codetether_ray.bootstrap.a2a.telling import PATCH_TYPE, Telling, takes
+from codetether_ray.bootstrap.a2a.telling import Telling, takes
 from codetether_ray.bootstrap.a2a.turns import Turn, Turns
 from codetether_ray.bootstrap.a2a.workspaces import Yield
 from codetether_ray.bootstrap.session.home import SessionResult

@@ -24,7 +24,8 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct, Value
 
 from codetether_ray.a2a.agents import Order, Update
-from codetether_ray.bootstrap.a2a.workspaces import OutboxFile, Yield
+from codetether_ray.bootstrap.a2a.leaving import RESPONSE, fitting
+from codetether_ray.bootstrap.a2a.workspaces import Yield
 from codetether_ray.bootstrap.session.home import MAIN, SessionResult
 from codetether_ray.core.events import (
     ModelResponded,
@@ -37,8 +38,6 @@ from codetether_ray.core.events import (
 from codetether_ray.core.messages import ToolCall
 from codetether_ray.core.spec import Outcome, TurnResult
 
-RESPONSE, PATCH = "response", "changes.patch"
-PATCH_TYPE = "text/x-diff"
 _SHOWN = 120
 _TELLING = ("command", "path", "pattern", "query", "description", "question", "task", "prd")
 """Arguments that say best what a call is about."""
@@ -103,11 +102,12 @@ class Telling:
             yield from self._answer(turn.text)
         elif self._held:
             yield from self._flush(is_last=True)
+        notes = left.notes
         if turn.outcome != "cancelled":
-            yield from map(self._file, left.files)
-            yield from self._patch(left.patch)
+            artifacts, notes = fitting(left, self._order.task, self._sent)
+            yield from map(self._artifact, artifacts)
         state = _STATES.get(turn.outcome, TaskState.TASK_STATE_FAILED)
-        yield self._status(state, _last_words(turn), _metadata(result, left.notes))
+        yield self._status(state, _last_words(turn), _metadata(result, notes))
 
     # -- the response -----------------------------------------------------------------------------
 
@@ -153,26 +153,6 @@ class Telling:
             part = Part(data=ParseDict({"text": text}, Value()), media_type="application/json")
         artifact = Artifact(artifact_id=RESPONSE, name=RESPONSE, parts=[part])
         return self._artifact(artifact, appends=appends, is_last=is_last)
-
-    # -- files ------------------------------------------------------------------------------------
-
-    def _file(self, file: OutboxFile) -> TaskArtifactUpdateEvent:
-        part = _content(file.content, file.name)
-        artifact = Artifact(artifact_id=f"file-{file.name}", name=file.name, parts=[part])
-        return self._artifact(artifact)
-
-    def _patch(self, patch: bytes) -> Iterator[Update]:
-        if not patch:
-            return
-        part = _content(patch, PATCH, PATCH_TYPE)
-        yield self._artifact(
-            Artifact(
-                artifact_id=PATCH,
-                name=PATCH,
-                description="All changes in the workspace since it was made, for `git apply`",
-                parts=[part],
-            )
-        )
 
     # -- shapes -----------------------------------------------------------------------------------
 
@@ -266,16 +246,3 @@ def _metadata(result: SessionResult, notes: tuple[str, ...]) -> Struct:
     if notes:
         told["notes"] = list(notes)
     return ParseDict(told, Struct())
-
-
-def _content(content: bytes, name: str, media_type: str = "") -> Part:
-    """A file's part: text where it is text."""
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        kind = media_type or "application/octet-stream"
-        return Part(raw=content, filename=name, media_type=kind)
-    if "\0" in text:
-        kind = media_type or "application/octet-stream"
-        return Part(raw=content, filename=name, media_type=kind)
-    return Part(text=text, filename=name, media_type=media_type or "text/plain")

@@ -2,13 +2,22 @@
 
 from typing import Any
 
-from a2a.types import Message, Part, Role, Task, TaskArtifactUpdateEvent, TaskStatusUpdateEvent
+from a2a.types import (
+    Artifact,
+    Message,
+    Part,
+    Role,
+    Task,
+    TaskArtifactUpdateEvent,
+    TaskStatusUpdateEvent,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from codetether_ray.a2a.agents import Order
-from codetether_ray.bootstrap.a2a.telling import RESPONSE, Telling, takes
-from codetether_ray.bootstrap.a2a.workspaces import Yield
+from codetether_ray.bootstrap.a2a.leaving import RESPONSE, fitting
+from codetether_ray.bootstrap.a2a.telling import Telling, takes
+from codetether_ray.bootstrap.a2a.workspaces import OutboxFile, Yield
 from codetether_ray.bootstrap.session.home import SessionResult
 from codetether_ray.core.events import Event, ModelResponded, Record, Retrying, TextStreamed
 from codetether_ray.core.messages import ToolCall, assistant
@@ -113,3 +122,28 @@ def test_a_client_takes_what_it_named() -> None:
     assert takes(("text/*",), "text/x-diff")
     assert takes(("Text/Plain; charset=utf-8",), "text/plain")
     assert not takes(("application/json", "text/plain"), "text/x-diff")
+
+
+def test_what_is_too_large_for_a_task_stays_behind_and_is_named_and_the_task_is_done() -> None:
+    large, small = (
+        OutboxFile(name="a", content=b"x" * 3_500_000),
+        OutboxFile(name="b", content=b"y"),
+    )
+    left = Yield(files=(large, small), patch=b"z" * 2_000_000)
+    turn = TurnResult(outcome="completed", text="done")
+    *updates, last = _telling().ended(SessionResult(session_id="s", turn=turn), left)
+    told = [one.artifact.name for one in updates if isinstance(one, TaskArtifactUpdateEvent)]
+    assert told == [RESPONSE, "b", "changes.patch"]
+    assert isinstance(last, TaskStatusUpdateEvent)
+    assert last.status.state == 3  # completed
+    [note] = last.metadata["notes"]
+    assert "a stays in the workspace" in note
+
+
+def test_what_an_earlier_turn_left_in_the_task_takes_room_until_it_is_replaced() -> None:
+    held = Artifact(artifact_id="file-a", parts=[Part(raw=b"x" * 2_000_000)])
+    task = Task(id="t", artifacts=[held])
+    again = Yield(files=(OutboxFile(name="a", content=b"\0" * 2_500_000),))
+    assert [one.name for one in fitting(again, task, "")[0]] == ["a"]
+    other = Yield(files=(OutboxFile(name="b", content=b"\0" * 1_500_000),))
+    assert fitting(other, task, "")[0] == []
