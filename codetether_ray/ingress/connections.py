@@ -76,15 +76,13 @@ class Connection(HttpToolsProtocol):
         self._is_read = True
         self._disarm()
         super().on_message_complete()
-        if self.cycle.response_complete:
-            self._rest()
 
     def on_response_complete(self) -> None:
         """An answer is given."""
         super().on_response_complete()
         if not self._is_read:
             self._arm(self.linger_s)
-        elif self.cycle.response_complete:
+        if self.cycle.response_complete:
             self._rest()
 
     def data_received(self, data: bytes) -> None:
