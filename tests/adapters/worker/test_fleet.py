@@ -97,6 +97,18 @@ async def in_its_hands(platform: WorkPlatform, member: Member, name: str) -> str
         await asyncio.sleep(0.01)
 
 
+async def stopped_at_work(platform: WorkPlatform, member: Member, name: str) -> str:
+    """Freeze a worker in the middle of a task; which one that is."""
+    while True:
+        held = await in_its_hands(platform, member, name)
+        member.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(0.3)  # what it had sent by then may still arrive
+        task = await platform.task(ADMIN, held)
+        if not task.is_over and task.worker_id == f"wrk_{name}":
+            return held
+        member.process.send_signal(signal.SIGCONT)
+
+
 async def all_over(platform: WorkPlatform) -> Sequence[WorkTask]:
     while True:
         tasks = await platform.tasks(ADMIN, limit=1000)
@@ -132,10 +144,9 @@ async def test_each_of_200_tasks_is_done_once_though_workers_are_killed_and_froz
                 await platform.create(ADMIN, wish)
             killed = {}
             for name in ("m0", "m1", "m2"):
-                killed[name] = await in_its_hands(platform, members[name], name)
+                killed[name] = await stopped_at_work(platform, members[name], name)
                 members[name].process.send_signal(signal.SIGKILL)
-            frozen = await in_its_hands(platform, members["m3"], "m3")
-            members["m3"].process.send_signal(signal.SIGSTOP)
+            frozen = await stopped_at_work(platform, members["m3"], "m3")
             while (await platform.task(ADMIN, frozen)).worker_id == "wrk_m3":
                 await asyncio.sleep(0.05)
             members["m3"].process.send_signal(signal.SIGCONT)
