@@ -15,7 +15,7 @@ PEER_EXTENSION = "urn:codetether:peer:v1"
 """An extension in a card: its parameter `instance` names the process that answers."""
 MOST_PEERS = 200
 MOST_HEARD = 50
-"""URLs that are taken from one peer at a time."""
+"""URLs that are kept from one peer at a time: none can fill the book."""
 MOST_DEPTH = 3
 """How far from a seed: a peer's peer's peer."""
 MISSES = 3
@@ -70,6 +70,8 @@ class Entry:
     misses: int = 0
     """Since it answered last, or was heard of."""
     due_at: float = 0.0
+    teller: str = ""
+    """The URL of the peer that told of it; empty: none did."""
     seen: KnownPeer | None = None
     """As it answered last; None: it never did, or is gone."""
     is_private: bool = False
@@ -190,10 +192,13 @@ class PeerBook:
         teller = self._entries.get(url)
         if teller is None or teller.depth >= MOST_DEPTH:
             return ()
-        new = []
-        for text in tuple(urls)[:MOST_HEARD]:
-            found = whole_url(text)
-            if self._add(found, teller.depth + 1, now, may_be_private=teller.is_private):
+        new: list[str] = []
+        room = MOST_HEARD - sum(1 for entry in self._entries.values() if entry.teller == url)
+        depth, private = teller.depth + 1, teller.is_private
+        for found in map(whole_url, urls):
+            if len(new) >= room:
+                break
+            if self._add(found, depth, now, may_be_private=private, teller=url):
                 new.append(found)
         return tuple(new)
 
@@ -233,13 +238,17 @@ class PeerBook:
         """Whether a peer is better known by `entry` than by `twin`."""
         return entry.is_seed and not twin.is_seed
 
-    def _add(self, url: str, depth: int, now: float, *, may_be_private: bool) -> bool:
+    def _add(
+        self, url: str, depth: int, now: float, *, may_be_private: bool, teller: str = ""
+    ) -> bool:
         if not url or url in self._ours or url in self._entries:
             return False
         self._gone = {gone: until for gone, until in self._gone.items() if until > now}
         if url in self._gone or len(self._entries) >= MOST_PEERS:
             return False
-        self._entries[url] = Entry(url=url, depth=depth, due_at=now, may_be_private=may_be_private)
+        self._entries[url] = Entry(
+            url=url, depth=depth, due_at=now, may_be_private=may_be_private, teller=teller
+        )
         return True
 
     def _forget(self, url: str, now: float) -> None:

@@ -8,6 +8,7 @@ an agent work there, which nobody asked for.
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import random
 from collections.abc import Callable, Iterable
@@ -28,6 +29,7 @@ LEAST_INTERVAL_S = 5.0
 _AT_ONCE = 16
 _NAP_S = 60.0
 
+_log = logging.getLogger(__name__)
 Notice = Callable[[str], None]
 
 
@@ -157,12 +159,16 @@ class Discovery:
         await self._clock.sleep(pause)
 
     async def _probe(self, entry: Entry) -> None:
-        async with self._room:
-            await self._ask(entry)
         try:
+            async with self._room:
+                await self._ask(entry)
             self._write()
         except ConfigError as error:
             self._say_once(str(error))
+        except Exception:  # noqa: BLE001 - the others are looked at still
+            _log.exception("the look at %s broke", entry.url)
+        if self.book.entry(entry.url) is entry:  # nothing came of it: not again at once
+            self.book.missed(entry.url, self._clock.monotonic())
 
     async def _ask(self, entry: Entry) -> None:
         """Look at one, and note what was found."""
@@ -171,10 +177,6 @@ class Discovery:
             card = await self._reader.card(entry.url, token, may_be_private=entry.may_be_private)
         except PeerError as error:
             self._missed(entry, error)
-            return
-        except ConfigError as error:
-            self._say_once(str(error))
-            self.book.missed(entry.url, self._clock.monotonic())
             return
         peer = card.peer
         is_new = self.book.answered(

@@ -152,6 +152,7 @@ def test_rumours_end_at_a_depth_and_a_number() -> None:
         if heard:
             teller = heard[0]
     assert len(ours.entries()) <= MOST_PEERS
+    assert ours.told(A, ["http://10.9.9.9"], 1.0) == ()  # it has told of enough
 
 
 def test_a_public_peer_cannot_tell_of_private_addresses() -> None:
