@@ -110,7 +110,7 @@ async def browsing(home: Path) -> AsyncIterator[Tab]:
 
 
 async def _port(file: Path) -> int:
-    for _ in range(600):
+    for _ in range(1800):
         if file.exists() and (lines := file.read_text().split()):
             return int(lines[0])
         await asyncio.sleep(0.05)

@@ -53,7 +53,7 @@ class Terminal:
         await self.sees(line[-20:].strip())
         self.press(ENTER)
 
-    async def sees(self, words: str, timeout_s: float = 20) -> None:
+    async def sees(self, words: str, timeout_s: float = 60) -> None:
         """Wait until some words are shown once more than when they were last waited for."""
         try:
             async with asyncio.timeout(timeout_s):
