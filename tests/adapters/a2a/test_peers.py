@@ -12,6 +12,7 @@ import httpx
 import pytest
 from aiohttp import web
 
+from codetether_ray.a2a.peers import PEER_EXTENSION
 from codetether_ray.bootstrap.a2a.discovery import FILE, Discovery, Me, read_peers, write_peers
 from codetether_ray.bootstrap.a2a.peer_cards import CardReader
 from codetether_ray.bootstrap.a2a.peer_desk import Peers
@@ -315,6 +316,95 @@ async def test_one_that_hangs_keeps_nobody_waiting_and_a_token_goes_to_its_own_u
         await looking.close()
     assert shown == [""]
     assert asked == ["GET /.well-known/agent-card.json"]  # a foreign agent gets no message
+
+
+def _ours(url: str) -> dict[str, Any]:
+    """The card of a peer of this program."""
+    extension = {"uri": PEER_EXTENSION, "params": {"instance": "one"}}
+    return {"name": "one", "url": url, "capabilities": {"extensions": [extension]}}
+
+
+async def test_one_of_ours_is_introduced_once_again_if_it_failed_and_asked_each_time(
+    tmp_path: Path,
+) -> None:
+    told: list[Any] = []
+    asked = 0
+
+    async def introduce(request: web.Request) -> web.Response:
+        told.append((request.headers["Authorization"], await request.json()))
+        return web.Response(status=503 if len(told) == 1 else 200)
+
+    async def peers(_: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        odd: list[Any] = [{"url": 1}, {"url": "file:///etc/passwd"}, "x", {"url": "http://[::"}]
+        return web.json_response({"peers": odd if asked % 2 else "none"})
+
+    async def card(_: web.Request) -> web.Response:
+        return web.json_response(_ours("http://x"))
+
+    paths: dict[str, Any] = {
+        "/.well-known/agent-card.json": card,
+        "/v1/peers": peers,
+        "/v1/peers/introduce": introduce,
+    }
+    async with site(**paths) as (url, _):
+        path = tmp_path / "tokens.json"
+        path.write_text(json.dumps({url: "secret"}))
+        path.chmod(0o600)
+        me = Me(name="me", url="http://127.0.0.1:1", instance="me")
+        tokens = PeerTokens(path)
+        looking = Discovery(me, [url], tokens, tmp_path, SystemClock(), interval_s=0.1)
+        await looking.start()
+        async with asyncio.timeout(20):
+            await until(lambda: asked >= 3)
+        await looking.close()
+        assert told == [("Bearer secret", {"name": "me", "url": me.url, "instance": "me"})] * 2
+        assert [entry.url for entry in looking.book.entries()] == [url]
+        quiet = Discovery(
+            me, [url], tokens, tmp_path, SystemClock(), interval_s=0.1, introduces=False
+        )
+        before = asked
+        await quiet.start()
+        async with asyncio.timeout(20):
+            await until(lambda: asked >= before + 2)
+        await quiet.close()
+        assert len(told) == 2
+
+
+async def test_without_a_token_one_of_ours_is_listed_and_left_alone(tmp_path: Path) -> None:
+    async def card(_: web.Request) -> web.Response:
+        return web.json_response(_ours("http://x"))
+
+    said: list[str] = []
+    async with site(**{"/.well-known/agent-card.json": card}) as (url, asked):
+        me = Me(name="me", url="http://127.0.0.1:1", instance="me")
+        looking = Discovery(
+            me, [url], PeerTokens(None), tmp_path, SystemClock(), interval_s=0.1, notice=said.append
+        )
+        await looking.start()
+        async with asyncio.timeout(20):
+            await until(lambda: len(asked) >= 3)
+        await looking.close()
+    assert set(asked) == {"GET /.well-known/agent-card.json"}
+    assert [text for text in said if "CODETETHER_PEER_TOKENS" in text] == said[1:2]
+
+
+async def test_a_card_that_sends_elsewhere_is_not_followed_and_gets_no_token(
+    tmp_path: Path,
+) -> None:
+    async with site() as (elsewhere, asked):
+        moved = elsewhere.replace("127.0.0.1", "127.0.0.1.nip.example")
+        interface = {"url": f"{moved}/a2a", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
+
+        async def card(_: web.Request) -> web.Response:
+            return web.json_response({"name": "eve", "supportedInterfaces": [interface]})
+
+        async with site(**{"/.well-known/agent-card.json": card}) as (url, _):
+            desk = Peers(tmp_path, {"CODETETHER_A2A_PEERS": url})
+            with pytest.raises(PeerError, match="another host"):
+                await desk.send(PeerMessage(peer="eve", text="secret", id="m"))
+        assert asked == []
 
 
 # -- files ----------------------------------------------------------------------------------------
