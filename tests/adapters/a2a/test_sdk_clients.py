@@ -1,6 +1,7 @@
 """The official SDK's clients of both versions drive every operation over all three transports."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,9 +31,14 @@ from a2a.types import (
     Task,
     TaskPushNotificationConfig,
     TaskState,
+    TaskStatusUpdateEvent,
 )
 
+from codetether_ray.a2a.agents import Order, Update
 from tests.adapters.a2a.world import World, opened
+from tests.ingress.agents import CountingAgents
+from tests.ingress.scene import counted
+from tests.unit.a2a.world import text_of
 
 WORKING, CANCELED = TaskState.TASK_STATE_WORKING, TaskState.TASK_STATE_CANCELED
 COMPLETED, ASKING = TaskState.TASK_STATE_COMPLETED, TaskState.TASK_STATE_INPUT_REQUIRED
@@ -69,7 +75,9 @@ def _with_token(details: Any) -> Any:
 
 
 @asynccontextmanager
-async def connected(world: World, version: str, binding: str) -> AsyncIterator[Client]:
+async def connected(
+    world: World, version: str, binding: str, *, streams: bool = True
+) -> AsyncIterator[Client]:
     """A client of the SDK that uses what the card says of one version and transport."""
     async with world.http(version="") as http:
         card: AgentCard = await A2ACardResolver(http, world.url).get_agent_card()
@@ -82,6 +90,7 @@ async def connected(world: World, version: str, binding: str) -> AsyncIterator[C
         del card.supported_interfaces[:]
         card.supported_interfaces.extend(chosen)
         config = ClientConfig(
+            streaming=streams,
             httpx_client=http,
             supported_protocol_bindings=[binding],
             grpc_channel_factory=lambda url: grpc.aio.insecure_channel(
@@ -125,6 +134,7 @@ async def test_a_client_of_the_sdk_drives_every_operation(
         await _a_task_can_be_read(client, task)
         if version == "1.0":  # 0.3 has no such operation
             await _tasks_are_listed(client, task)
+            await _a_list_has_pages(client)
         await _a_question_is_answered_in_the_same_task(client)
         await _a_dropped_stream_is_taken_up_and_the_task_cancelled(client)
         await _push_configurations_are_kept(client, task)
@@ -134,6 +144,82 @@ async def test_a_client_of_the_sdk_drives_every_operation(
             await _push_configurations_are_listed_and_removed(client, task)
         await _the_extended_card_says_more(client)
         await _unknown_tasks_are_not_found(client)
+
+
+@pytest.mark.parametrize(("version", "binding"), CLIENTS)
+async def test_a_client_that_takes_no_streams_waits_for_the_task_or_is_answered_at_once(
+    version: str, binding: str, tmp_path: Path
+) -> None:
+    async with (
+        opened(tmp_path) as world,
+        connected(world, version, binding, streams=False) as client,
+    ):
+        [done] = await told(client, asked("tck-complete-task"))
+        assert done.task.status.state == COMPLETED
+        await _a_question_is_answered_without_a_stream(client)
+        at_once = asked("test-resubscribe-message-id")
+        at_once.configuration.return_immediately = True
+        [begun] = await told(client, at_once)
+        assert begun.task.status.state == WORKING
+        cancelled = await client.cancel_task(CancelTaskRequest(id=begun.task.id))
+        assert cancelled.status.state == CANCELED
+
+
+async def _a_question_is_answered_without_a_stream(client: Client) -> None:
+    [waits] = await told(client, asked("tck-input-required"))
+    assert waits.task.status.state == ASKING
+    [done] = await told(client, asked("tck-complete-task", task=waits.task))
+    assert (done.task.id, done.task.status.state) == (waits.task.id, COMPLETED)
+
+
+class PatientAgents(CountingAgents):
+    """End what they count when they are let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = asyncio.Event()
+
+    async def work(self, order: Order) -> AsyncIterator[Update]:
+        async for update in super().work(order):
+            if isinstance(update, TaskStatusUpdateEvent) and update.status.state == COMPLETED:
+                await self.may_end.wait()
+            yield update
+
+
+@pytest.mark.parametrize(("version", "binding"), CLIENTS)
+async def test_a_stream_that_breaks_again_and_again_is_taken_up_and_misses_nothing(
+    version: str, binding: str, tmp_path: Path
+) -> None:
+    agents, chance = PatientAgents(), random.Random(f"{version} {binding}")
+    message = Message(message_id="m", role=Role.ROLE_USER, parts=[Part(text="count 30 0.02")])
+    task = Task()
+    async with (
+        opened(tmp_path, agents=agents) as world,
+        connected(world, version, binding) as client,
+    ):
+        events = client.send_message(SendMessageRequest(message=message))
+        while task.status.state != COMPLETED:
+            async for event in events:
+                _see(task, event)
+                if text_of(task) == counted(30):
+                    agents.may_end.set()
+                elif task.id and chance.random() < 0.15:
+                    break
+            await events.aclose()
+            events = client.subscribe(SubscribeToTaskRequest(id=task.id))
+    assert text_of(task) == counted(30)
+
+
+def _see(task: Task, event: StreamResponse) -> None:
+    """What an event makes of a client's task, by the protocol's words."""
+    if event.HasField("task"):
+        task.CopyFrom(event.task)
+    elif event.HasField("artifact_update"):
+        if not event.artifact_update.append:
+            del task.artifacts[:]
+        task.artifacts.append(event.artifact_update.artifact)
+    else:
+        task.status.CopyFrom(event.status_update.status)
 
 
 async def _a_stream_tells_states_and_artifacts(client: Client) -> Task:
@@ -155,6 +241,21 @@ async def _tasks_are_listed(client: Client, task: Task) -> None:
     found = await client.list_tasks(ListTasksRequest(context_id=task.context_id))
     assert [one.id for one in found.tasks] == [task.id]
     assert found.total_size == 1
+
+
+async def _a_list_has_pages(client: Client) -> None:
+    for number in range(4):
+        await told(client, asked(f"tck-complete-task-{number}"))
+    seen: list[str] = []
+    wanted = ListTasksRequest(page_size=2)
+    while True:
+        page = await client.list_tasks(wanted)
+        assert len(page.tasks) <= 2
+        seen += [one.id for one in page.tasks]
+        wanted.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    assert len(seen) == len(set(seen)) == page.total_size == 5
 
 
 async def _a_question_is_answered_in_the_same_task(client: Client) -> None:
