@@ -83,7 +83,7 @@ def stop(address: str | None) -> int:
     if found is None:
         click.echo("nothing of yours serves; nothing was ended")
     else:
-        click.echo(f"{found.options.name} at {found.options.hostname}:{found.options.port} ended")
+        click.echo(f"what served at {found.where} ended")
     return exit_codes.SUCCESS
 
 

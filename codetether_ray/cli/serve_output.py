@@ -10,6 +10,7 @@ from codetether_ray.cli.style import say
 
 if TYPE_CHECKING:
     from codetether_ray.ingress.options import IngressOptions
+    from codetether_ray.ingress.serve_announced import Announced
     from codetether_ray.ingress.serve_holding import Told
     from codetether_ray.ingress.serve_starting import Serving
 
@@ -55,8 +56,13 @@ def print_told(told: "Told", *, as_json: bool) -> None:
     say(told.token)
 
 
-def print_status(found: "Serving | None", *, as_json: bool) -> None:
+def print_status(found: "Serving | Announced | None", *, as_json: bool) -> None:
     """What runs, and how well."""
+    from codetether_ray.ingress.serve_announced import Announced
+
+    if isinstance(found, Announced):
+        _print_announced(found, as_json=as_json)
+        return
     if as_json:
         click.echo(json.dumps({"status": "none"} if found is None else as_json_of(found), indent=2))
         return
@@ -70,6 +76,15 @@ def print_status(found: "Serving | None", *, as_json: bool) -> None:
     click.echo(f"  {found.replicas} of {found.options.replicas} replicas answer")
     if found.message and not found.is_well:
         say(found.message.strip().splitlines()[-1])
+
+
+def _print_announced(found: "Announced", *, as_json: bool) -> None:
+    status = "running" if found.is_well else "starting"
+    if as_json:
+        told = {"status": status, "is_well": found.is_well, "url": found.url, "grpc": found.grpc}
+        click.echo(json.dumps(told | {"since": found.since, "process": found.pid}, indent=2))
+        return
+    click.echo(f"{status} in process {found.pid}, at {found.where}")
 
 
 def _is_loopback(host: str) -> bool:

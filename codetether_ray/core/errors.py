@@ -29,6 +29,7 @@ from codetether_ray.core.ingress_errors import (
     AddressError,
     PortTakenError,
     ServesAlreadyError,
+    ServesHereError,
 )
 from codetether_ray.core.model_errors import (
     ConnectionLostError,
@@ -127,6 +128,7 @@ __all__ = [
     "RunLostError",
     "SecretStoreError",
     "ServesAlreadyError",
+    "ServesHereError",
     "TapeDepartureError",
     "TapeError",
     "TaskStoreError",

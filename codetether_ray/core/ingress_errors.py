@@ -45,3 +45,17 @@ class ServesAlreadyError(CodetetherError):
             f"an ingress runs on this cluster already, at {self.where}, since {self.since} "
             f"(other {self.differs}); `codetether serve stop` ends it"
         )
+
+
+class ServesHereError(CodetetherError):
+    """An ingress of this data directory runs already, in another process' foreground."""
+
+    def __init__(self, where: str, pid: int) -> None:
+        super().__init__(where, pid)
+        self.where, self.pid = where, pid
+
+    def __str__(self) -> str:
+        return (
+            f"`codetether serve` runs already, in process {self.pid}, at {self.where}; Ctrl-C "
+            "there or `codetether serve stop` ends it"
+        )

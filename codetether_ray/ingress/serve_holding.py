@@ -13,6 +13,13 @@ from codetether_ray.bootstrap.truth.reach import Reach, is_private, joined, reac
 from codetether_ray.core.errors import ClusterError
 from codetether_ray.ingress.checks import settled
 from codetether_ray.ingress.options import IngressOptions
+from codetether_ray.ingress.serve_announced import (
+    Announced,
+    announced,
+    demand_none,
+    end_announced,
+    find_announced,
+)
 
 if TYPE_CHECKING:
     from codetether_ray.actors.cluster import Cluster
@@ -45,14 +52,38 @@ async def hold(
 
     Raises:
         ServesAlreadyError: one runs there, whose settings are others or that isn't ours to end.
+        ServesHereError: one runs in another process' foreground.
         CodetetherError: it does not start, or its cluster is gone.
     """
+    async with reached(address, data_dir, notice) as reach:
+        is_own = is_private(reach)
+        if reach.truth.is_here:
+            demand_none(data_dir)
+        if is_own:  # said before a Ray is started for it
+            options = await asyncio.to_thread(settled, options)
+    if not is_own:
+        await _held(options, address, data_dir, tell, notice, enough)
+        return
+    with announced(data_dir) as announcement:
+
+        def told(what: Told) -> None:
+            announcement.tell(what.serving.options, what.serving.since_words)
+            tell(what)
+
+        await _held(options, address, data_dir, told, notice, enough)
+
+
+async def _held(
+    options: IngressOptions,
+    address: str | None,
+    data_dir: Path,
+    tell: Callable[[Told], None],
+    notice: Notice,
+    enough: asyncio.Event,
+) -> None:
     from codetether_ray.actors.probe import answers
     from codetether_ray.ingress import serve_starting
 
-    async with reached(address, data_dir, notice) as reach:
-        if is_private(reach):  # said before a Ray is started for it
-            options = await asyncio.to_thread(settled, options)
     async with _cluster(address, data_dir, notice) as (reach, cluster):
         token = await _token(reach)
         serving = await _unless(enough, serve_starting.start(options, reach, notice))
@@ -84,6 +115,8 @@ async def leave(
     from codetether_ray.ingress import serve_starting
 
     async with reached(address, data_dir, notice) as reach:
+        if reach.truth.is_here:
+            demand_none(data_dir)
         if is_private(reach):
             up = await asyncio.to_thread(head.start, head.HeadWish(data_dir=data_dir))
             notice(f"a Ray head runs for your commands at {up.address}; `codetether down` ends it")
@@ -102,17 +135,17 @@ async def _token(reach: Reach) -> str:
     return await tokens.settle(reach.truth, os.environ)
 
 
-async def look(address: str | None, data_dir: Path, notice: Notice) -> "Serving | None":
+async def look(address: str | None, data_dir: Path, notice: Notice) -> "Serving | Announced | None":
     """The ingress that runs; None where there is none, or no cluster that could have one."""
     async with _there(address, data_dir, notice) as is_there:
         if not is_there:
-            return None
+            return find_announced(data_dir)
         from codetether_ray.ingress import serve_starting
 
         return await serve_starting.find()
 
 
-async def end(address: str | None, data_dir: Path, notice: Notice) -> "Serving | None":
+async def end(address: str | None, data_dir: Path, notice: Notice) -> "Serving | Announced | None":
     """End the ingress that runs; None where there was none.
 
     Raises:
@@ -120,7 +153,7 @@ async def end(address: str | None, data_dir: Path, notice: Notice) -> "Serving |
     """
     async with _there(address, data_dir, notice) as is_there:
         if not is_there:
-            return None
+            return await end_announced(data_dir)
         from codetether_ray.ingress import serve_starting
 
         return await serve_starting.stop()

@@ -46,6 +46,11 @@ class Serving:
         return self.status == _RUNNING and self.replicas >= self.options.replicas
 
     @property
+    def where(self) -> str:
+        """Where it answers, for people."""
+        return f"{self.options.hostname}:{self.options.port}"
+
+    @property
     def since_words(self) -> str:
         """When, for people: UTC."""
         return datetime.fromtimestamp(self.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -56,8 +56,10 @@ async def test_it_serves_until_it_is_interrupted_and_leaves_nothing(program: Pro
             answer = await client.post("/a2a", json=body, headers=headers)
             assert (await client.post("/a2a", json=body)).status_code == 401
         assert answer.json()["result"]["task"]["artifacts"][0]["parts"][0]["text"] == "good day"
-        taken = await program.run("serve", "--port", port, "--grpc-port", "0", *ECHO)
-        assert (taken.code, f"port {port}" in taken.err) == (1, True)
+        second = await program.run("serve", "--port", "0", "--grpc-port", "0", *ECHO)
+        assert (second.code, f"runs already, in process {process.pid}" in second.err) == (1, True)
+        seen = await program.run("serve", "status", "--json")
+        assert (seen.code, seen.json["url"]) == (0, told["url"])
         ended = await program.interrupted(process, signal.SIGINT)
     assert ended.code == 0, ended.err
     assert "draining" in ended.err
