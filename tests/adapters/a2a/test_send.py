@@ -19,9 +19,11 @@ from a2a.types import (
 )
 from a2a.types import TaskStatus as Status
 
+from codetether_ray.bootstrap.a2a.peer_desk import Peers
 from codetether_ray.cli.send import command
 from codetether_ray.cli.send_talk import Talk, Wanted
 from codetether_ray.core.errors import PeerAccessError, PeerError
+from codetether_ray.ports.peers import PeerMessage
 from tests.adapters.a2a.world import opened
 
 WORKING, DONE = TaskState.TASK_STATE_WORKING, TaskState.TASK_STATE_COMPLETED
@@ -232,6 +234,19 @@ async def test_an_agent_of_the_sdk_is_talked_with_in_both_versions(
     async with sdk_server(is_old=is_old) as url:
         assert await sent(url, "hello", streams=streams, token="") == 0
     assert capsys.readouterr().out == "Echo: hello\n"
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+async def test_the_desk_of_an_agent_talks_with_one_of_the_sdk_in_both_versions(
+    is_old: bool, tmp_path: Path
+) -> None:
+    async with sdk_server(is_old=is_old) as url, asyncio.timeout(30):
+        desk = Peers(tmp_path, {"CODETETHER_A2A_PEERS": url})
+        message = PeerMessage(peer="sdk", text="hello", id="m-1", wait_s=20)
+        done = await desk.send(message)
+        assert (done.state, done.text) == ("completed", "Echo: hello")
+        again = await desk.look(url, done.task_id, 0)
+        assert (again.state, again.text) == (done.state, done.text)
 
 
 # -- the command line ----------------------------------------------------------------------------
