@@ -1,6 +1,7 @@
 """What an ingress says of itself: its card, health, reflection, descriptors."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from a2a.utils.signing import InvalidSignaturesError, create_signature_verifier
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from jwt import PyJWK
+from jwt import InvalidIssuerError, InvalidSignatureError, PyJWK
 
+from codetether_ray.a2a.card_keys import CardKey
 from codetether_ray.ingress.grpc.services import service_names
+from codetether_ray.ingress.push_signing import push_signer
 from tests.adapters.a2a.world import World, metadata, opened
 
 CARDS = ("/.well-known/agent-card.json", "/.well-known/agent.json")
@@ -77,6 +80,29 @@ async def test_a_signed_card_is_known_by_its_key_and_only_unchanged(tmp_path: Pa
             verify(card)
     key = tmp_path / "a2a" / "card-key.pem"
     assert key.stat().st_mode & 0o777 == 0o600
+
+
+_RULES = Path(__file__).parents[3] / "docs" / "reference" / "a2a-rules.md"
+
+
+async def test_a_notification_is_known_by_what_the_page_says(tmp_path: Path) -> None:
+    [code] = re.findall(r"^```python\n(.*?)^```", _RULES.read_text("utf-8"), re.M | re.S)
+    names: dict[str, Any] = {}
+    exec(code, names)  # what readers of the page take over
+    task_of = names["task_of"]
+    async with opened(tmp_path) as world, world.http() as http:
+        sign = push_signer(world.parts.options, world.parts.reach)
+        signature = await sign(b"{}", "task-1")
+        keys = (await http.get("/.well-known/jwks.json")).json()
+        assert task_of(b"{}", signature, keys, world.url) == "task-1"
+        with pytest.raises(ValueError, match="another body"):
+            task_of(b"{ }", signature, keys, world.url)
+        with pytest.raises(InvalidIssuerError):
+            task_of(b"{}", signature, keys, "https://somebody.example")
+        stranger = CardKey.in_directory(tmp_path / "other").jwk
+        strangers = {"keys": [stranger | {"kid": keys["keys"][0]["kid"]}]}
+        with pytest.raises(InvalidSignatureError):
+            task_of(b"{}", signature, strangers, world.url)
 
 
 async def test_the_keys_of_cards_need_a_token(world: World) -> None:
