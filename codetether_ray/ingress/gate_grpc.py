@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,9 +23,10 @@ from codetether_ray.core.errors import (
 )
 from codetether_ray.core.principals import Principal
 from codetether_ray.ingress.callers import CALLER
-from codetether_ray.ingress.gate_keeper import Gate
+from codetether_ray.ingress.gate_keeper import Gate, Lasting
 from codetether_ray.ingress.permissions import PUBLIC_RPCS, of_grpc
 
+_ENDED = "the bearer token is not valid any more"
 _Next = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 
 _CODES: tuple[tuple[type[AccessError], grpc.StatusCode], ...] = (
@@ -73,8 +75,6 @@ class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         except AccessError as error:
             return self._refusing(method, error, principal, forwarded)
         CALLER.set(principal)
-        if self._gate.log is None:
-            return handler
         if method not in self._noted:
             self._noted[method] = self._noting(method, handler)
         return self._noted[method]
@@ -98,27 +98,30 @@ class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         return grpc.stream_stream_rpc_method_handler(refuse)
 
     def _noting(self, method: str, handler: Any) -> Any:
-        """The same handler, whose end is noted; one that is no coroutine stays as it is."""
-        make, inner = _shape(handler)
-        log = self._gate.log
-        assert log is not None
+        """The same handler, whose end is noted; one that is no coroutine stays as it is.
 
-        def note(principal: Principal, began: float, code: str) -> None:
-            took_ms = int((time.monotonic() - began) * 1000)
-            log.passed(principal, "grpc", method, code, took_ms)
+        A stream ends with its token.
+        """
+        make, inner = _shape(handler)
+        gate = self._gate
 
         if inspect.isasyncgenfunction(inner):
 
             async def streaming(request: Any, context: Any) -> AsyncIterator[Any]:
                 principal, began, code = CALLER.get(), time.monotonic(), "OK"
+                tokens, _ = _read(context.invocation_metadata())
+                lasting = Lasting(gate, *tokens)
                 try:
-                    async for message in inner(request, context):
-                        yield message
+                    async with aclosing(inner(request, context)) as messages:
+                        async for message in messages:
+                            if not await lasting.is_valid():
+                                await context.abort(grpc.StatusCode.UNAUTHENTICATED, _ENDED)
+                            yield message
                 except BaseException as error:
                     code = _code_of(error, context)
                     raise
                 finally:
-                    note(principal, began, code)
+                    self._note(method, principal, began, code)
 
             wrapped: Any = streaming
         elif inspect.iscoroutinefunction(inner):
@@ -133,12 +136,17 @@ class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                     code = _code_of(error, context)
                     raise
                 finally:
-                    note(principal, began, code)
+                    self._note(method, principal, began, code)
 
             wrapped = answering
         else:
             return handler
         return make(wrapped, handler.request_deserializer, handler.response_serializer)
+
+    def _note(self, method: str, principal: Principal, began: float, code: str) -> None:
+        if self._gate.log is not None:
+            took_ms = int((time.monotonic() - began) * 1000)
+            self._gate.log.passed(principal, "grpc", method, code, took_ms)
 
 
 def peer_address(peer: str) -> str:

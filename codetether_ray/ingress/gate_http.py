@@ -12,7 +12,7 @@ from codetether_ray.core.errors import (
 )
 from codetether_ray.core.principals import Principal
 from codetether_ray.ingress.callers import CALLER
-from codetether_ray.ingress.gate_keeper import Gate
+from codetether_ray.ingress.gate_keeper import Gate, Lasting
 from codetether_ray.ingress.http.problems import send_problem, told_of
 from codetether_ray.ingress.permissions import (
     BY_METHOD,
@@ -70,16 +70,32 @@ class GateMiddleware:
             if self._gate.log is not None:
                 self._gate.log.passed(principal, "http", f"{method} {path}", str(status), 0)
             return
-        await self._pass(principal, scope, receive, send)
+        await self._pass(principal, authorization, scope, receive, send)
 
-    async def _pass(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand over to the application; what it answers is noted."""
+    async def _pass(
+        self,
+        principal: Principal,
+        authorization: str | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Hand over to the application; what it answers is noted.
+
+        An answer that goes on ends with its token: the client is told no more, and the application
+        that the client is gone.
+        """
         began, status = time.monotonic(), 0
+        lasting, is_over = Lasting(self._gate, authorization), False
 
         async def noting(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_over
+            if is_over:
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif message.get("more_body") and not await lasting.is_valid():
+                is_over, message = True, {"type": "http.response.body", "body": b""}
             await send(message)
 
         before = CALLER.set(principal)

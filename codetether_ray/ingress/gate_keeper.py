@@ -19,6 +19,8 @@ from codetether_ray.ports.policy import Policy, Resource
 from codetether_ray.ports.tokens import TokenBook
 
 _SCHEME = "bearer"
+_AGAIN_S = 1.0
+"""How often the token of an answer that goes on is looked at."""
 
 
 class RequestLog(Protocol):
@@ -122,6 +124,23 @@ class Gate:
         await self._policy.close()
         if self._closing is not None:
             await self._closing()
+
+
+class Lasting:
+    """Whether the token of an answer that goes on is still valid; asked before each piece."""
+
+    def __init__(self, gate: Gate, authorization: str | None) -> None:
+        self._gate, self._authorization = gate, authorization
+        self._next = time.monotonic() + _AGAIN_S
+
+    async def is_valid(self) -> bool:
+        """False once it was revoked or has expired, not where that cannot be told."""
+        now = time.monotonic()
+        if now < self._next:
+            return True
+        self._next = now + _AGAIN_S
+        found = await self._gate.authenticated(self._authorization)
+        return not isinstance(found, UnauthenticatedError)
 
 
 def _bearer(authorization: str | None) -> tuple[str, UnauthenticatedError | None]:

@@ -43,7 +43,18 @@ class Door:
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         self.reached.append((f"{scope.get('method')} {scope['path']}", CALLER.get(None)))
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        if scope["path"].endswith("/endless"):
+            await self._go_on(receive, send)
         await send({"type": "http.response.body", "body": b"inside"})
+
+    async def _go_on(self, receive: Any, send: Any) -> None:
+        """Send a piece now and then, until the client is gone."""
+        await receive()
+        gone = asyncio.create_task(receive())
+        while not gone.done():
+            await send({"type": "http.response.body", "body": b"piece", "more_body": True})
+            await asyncio.wait({gone}, timeout=0.05)
+        self.reached.append(("gone", None))
 
 
 @asynccontextmanager
@@ -86,8 +97,9 @@ class _Handlers(grpc.GenericRpcHandler):
 
         async def stream(request: bytes, _: Any) -> AsyncIterator[bytes]:
             door.reached.append(("stream", CALLER.get(None)))
-            for _n in range(3):
+            for _n in range(100_000 if request == b"endless" else 3):
                 yield request
+                await asyncio.sleep(0.01)
 
         async def chat(requests: Any, _: Any) -> AsyncIterator[bytes]:
             door.reached.append(("chat", CALLER.get(None)))

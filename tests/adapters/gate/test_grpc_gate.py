@@ -136,3 +136,24 @@ async def test_how_rpcs_ended_is_in_the_audit_log(tmp_path: Path) -> None:
         "CANCELLED",
         "OK",
     }
+
+
+async def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
+    FileTokens(tmp_path).add(
+        NamedToken(
+            name="ann", digest=digest_of("ctr_token_ann"), created_at=time.time(), roles=("editor",)
+        )
+    )
+    async with grpc_door(tmp_path) as door, grpc.aio.insecure_channel(door.target) as channel:
+        metadata = (("authorization", "Bearer ctr_token_ann"),)
+        call = channel.unary_stream(STREAM)(b"endless", metadata=metadata)
+        assert await call.read() == b"endless"
+        assert FileTokens(tmp_path).revoke("ann", time.time())
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await _drained(call)
+    assert ended.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+async def _drained(call: Any) -> None:
+    while await call.read() is not grpc.aio.EOF:
+        pass
