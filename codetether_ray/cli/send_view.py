@@ -117,7 +117,9 @@ class View:
         self._note(f"{state}{ids}{': ' if words else ''}{words}")
 
     def _note(self, sentence: str) -> None:
-        self._end_line()
+        """A line on stderr; what goes to a file or a pipe stays whole."""
+        if sys.stdout.isatty():
+            self._end_line()
         sys.stderr.write(paint(sentence, "dim", sys.stderr) + "\n")
         sys.stderr.flush()
 
