@@ -1,6 +1,7 @@
 """The platform as a worker reaches it: the calls of its protocol over HTTP."""
 
 import json
+import ssl
 from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
@@ -56,13 +57,17 @@ class Told(NamedTuple):
 class PlatformClient:
     """The calls of one worker. Each raises `PlatformError` where the platform does not do it."""
 
-    def __init__(self, server: str, token: str, me: Worker) -> None:
+    def __init__(
+        self, server: str, token: str, me: Worker, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """`tls`: how its certificate is looked at; None: as this machine does."""
         self._server = server.rstrip("/")
         headers = {"X-Worker-ID": me.id, "X-Agent-Name": _header(me.name)}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         self._me = me
         self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls or True),
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=_CALL_S, connect=_CONNECT_S),
         )

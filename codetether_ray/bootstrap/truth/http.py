@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from codetether_ray.bootstrap.truth.credentials import token_for
 from codetether_ray.bootstrap.truth.place import Truth
 from codetether_ray.bootstrap.truth.questions import NAMES, QUESTIONS, sent
+from codetether_ray.bootstrap.truth.trusted import CA_FILE, trusted
 from codetether_ray.core import access_errors, errors
 from codetether_ray.core.errors import ClusterError, CodetetherError, UsageError
 
@@ -191,14 +192,14 @@ def _connection(url: str, patience_s: float) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
     if parts.scheme == "https":
-        context = ssl.create_default_context(cafile=os.environ.get("CODETETHER_CA_FILE") or None)
+        context = trusted(os.environ)
         return http.client.HTTPSConnection(host, port, timeout=patience_s, context=context)
     return http.client.HTTPConnection(host, port, timeout=patience_s)
 
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{error.verify_message}; CODETETHER_CA_FILE names the authority to trust"
+        return f"{error.verify_message}; {CA_FILE} names the authority to trust"
     if isinstance(error, ssl.SSLError):
         return f"it does not speak TLS as this machine does ({error.reason}); is it http://?"
     return str(error) or type(error).__name__

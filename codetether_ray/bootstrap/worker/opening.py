@@ -12,6 +12,7 @@ from pathlib import Path
 
 from codetether_ray.bootstrap.agents import kept_process
 from codetether_ray.bootstrap.models import choose
+from codetether_ray.bootstrap.truth.trusted import trusted
 from codetether_ray.bootstrap.worker.copies import clear_lost
 from codetether_ray.bootstrap.worker.doing import Doing
 from codetether_ray.config.paths import find_paths
@@ -67,7 +68,7 @@ async def opened_worker(
         models=models,
         codebases=codebases,
     )
-    client = PlatformClient(options.server, token, me)
+    client = PlatformClient(options.server, token, me, trusted(os.environ))
     doing = Doing(
         me=me, level=options.level, notice=notice, model=models[0], address=options.address
     )
