@@ -24,7 +24,7 @@ class Certificate:
         """For uvicorn."""
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         made.minimum_version = ssl.TLSVersion.TLSv1_2
-        made.load_cert_chain(self.chain_path, self.key_path)
+        made.load_cert_chain(self.chain_path, self.key_path, password=b"")  # nobody is asked
         return made
 
     def for_grpc(self) -> Any:
@@ -49,11 +49,23 @@ def read_certificate(options: "IngressOptions") -> Certificate | None:
         found = Certificate(
             Path(chain_path).read_bytes(), Path(key_path).read_bytes(), chain_path, key_path
         )
+    except OSError as error:
+        raise ConfigError(f"TLS: {error.filename} cannot be read: {error.strerror}") from error
+    try:
         found.for_http()
     except (OSError, ssl.SSLError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(
-            f"TLS cannot be had of {chain_path} and {key_path}: {reason}; both are PEM files, "
-            "the key without a password"
-        ) from error
+        raise ConfigError(f"TLS: {_fault(found, error)}") from error
     return found
+
+
+def _fault(found: Certificate, error: Exception) -> str:
+    """What is wrong with files that OpenSSL does not take; it does not say which one it means."""
+    if b"-BEGIN CERTIFICATE-" not in found.chain:
+        return f"{found.chain_path} holds no certificate in PEM form"
+    if b"PRIVATE KEY-" not in found.key:
+        return f"{found.key_path} holds no private key in PEM form"
+    if b"ENCRYPTED" in found.key:
+        return f"{found.key_path} has a password; give a key without one"
+    if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
+        return f"{found.key_path} is not the key of the certificate in {found.chain_path}"
+    return f"{found.chain_path} and {found.key_path} cannot be used: {error}"

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from codetether_ray.bootstrap.truth.place import LocalHome
 from codetether_ray.core.errors import UsageError, WorkspaceError
 from codetether_ray.core.ids import new_run_id
 from tests.adapters.control.conftest import bundled
+from tests.adapters.control.scene import Plane
 from tests.e2e.swarm_scene import git
 
 ALICE = Leave(owner="alice")
@@ -157,3 +159,19 @@ async def test_a_directory_is_the_ingress_own_or_below_but_for_administrators(
         await laid(home, Source(), ALICE)
     with pytest.raises(UsageError, match="one source"):
         await laid(home, Source(directory="/x", url="https://x/y"), anywhere)
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ({"model": "anthropic/some-model"}, "key"),
+        ({"model": "local/m", "budget_usd": 1.0}, "price"),
+    ],
+)
+async def test_what_its_model_lacks_is_told_in_a_sentence_and_is_no_fault_of_the_server(
+    plane: Plane, bundle: bytes, order: dict[str, Any], said: str
+) -> None:
+    _, came = await plane.ask("POST", "/v1/bundles", data=bundle)
+    wish = {"task": "x", "repository": {"bundle": came["id"]}, **order}
+    status, problem = await plane.ask("POST", "/v1/swarms", json=wish)
+    assert (status, said in problem["detail"]) == (409, True), problem
