@@ -22,6 +22,7 @@ FAULTS = (
     KeyError,
     RecursionError,
     OverflowError,
+    SystemError,  # protobuf, where half a character is the name of a field
 )
 """What the reading of a hostile body raises."""
 _TEXT = 300
