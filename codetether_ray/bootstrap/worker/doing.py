@@ -143,11 +143,10 @@ def _of_session(result: SessionResult) -> Ended:
     turn = result.turn
     if turn.is_success:
         return Ended(status="completed", result=turn.text, session_id=result.session_id)
-    said = f"{turn.outcome}: {turn.error}" if turn.error else turn.outcome
     return Ended(
         status="cancelled" if turn.outcome == "cancelled" else "failed",
         result=turn.text,
-        error=said,
+        error=_said(turn.outcome, turn.error),
         session_id=result.session_id,
     )
 
@@ -162,10 +161,15 @@ def _of_swarm(result: JsonObject, run_id: str) -> Ended:
     ended = Ended(
         status="cancelled" if outcome == "cancelled" else "failed",
         result=text,
-        error=f"{outcome}: {error}" if error else outcome,
+        error=_said(outcome, error),
         session_id=run_id,
     )
     return _with_note(ended, note)
+
+
+def _said(outcome: str, error: object) -> str:
+    """How a task ended, and why where that says more."""
+    return outcome if not error or error == outcome else f"{outcome}: {error}"
 
 
 def _with_note(ended: Ended, note: str) -> Ended:

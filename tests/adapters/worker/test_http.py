@@ -158,6 +158,7 @@ async def test_output_is_streamed_to_its_end(http: aiohttp.ClientSession) -> Non
         ("/task", {"id": "1", "source": "s"}, 422),
         ("/task", {"id": "1", "source": "s", "type": "task.created", "data": [1]}, 422),
         ("/task", {"id": "1", "source": "s", "type": "task.cancelled", "data": {}}, 422),
+        ("/task", {"id": "1", "source": "s", "type": "task.created", "data": {}}, 422),
     ],
 )  # fmt: skip
 async def test_what_is_wrong_is_said_and_never_a_fault_of_ours(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue, model_validator
 
 from codetether_ray.core.work import WorkWish
 from codetether_ray.ingress.http.shapes.tasks import Metadata, Name, TaskId, Text
@@ -24,7 +24,7 @@ class NewWork(BaseModel):
     """`data` of an event that asks for a task; members that are not ours are let be."""
 
     task_id: TaskId | None = Field(default=None, description="Its id; absent: a fresh one.")
-    title: Annotated[str, Field(max_length=500)] = "Untitled"
+    title: Annotated[str, Field(max_length=500)] = ""
     description: Text = ""
     prompt: Text = Field(default="", description="What to do; empty: the description says it.")
     agent_type: Name = "build"
@@ -34,11 +34,18 @@ class NewWork(BaseModel):
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     metadata: Metadata = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> "NewWork":
+        said = (self.prompt, self.description, self.title)
+        if not any(text.strip() for text in said):
+            raise ValueError("no title, description or prompt says what to do")
+        return self
+
     def wish(self, source: str, event: str) -> WorkWish:
         """As the platform takes it."""
         return WorkWish(
             id=self.task_id or "",
-            title=self.title,
+            title=self.title or "Untitled",
             prompt=self.prompt or self.description,
             agent_type=self.agent_type,
             model=model_ref(self.model),
