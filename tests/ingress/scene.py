@@ -67,7 +67,11 @@ class Served:
         async with AsyncExitStack() as stack:
             for _ in range(_TRIES):
                 client = await stack.enter_async_context(self.client())
-                pid = int(text_of((await call(client, "SendMessage", message("who")))["message"]))
+                try:
+                    answer = await call(client, "SendMessage", message("who"))
+                except httpx.TransportError:  # it reached one that has just been killed
+                    continue
+                pid = int(text_of(answer["message"]))
                 if pid != other_than:
                     yield pid, client
                     return

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import httpx
 import psutil
+import pytest
 
 from codetether_ray.ingress import serve_starting
 from tests.ingress.scene import Seen, Served, call, counted, message, stream
@@ -148,3 +149,42 @@ async def test_a_replica_is_killed_in_mid_stream_and_its_client_resumes_with_not
             await asyncio.sleep(0.2)
     assert holder not in two.pids()
     assert len(two.pids()) == 2
+
+
+@pytest.mark.matrix
+async def test_replicas_are_killed_again_and_again_and_no_task_is_stuck_or_lost(
+    two: Served,
+) -> None:
+    streams = [asyncio.create_task(_followed(two, f"count {40 + n} 0.1", n)) for n in range(4)]
+    for number in range(3):
+        await asyncio.sleep(2)
+        os.kill(sorted(two.pids())[number % len(two.pids())], signal.SIGKILL)
+        async with asyncio.timeout(60):
+            while len(two.pids()) < 2:
+                await asyncio.sleep(0.2)
+    async with asyncio.timeout(180):
+        seen = await asyncio.gather(*streams)
+    assert [(one.state, one.text) for one in seen] == [
+        ("TASK_STATE_COMPLETED", counted(40 + n)) for n in range(4)
+    ]
+
+
+async def _followed(two: Served, text: str, number: int) -> Seen:
+    """What a client has seen at the end that sends once and then resumes as often as it must."""
+    seen, asked = Seen(), message(text, contextId=f"context-{number}")
+    while seen.state in ("", "TASK_STATE_SUBMITTED", "TASK_STATE_WORKING"):
+        try:
+            async with two.client() as client:
+                if not seen.task_id:
+                    events = stream(client, "SendStreamingMessage", asked)
+                else:
+                    task = await call(client, "GetTask", {"id": seen.task_id})
+                    seen.take({"task": task})
+                    if seen.state == "TASK_STATE_COMPLETED":
+                        break
+                    events = stream(client, "SubscribeToTask", {"id": seen.task_id})
+                async for event in events:
+                    seen.take(event)
+        except httpx.TransportError:  # nobody listened, or who did was killed
+            await asyncio.sleep(0.2)
+    return seen
