@@ -10,7 +10,7 @@ import pytest
 
 from tests.verifying import EXCUSED, places, verify_all, watching
 
-_SLICES = 12  # of a long matrix, one twelfth runs by default
+_SLICES = 16  # of a long matrix, one sixteenth runs by default
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from codetether_ray.actors.cluster import Cluster, ClusterOptions, join_or_start
+from codetether_ray.actors.cluster import Cluster, ClusterOptions
 from tests.ingress.scene import Served, served
+from tests.one_ray import one_ray
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +30,10 @@ def cluster(home: Path, head_data_dir: Path) -> Iterator[Cluster]:
         options = ClusterOptions(
             data_dir=head_data_dir, address="local", log_path=home / "ray.log", cpus=4
         )
-        started = asyncio.run(join_or_start(options))
+        made = one_ray(options)
+        started = next(made)
     yield started
-    asyncio.run(started.close())
+    next(made, None)
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
 """One private Ray for all tests of this folder."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from codetether_ray.actors.cluster import Cluster, ClusterOptions, join_or_start
+from codetether_ray.actors.cluster import Cluster, ClusterOptions
 from codetether_ray.actors.services import Services, start_services
+from tests.one_ray import one_ray
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +22,7 @@ def _started(data_dir: Path) -> Iterator[Cluster]:
     options = ClusterOptions(
         data_dir=data_dir, address="local", log_path=data_dir / "ray.log", cpus=2
     )
-    started = asyncio.run(join_or_start(options))
-    yield started
-    asyncio.run(started.close())
+    yield from one_ray(options)
 
 
 @pytest.fixture(scope="session")
