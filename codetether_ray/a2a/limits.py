@@ -16,7 +16,7 @@ class Limits:
     """Open streams of one owner at one replica."""
     pushes: int = 20
     """Push notification configurations of a task."""
-    event_log: int = 1_000
+    event_log: int = 64
     """Events of a task kept for its streams; one that fell behind is told the whole task."""
 
 
