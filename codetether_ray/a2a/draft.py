@@ -21,6 +21,9 @@ from a2a.types import (
 from codetether_ray.a2a.limits import Limits
 from codetether_ray.a2a.states import NAMES, RESTING
 
+_LEFT_BEHIND = 16_384
+"""Bytes of earlier states that a task may keep, however small it is."""
+
 
 class Draft:
     """Owns its task. An update that does not fit is refused, and changes nothing."""
@@ -35,6 +38,7 @@ class Draft:
         """Of artifacts: text that follows the last part's."""
         self._places: dict[str, int] = {}
         self._sizes: dict[str, int] = {}
+        self._left_behind = 0
         self._look_up()
         self._old = set(self._places) if is_told_anew else set()
         """Artifacts to be replaced by what is told of them first."""
@@ -44,6 +48,7 @@ class Draft:
         """The task as it is now: ours, not to be kept nor changed."""
         for artifact_id in tuple(self._tails):
             self._join(artifact_id)
+        self._renew()
         return self._task
 
     @property
@@ -126,6 +131,7 @@ class Draft:
             self._sign(status.message)
         self._keep_status_message()
         self._task.status.CopyFrom(status)
+        self._left_behind += status.ByteSize()
 
     def _stamp(self, status: TaskStatus) -> None:
         if not status.HasField("timestamp"):
@@ -219,8 +225,10 @@ class Draft:
             else:
                 self._join(name)
                 stored.parts.append(part)
-        stored.name = artifact.name or stored.name
-        stored.description = artifact.description or stored.description
+        if artifact.name not in ("", stored.name):
+            stored.name = artifact.name
+        if artifact.description not in ("", stored.description):
+            stored.description = artifact.description
         if artifact.HasField("metadata"):
             stored.metadata.MergeFrom(artifact.metadata)
         stored.extensions.extend(e for e in artifact.extensions if e not in stored.extensions)
@@ -228,7 +236,19 @@ class Draft:
     def _join(self, name: str) -> None:
         tail = self._tails.pop(name, None)
         if tail:
-            self._task.artifacts[self._places[name]].parts[-1].text += "".join(tail)
+            part = self._task.artifacts[self._places[name]].parts[-1]
+            part.text += "".join(tail)
+            self._left_behind += part.ByteSize()
+
+    def _renew(self) -> None:
+        """Let go of what the task was before.
+
+        A protobuf message keeps the memory of each text that it ever held until it goes itself.
+        """
+        if self._left_behind > max(_LEFT_BEHIND, self._task.ByteSize()):
+            task = Task()
+            task.CopyFrom(self._task)
+            self._task, self._left_behind = task, 0
 
 
 def is_continued(part: Part, following: Part) -> bool:

@@ -1,6 +1,8 @@
 """A task as its updates make it, and what leads from one state of it to another."""
 
 import copy
+import os
+from pathlib import Path
 
 import pytest
 from a2a.types import (
@@ -116,6 +118,20 @@ def test_deltas_are_one_part_whenever_the_task_is_read(deltas: list[str], read_a
             made.snapshot()
     assert text_of(made.task) == "".join(deltas)
     assert all(len(artifact.parts) == 1 for artifact in made.task.artifacts)
+
+
+def test_a_long_answer_that_is_read_often_leaves_none_of_its_earlier_states_in_memory() -> None:
+    long = draft()
+    before = resident()
+    for _ in range(1_500):
+        long.take(delta("tick " * 10))
+        assert long.task.artifacts
+    assert resident() - before < 20_000_000  # all states together are 56 MB
+
+
+def resident() -> int:
+    pages = Path("/proc/self/statm").read_text("ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_what_is_no_text_stays_a_part_of_its_own() -> None:
