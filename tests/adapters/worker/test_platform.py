@@ -296,6 +296,7 @@ async def test_what_is_long_over_is_forgotten_and_what_is_not_stays(scene: Scene
         if len(await scene.platform.tasks(ME)) == 1:
             break
         await scene.clock.advance(LEASE_S / 4)
+        await asyncio.sleep(0.01)  # a thread writes
     assert [task.id for task in await scene.platform.tasks(ME)] == [waiting.id]
     assert (await scene.ask(title="again", source="s", event="1")).id != old.id
 
