@@ -144,26 +144,7 @@ _CONTROL: Mapping[str, str] = {
     "ResumeOkr": "okrs:execute",
     "CancelOkr": "okrs:execute",
 }
-"""Of `codetether.v1.Control`; as their routes."""
-
-_CONTROL = {
-    "SubmitSwarm": "swarms:execute",
-    "SubmitPrd": "prds:execute",
-    "GetRun": "runs:read",
-    "ListRuns": "runs:read",
-    "FollowRun": "runs:read",
-    "CancelRun": "runs:cancel",
-    "UploadBundle": "swarms:execute",
-    "FetchBundle": "runs:read",
-    "ListOkrs": "okrs:read",
-    "GetOkr": "okrs:read",
-    "CreateOkr": "okrs:write",
-    "ApproveOkr": "okrs:approve",
-    "DenyOkr": "okrs:approve",
-    "ResumeOkr": "okrs:execute",
-    "CancelOkr": "okrs:execute",
-}
-"""`codetether.v1.Control`: as the routes of the same name."""
+"""Of `codetether.v1.Control`, as the routes of the same name."""
 
 _GRPC: Mapping[str, str] = {
     **{f"/codetether.v1.Control/{name}": need for name, need in _CONTROL.items()},

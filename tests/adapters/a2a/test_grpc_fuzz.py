@@ -13,11 +13,10 @@ import grpc
 import pytest
 import pytest_asyncio
 from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message_factory import GetMessageClass
 
 from codetether_ray.ingress.grpc.services import service_names
 from tests.adapters.a2a.world import World, metadata, opened
+from tests.adapters.ingress import hostile
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BROKEN = {
@@ -29,20 +28,14 @@ BROKEN = {
 TRACES = ("Traceback", 'File "', "site-packages", "Error(", "object at 0x")
 _ENDLESS = {"grpc.health.v1.Health/Watch"}
 _PATIENCE_S = 10.0
-_STRINGS = (
-    "", "x", "tasks/x", "tasks/x/pushNotificationConfigs/y", "tasks/", "\0", "é\u202e", "a" * 3000,
-    "../..", "text/plain", "https://example.com", "-1", "\U0001f600",
-)  # fmt: skip
-_NUMBERS = (0, 1, -1, 2, 7, 2**31 - 1, -(2**31))
-_FLOATS = (0.0, 1.5, float("nan"), float("inf"), -1e308)
 
 
 def rpcs() -> Iterator[tuple[str, Any]]:
-    """Every RPC's path and what its request's class is."""
+    """Every RPC's path, and of which type its request is."""
     pool = descriptor_pool.Default()
     for service in service_names():
         for method in pool.FindServiceByName(service).methods:
-            yield f"{service}/{method.name}", GetMessageClass(method.input_type)
+            yield f"{service}/{method.name}", method.input_type
 
 
 RPCS = dict(rpcs())
@@ -52,77 +45,6 @@ RPCS = dict(rpcs())
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with opened(tmp_path_factory.mktemp("ingress")) as found:
         yield found
-
-
-def filled(kind: Any, chance: random.Random, depth: int = 0) -> Any:
-    """A message of a class with random fields."""
-    message = kind()
-    for field in kind.DESCRIPTOR.fields:
-        if chance.random() < 0.6 and depth < 6:
-            _fill(message, field, chance, depth)
-    return message
-
-
-def _fill(message: Any, field: FieldDescriptor, chance: random.Random, depth: int) -> None:
-    place = getattr(message, field.name)
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        _fill_map(place, field.message_type, chance, depth)
-    elif field.message_type is not None:
-        inner = filled(GetMessageClass(field.message_type), chance, depth + 1)
-        if field.is_repeated:
-            place.append(inner)
-        else:
-            place.CopyFrom(inner)
-    elif field.is_repeated:
-        place.append(_scalar(field, chance))
-    else:
-        setattr(message, field.name, _scalar(field, chance))
-
-
-def _fill_map(place: Any, entry: Descriptor, chance: random.Random, depth: int) -> None:
-    key, value = entry.fields_by_name["key"], entry.fields_by_name["value"]
-    at = _scalar(key, chance)
-    if value.message_type is not None:
-        place[at].CopyFrom(filled(GetMessageClass(value.message_type), chance, depth + 1))
-    else:
-        place[at] = _scalar(value, chance)
-
-
-def _scalar(field: FieldDescriptor, chance: random.Random) -> Any:
-    match field.cpp_type:
-        case FieldDescriptor.CPPTYPE_STRING:
-            text = chance.choice(_STRINGS)
-            return text.encode() if field.type == FieldDescriptor.TYPE_BYTES else text
-        case FieldDescriptor.CPPTYPE_BOOL:
-            return chance.random() < 0.5
-        case FieldDescriptor.CPPTYPE_DOUBLE | FieldDescriptor.CPPTYPE_FLOAT:
-            return chance.choice(_FLOATS)
-        case FieldDescriptor.CPPTYPE_UINT32 | FieldDescriptor.CPPTYPE_UINT64:
-            return abs(chance.choice(_NUMBERS))
-        case _:
-            return chance.choice(_NUMBERS)
-
-
-def hostile(kind: Any, chance: random.Random) -> bytes:
-    """A request: well made, mutated, or noise."""
-    data = bytearray(filled(kind, chance).SerializeToString())
-    fate = chance.random()
-    if fate < 0.5:
-        return bytes(data)
-    if fate < 0.6 or not data:
-        return chance.randbytes(chance.randrange(200))
-    for _ in range(chance.randrange(1, 6)):
-        place = chance.randrange(len(data))
-        match chance.randrange(3):
-            case 0:
-                data[place] = chance.randrange(256)
-            case 1:
-                data.insert(place, chance.randrange(256))
-            case _:
-                del data[place:]
-                if not data:
-                    return b""
-    return bytes(data)
 
 
 async def outcome(channel: grpc.aio.Channel, path: str, data: bytes) -> grpc.aio.AioRpcError | None:
@@ -163,7 +85,7 @@ async def test_hostile_requests_are_told_what_is_wrong_with_them(world: World, p
     chance = random.Random(path)
     async with world.channel() as channel:
         for _ in range(25):
-            data = hostile(RPCS[path], chance)
+            data = hostile.request(chance, RPCS[path])
             demand_told(path, data, await outcome(channel, path, data))
 
 
@@ -175,7 +97,7 @@ async def test_many_hostile_requests_are_told_what_is_wrong_with_them(
     chance = random.Random(f"many {path}")
     async with world.channel() as channel:
         for _ in range(500):
-            data = hostile(RPCS[path], chance)
+            data = hostile.request(chance, RPCS[path])
             demand_told(path, data, await outcome(channel, path, data))
 
 

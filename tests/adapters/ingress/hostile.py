@@ -13,6 +13,7 @@ _TEXTS = (
     "tasks/1", "tasks/1/pushNotificationConfigs/2", "//", "application/json", "text/plain",
     "http://127.0.0.1:1/", "http://[::1", "file:///etc/passwd", "1e999", "a" * 300, "b" * 70_000,
     "9" * 5_000, '{"a":' * 200, "2026-02-30T25:61:61Z", "grpc.health.v1.Health", "m", "c",
+    "é\u202e", "https://example.com", "tasks/",
 )  # fmt: skip
 _NUMBERS = (0, 1, 2, 7, 50, 1000, 2**31 - 1)
 _WIDE = (-1, -(2**31), 2**31 - 1)
