@@ -111,6 +111,7 @@ def test_a_head_that_this_user_started_is_joined_by_his_other_commands(data_dir:
     assert not state_path(data_dir).exists()
 
 
+@pytest.mark.usefixtures("services")  # who joins would make his own, to outlive him
 def test_a_cluster_with_a_token_lets_in_who_has_it_and_tells_others_at_once(
     cluster: Cluster, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
