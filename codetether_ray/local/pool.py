@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.pool import PoolTerms
@@ -109,7 +110,7 @@ class Pool(Generic[P]):
         """Longest idle first."""
         self._resets: dict[int, asyncio.Task[None]] = {}
         self._waiting: list[_Waiter[P]] = []
-        self._door = asyncio.Semaphore(terms.starts_at_once or 2 * (os.cpu_count() or 1))
+        self._doors: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._tending: asyncio.Task[None] | None = None
         self._warming: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -238,12 +239,17 @@ class Pool(Generic[P]):
                 self._waiting.remove(waiter)
 
     async def _born(self, node: str) -> Member[P]:
-        async with self._door:
+        async with self._door(node):
             process = await self._make(node)
         member = Member(next(self._ids), node, process, self._clock.monotonic())
         self._members[member.id] = member
         member.watch = asyncio.create_task(self._watch(member))
         return member
+
+    def _door(self, node: str) -> asyncio.Semaphore:
+        """What few go through at once on each node, so that none waits for another's starts."""
+        most = self._terms.starts_at_once or 2 * (os.cpu_count() or 1)
+        return self._doors.setdefault(node, asyncio.Semaphore(most))
 
     async def _warm_one(self) -> None:
         with suppress(Exception):  # who needs one is told when it asks

@@ -18,4 +18,6 @@ class PoolTerms:
     age_max_s: float = 7200.0
     """And none begins in a process that is older."""
     starts_at_once: int = 0
-    """A cold start is a second of CPU: a hundred at once all take a minute. 0: twice the CPUs."""
+    """On each node. A cold start is a second of CPU: a hundred at once all take a minute.
+
+    0: twice the CPUs of the pool's own node."""

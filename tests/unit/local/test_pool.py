@@ -238,6 +238,25 @@ async def test_few_processes_start_at_once() -> None:
     await scene.pool.close()
 
 
+async def test_starts_on_one_node_do_not_wait_for_those_that_hang_on_another() -> None:
+    scene = Scene(starts_at_once=1)
+    gate = asyncio.Event()
+
+    async def make(node: str) -> Process:
+        if node == "cut off":
+            await gate.wait()
+        return Process(node)
+
+    scene.pool._make = make
+    stuck = [asyncio.create_task(scene.lease(node="cut off")) for _ in range(3)]
+    await settle()
+    assert [(await scene.lease(node="n2")).node for _ in range(2)] == ["n2", "n2"]
+    assert not any(task.done() for task in stuck)
+    gate.set()
+    assert {member.node for member in await asyncio.gather(*stuck)} == {"cut off"}
+    await scene.pool.close()
+
+
 async def test_a_warm_process_that_ends_is_made_anew() -> None:
     scene = Scene(warm=1, agents_max=1)
     scene.pool.warm()
