@@ -30,6 +30,12 @@ def scripts_in(command: str) -> tuple[str, ...]:
     return tuple(path for path in found if path and not path.startswith(("/", "../", "~")))
 
 
+def names_in(command: str) -> frozenset[str]:
+    """The names of files that the command may speak of: what it looks at may be improved."""
+    words = (word for words in _simple_commands(command) for word in words)
+    return frozenset(word.rpartition("/")[2] for word in words)
+
+
 def _simple_commands(command: str) -> Iterator[list[str]]:
     lexer = shlex.shlex(command.replace("\n", " ; "), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from codetether_ray.ralph.diff import FileChange, read_diff
 from codetether_ray.ralph.prd import Story
+from codetether_ray.ralph.rule_files import ruled
 
 _MOST = 8  # problems told of
 
@@ -51,42 +52,18 @@ _SKIPS: Mapping[str, Pattern[str]] = MappingProxyType(
     }
 )
 _HOOKS = re.compile(r"\b(?:collect_ignore|pytest_collection_modifyitems|pytest_ignore_collect)\b")
-_RULES_FILES = re.compile(
-    r"^(?:pytest\.ini|tox\.ini|mypy\.ini|\.?ruff\.toml|\.flake8|\.pylintrc|pyrightconfig\.json"
-    r"|\.coveragerc|clippy\.toml|\.clippy\.toml|rustfmt\.toml|\.golangci\.ya?ml"
-    r"|\.eslintrc.*|eslint\.config\..*|jest\.config\..*|vitest\.config\..*|karma\.conf\..*"
-    r"|playwright\.config\..*|biome\.json|noxfile\.py|\.pre-commit-config\.yaml)$"
-)
-"""Files that hold nothing but rules of a gate."""
 _RUNNERS: Mapping[str, Pattern[str]] = MappingProxyType(
     {
         "make": re.compile(r"^(?:GNU)?[Mm]akefile$"),
         "gmake": re.compile(r"^(?:GNU)?[Mm]akefile$"),
         "just": re.compile(r"^\.?[Jj]ustfile$"),
         "task": re.compile(r"^[Tt]askfile\.ya?ml$"),
+        "nox": re.compile(r"^noxfile\.py$"),
+        "pre-commit": re.compile(r"^\.pre-commit-config\.yaml$"),
         "rake": re.compile(r"^[Rr]akefile$"),
     }
 )
 """Commands that run what a file of the repository says, new ones included."""
-_RULES_LINES: Mapping[str, Pattern[str]] = MappingProxyType(
-    {
-        "pyproject.toml": re.compile(
-            r"^\s*\"?(?:addopts|testpaths|python_files|python_functions|norecursedirs|select"
-            r"|extend-select|ignore|extend-ignore|per-file-ignores|exclude|extend-exclude|omit"
-            r"|fail_under|filterwarnings|strict\w*|ignore_errors|ignore_missing_imports"
-            r"|disable_error_code|markers|xfail_strict)\"?\s*[=:]|^\[tool\.(?:pytest|mypy|ruff)"
-        ),
-        "package.json": re.compile(
-            r'"(?:(?:pre|post)?(?:test|lint|build|typecheck|type-check|check)[\w:.-]*)"\s*:'
-        ),
-        "tsconfig.json": re.compile(
-            r'"(?:strict\w*|skipLibCheck|noEmit\w*|noUnused\w*|exclude|include|files|checkJs)"\s*:'
-        ),
-        "cargo.toml": re.compile(r"^\s*(?:test|bench|doctest|harness)\s*=|^\s*\[lints"),
-        "setup.cfg": re.compile(r"^\s*(?:addopts|testpaths|python_files|ignore|exclude|omit)\s*="),
-    }
-)
-"""In files that hold other things too: the lines that are a gate's rules."""
 
 
 def weakened(diff: str, story: Story, commands: Sequence[str] = ()) -> tuple[str, ...]:
@@ -191,16 +168,13 @@ def _configured(changes: Sequence[FileChange], commands: Sequence[str]) -> Itera
     runs = {PurePosixPath(word).name for word in _words(commands)}
     for change in changes:
         name = PurePosixPath(change.renamed_to or change.path).name
-        if any(rule.match(name) for runner, rule in _RUNNERS.items() if runner in runs):
+        by_name = any(rule.match(name) for runner, rule in _RUNNERS.items() if runner in runs)
+        if by_name or (change.status != "added" and _is_run(change.path, commands)):
             yield f"{change.path} is changed, which a gate runs"
-        elif change.status == "added":
-            continue
-        elif _is_run(change.path, commands):
-            yield f"{change.path} is changed, which a gate runs"
-        elif _RULES_FILES.match(PurePosixPath(change.path).name):
-            yield f"{change.path} is changed, which says how a gate measures"
-        elif line := _rule_line(change):
-            yield f"{change.path} changes how a gate measures (`{line.strip()[:60]}`)"
+        elif problem := ruled(change):
+            yield problem
+        elif change.status == "added" and _is_instead(change.path, commands):
+            yield f"{change.path} is new, and would be run instead of the gate's own module"
 
 
 def _is_run(path: str, commands: Sequence[str]) -> bool:
@@ -217,12 +191,7 @@ def _words(commands: Sequence[str]) -> Iterator[str]:
             yield word.strip("'\"")
 
 
-def _rule_line(change: FileChange) -> str:
-    name = PurePosixPath(change.path).name.casefold()
-    pattern = _RULES_LINES.get(name)
-    if pattern is None and re.fullmatch(r"tsconfig\..*\.json", name):
-        pattern = _RULES_LINES["tsconfig.json"]
-    if pattern is None:
-        return ""
-    lines = (*change.removed, *(change.added if change.status != "deleted" else ()))
-    return next((line for line in lines if pattern.search(line)), "")
+def _is_instead(path: str, commands: Sequence[str]) -> bool:
+    """Whether a new file has the name of a module that a gate runs: Python takes it first."""
+    modules = re.findall(r"\s-m\s+([A-Za-z_]\w*)", "\n".join(commands))
+    return any(path in (f"{name}.py", f"{name}/__init__.py") for name in modules)

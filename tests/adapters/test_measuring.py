@@ -131,6 +131,46 @@ def test_files_added_to_a_measuring_directory_do_not_measure(repo: Repo) -> None
     assert found.value == 1
 
 
+def test_rules_of_tools_are_as_approved_also_those_that_were_not_there(repo: Repo) -> None:
+    repo.write("tests/test_a.py", "def test_a():\n    assert 0\n")
+    repo.write("ruff.toml", "line-length = 80\n")
+    repo.write("pyproject.toml", "[project]\nname = 'x'\n")
+    repo.approved = repo.commit()
+    repo.write("tests/pytest.ini", "[pytest]\n")
+    repo.write("tests/conftest.py", "collect_ignore = ['test_a.py']\n")
+    repo.write("tests/new/conftest.py", "x = 1\n")
+    repo.write("ruff.toml", "exclude = ['*']\n")
+    repo.write("pyproject.toml", "[project]\nname = 'y'\n")
+    looks = "cat ./*.toml; find tests -name 'conf*' -o -name '*.ini' | sort"
+    (found,) = read(repo, CommandMeasure(command=looks), commit=repo.commit())
+    assert found.evidence == ("[project]\nname = 'y'\nline-length = 80\ntests/new/conftest.py",)
+    assert set(found.restored) == {"ruff.toml", "tests/conftest.py", "tests/pytest.ini"}
+
+
+def test_what_would_be_taken_instead_of_an_approved_script_is_gone(repo: Repo) -> None:
+    repo.write("Makefile", "p95:\n\t@python3 -m scripts.bench\n")
+    repo.approved = repo.commit()
+    repo.write("GNUmakefile", "p95:\n\t@echo p95=1\n")
+    repo.write("scripts/bench/__init__.py", "print('p95=2'); raise SystemExit\n")
+    commit = repo.commit()
+    measures = (
+        CommandMeasure(command=command, parse="regex", pattern=r"p95=(\d+)")
+        for command in ("make -s p95; cat GNUmakefile", "python3 -m scripts.bench")
+    )
+    made, run = read(repo, *measures, commit=commit)
+    assert (run.value, run.exit_code) == (300, 0)
+    assert "GNUmakefile: No such file" in made.evidence[0]
+
+
+def test_rules_that_a_command_looks_at_may_be_improved(repo: Repo) -> None:
+    repo.write("ruff.toml", "ignore = ['E501']\n")
+    repo.approved = repo.commit()
+    repo.write("ruff.toml", "ignore = []\n")
+    count = CommandMeasure(command="grep -c E501 ruff.toml || true", parse="number")
+    (found,) = read(repo, count, commit=repo.commit())
+    assert (found.value, found.restored) == (0, ())
+
+
 def test_what_one_measure_leaves_is_not_there_for_the_next(repo: Repo) -> None:
     repo.write(".gitignore", "made\n")
     repo.approved = repo.commit()

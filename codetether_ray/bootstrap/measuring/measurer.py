@@ -33,7 +33,7 @@ from codetether_ray.okr.parsers import (
     value_of_output,
 )
 from codetether_ray.okr.rubric import judged
-from codetether_ray.okr.scripts import scripts_in
+from codetether_ray.okr.scripts import names_in, scripts_in
 from codetether_ray.okr.stamps import moment
 from codetether_ray.okr.terms import describe
 from codetether_ray.ports.clock import Clock
@@ -147,6 +147,7 @@ class Measurer:
     ) -> KrReading:
         wanted = tuple(dict.fromkeys((*measure.files, *scripts_in(measure.command))))
         restored = await tree.restore(wanted, at.approved)
+        rules = await tree.rules_as_approved(at.approved, but=names_in(measure.command))
         told = self._on_output
         done = await self._sandbox.run(
             measure.command,
@@ -159,7 +160,7 @@ class Measurer:
         tail = self._mask(done.output)[-_TAIL_CHARS:].strip()
         found = replace(
             blank,
-            restored=restored,
+            restored=tuple(dict.fromkeys((*restored, *rules))),
             exit_code=done.exit_code,
             evidence=(tail,) if tail else (),
         )

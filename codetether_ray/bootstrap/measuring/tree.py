@@ -6,11 +6,14 @@ no agent works in it, and it is simply deleted.
 
 import asyncio
 import shutil
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from codetether_ray.core.errors import WorkspaceError
+from codetether_ray.ralph.diff import FileChange, read_diff
+from codetether_ray.ralph.rule_files import is_rules_file, ruled
 from codetether_ray.workspace.git import Ground
 from codetether_ray.workspace.git_command import Git
 from codetether_ray.workspace.prepare import Preparation
@@ -104,19 +107,68 @@ class CleanTree:
         await self._git.run("clean", "--quiet", f"-ffd{ignored}")
 
     async def restore(self, paths: tuple[str, ...], approved: str) -> tuple[str, ...]:
-        """Put files and directories back as they were in a commit; those that it has."""
-        restored = []
+        """Put files and directories back as they were in a commit; those that it has.
+
+        What is new and would be taken instead of one of them goes (a GNUmakefile, a package).
+        """
+        restored, new = [], []
         for path in paths:
             below = (PurePosixPath(self._source.prefix) / path).as_posix()
             found = await self._git.run("cat-file", "-t", f"{approved}:{below}", allow=(0, 128))
             if found.code:
+                new.append(path)
                 continue
             if found.text == "tree" and self._holds((self._root / below).parent):
                 # What was added to it meanwhile does not measure.
                 await asyncio.to_thread(shutil.rmtree, self._root / below, ignore_errors=True)
             await self._git.run("checkout", "--quiet", approved, "--", below)
             restored.append(path)
+        known = {_purpose(path) for path in restored}
+        for path in new:
+            if _purpose(path) in known:
+                await self._take_away(path.removesuffix("/__main__.py"))
         return tuple(restored)
+
+    async def _take_away(self, path: str) -> None:
+        place = self._root / PurePosixPath(self._source.prefix) / path
+        if not self._holds(place.parent):
+            return
+        if place.is_dir() and not place.is_symlink():
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+        else:
+            place.unlink(missing_ok=True)
+
+    async def rules_as_approved(self, approved: str, but: Container[str] = ()) -> tuple[str, ...]:
+        """Put what says how tools measure back as it was in a commit; what was new there goes.
+
+        Files that the directory's own new tests alone would load stay (a `conftest.py` in a
+        directory that was not there). `but` are names of files that are themselves measured.
+
+        Returns:
+            The paths that were put back or taken away, from the root.
+        """
+        names = ("diff", "--no-ext-diff", "--no-renames", "--name-only", "-z", approved)
+        told = (await self._git.run(*names, self._commit)).stdout.decode("utf-8", "surrogateescape")
+        paths = [p for p in told.split("\0") if p and is_rules_file(p) and _name(p) not in but]
+        if not paths:
+            return ()
+        lines = ("diff", "--no-ext-diff", "--no-textconv", "--no-renames", "-U0", approved)
+        diff = (await self._git.run(*lines, self._commit, "--", *paths)).stdout
+        changes = [c for c in read_diff(diff.decode("utf-8", "replace")) if ruled(c)]
+        return tuple([c.path for c in changes if await self._as_it_was(c, approved)])
+
+    async def _as_it_was(self, change: FileChange, approved: str) -> bool:
+        place = self._root / change.path
+        if change.status != "added":
+            await self._git.run("checkout", "--quiet", approved, "--", change.path)
+            return True
+        above = PurePosixPath(change.path).parent.as_posix()
+        was = await self._git.run("cat-file", "-e", f"{approved}:{above}", allow=(0, 1, 128))
+        if above != "." and was.code:
+            return False
+        if self._holds(place.parent):
+            place.unlink(missing_ok=True)
+        return True
 
     async def as_approved(self, name: str, approved: str) -> None:
         """Have the files of that name, where commands run and above, as they were in a commit."""
@@ -169,3 +221,13 @@ class CleanTree:
         shallow = self._source.common_dir / "shallow"
         if shallow.exists():
             shutil.copyfile(shallow, git_dir / "shallow")
+
+
+def _name(path: str) -> str:
+    return PurePosixPath(path).name
+
+
+def _purpose(path: str) -> str:
+    """The same for files of which a tool takes the first that it finds."""
+    above, _, name = path.removesuffix("/__main__.py").removesuffix(".py").rpartition("/")
+    return f"{above}/{name.casefold().removeprefix('gnu') if 'akefile' in name else name}"

@@ -43,6 +43,33 @@ WEAKER = {
     "a file of rules goes": diff(".eslintrc.json", "-{}", status="deleted"),
     "a rule in pyproject changes": diff("pyproject.toml", "+addopts = '--deselect a.py'"),
     "a script of package.json changes": diff("package.json", '+    "test": "true",'),
+    **{
+        f"a new {path}": diff(path, "+x", status="new")
+        for path in (
+            "pytest.ini",
+            "tests/.pytest.toml",
+            "tox.ini",
+            "conftest.py",
+            "sitecustomize.py",
+            "jest.config.mjs",
+            ".eslintrc",
+            "web/.eslintrc.cjs",
+            "eslint.config.js",
+            ".ruff.toml",
+            ".mypy.ini",
+            ".coveragerc",
+        )
+    },
+    "a new setup.cfg with rules": diff("setup.cfg", "+[tool:pytest]", status="new"),
+    "a new pyproject with rules": diff("pyproject.toml", "+[tool.pytest.x]", status="new"),
+    "a new npmrc with another shell": diff(".npmrc", "+script-shell=/bin/true", status="new"),
+    "a file of rules by renaming": diff("a.txt", "-x").replace(
+        "--- a/a.txt", "rename from a.txt\nrename to pytest.ini\n--- a/a.txt"
+    ),
+    "a package's rules for its tests": diff("package.json", '+  "jest": {"testMatch": []},'),
+    "a hook in the conftest": diff("tests/conftest.py", "+def pytest_runtest_makereport(item):"),
+    "a fixture over every test": diff("tests/conftest.py", "+@pytest.fixture(autouse=True)"),
+    "a module in the runner's place": diff("pytest.py", "+raise SystemExit", status="new"),
     "strictness goes": diff("tsconfig.json", '-    "strict": true,', '+    "strict": false,'),
 }
 
@@ -59,6 +86,10 @@ AS_STRONG = {
     "a file of tests that skip, all new": diff(
         "tests/test_new.py", "+@pytest.mark.skipif(win)", "+def test_x():", status="new"
     ),
+    "a fixture more": diff("tests/conftest.py", "+@pytest.fixture", "+def one():"),
+    "a new setup.cfg without rules": diff("setup.cfg", "+[metadata]", status="new"),
+    "a project begins": diff("package.json", '+  "scripts": {"test": "jest"}', status="new"),
+    "a file with a like name": diff("src/mypytest.ini.py", "+x = 1", status="new"),
     "a dependency": diff("package.json", '+    "left-pad": "1.0.0",'),
     "a dependency of python": diff("pyproject.toml", '+    "rich>=13",'),
     "rust code": diff("src/lib.rs", "-fn a() {}", "+fn b() {}"),
@@ -69,12 +100,14 @@ AS_STRONG = {
 
 @pytest.mark.parametrize("case", WEAKER)
 def test_a_weaker_measure_is_told(case: str) -> None:
-    assert weakened(WEAKER[case], STORY, ["./scripts/check.sh --all", "pytest -q"])
+    assert weakened(WEAKER[case], STORY, ["./scripts/check.sh --all", "python -m pytest -q"])
 
 
 @pytest.mark.parametrize("case", AS_STRONG)
 def test_what_is_as_strong_passes(case: str) -> None:
-    assert weakened(AS_STRONG[case], STORY, ["./scripts/check.sh --all", "pytest -q"]) == ()
+    assert (
+        weakened(AS_STRONG[case], STORY, ["./scripts/check.sh --all", "python -m pytest -q"]) == ()
+    )
 
 
 @pytest.mark.parametrize(
