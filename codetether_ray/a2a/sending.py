@@ -1,7 +1,6 @@
 """What becomes of a message: a new task, or the next turn of one that waits."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from codetether_ray.a2a.agents import Order
 from codetether_ray.a2a.configs import Configs
 from codetether_ray.a2a.holder import Holder
 from codetether_ray.a2a.means import Means
+from codetether_ray.a2a.repeats import new_context_id, new_task_id
 from codetether_ray.a2a.rules import (
     check_follow_up,
     check_modes,
@@ -60,17 +60,20 @@ class Sending:
         begun = await self._begin(params, principal)
         configuration = params.configuration
         length = configuration.history_length if configuration.HasField("history_length") else None
-        if isinstance(begun, _Repeated):
-            if not configuration.return_immediately:
-                return shorten(await self._rested(begun.task, begun.owner), length)
-            return shorten(begun.task, length)
-        if configuration.return_immediately:
-            await begun.until_begun()
-            if not begun.is_over:
-                await self._means.saver.save(begun)
+        if isinstance(begun, Work):
+            if configuration.return_immediately:
+                await begun.until_begun()
+                if not begun.is_over:
+                    await self._means.saver.save(begun)
+            else:
+                await begun.until_over()
+            begun = await self._kept(begun)
+        if isinstance(begun, Work):
+            answer = await self._answer(begun)
+        elif configuration.return_immediately:
+            answer = begun.task
         else:
-            await begun.until_over()
-        answer = await self._answer(begun)
+            answer = await self._rested(begun.task, begun.owner)
         return shorten(answer, length) if isinstance(answer, Task) else answer
 
     async def stream(
@@ -80,28 +83,34 @@ class Sending:
         begun = await self._begin(params, principal)
         configuration = params.configuration
         length = configuration.history_length if configuration.HasField("history_length") else None
-        if isinstance(begun, _Repeated):
-            if begun.task.status.state in RESTING:
-                yield shorten(begun.task, length)
+        if isinstance(begun, Work):
+            await begun.until_begun()
+            if begun.error is not None:
+                raise begun.error
+            if begun.reply is not None:
+                yield begun.reply
                 return
-            async with aclosing(watch(begun.task.id, begun.owner, self._means)) as updates:
-                async for update in updates:
-                    yield update
+            if begun.saved < begun.first:
+                self._means.saver.want(begun)
+                await begun.until_saved(begun.first)
+            begun = await self._kept(begun)
+        async with aclosing(self._told_of(begun, length)) as updates:
+            async for update in updates:
+                yield update
+
+    async def _told_of(self, begun: Work | _Repeated, length: int | None) -> AsyncGenerator[Told]:
+        """The task, then its updates up to its rest."""
+        if isinstance(begun, Work):
+            first = Task()
+            first.CopyFrom(begun.initial)
+            yield shorten(first, length)
+            following = self.told(begun, begun.first)
+        elif begun.task.status.state in RESTING:
+            yield shorten(begun.task, length)
             return
-        await begun.until_begun()
-        if begun.error is not None:
-            raise begun.error
-        if begun.reply is not None:
-            yield begun.reply
-            return
-        if begun.saved < begun.first:
-            self._means.saver.want(begun)
-            if not await begun.until_saved(begun.first):
-                raise InternalError("the task could not be kept; send the message again")
-        first = Task()
-        first.CopyFrom(begun.initial)
-        yield shorten(first, length)
-        async with aclosing(self.told(begun, begun.first)) as updates:
+        else:
+            following = watch(begun.task.id, begun.owner, self._means)
+        async with aclosing(following) as updates:
             async for update in updates:
                 yield update
 
@@ -123,14 +132,44 @@ class Sending:
         config = self._config(params)
         if message.task_id:
             return await self._continue(message, modes, config, principal)
-        task = Task(id=str(uuid.uuid4()), context_id=message.context_id or str(uuid.uuid4()))
+        task_id = new_task_id(message, principal.owner)
+        known = await self._known(task_id, principal.owner)
+        if known is not None:
+            return known
+        task = Task(id=task_id, context_id=message.context_id or new_context_id(task_id))
         task.status.state = TaskState.TASK_STATE_SUBMITTED
         self._stamp(task)
         _hear(task, message)
         if config is not None:
             config = await self._configs.keep(config, task.id, principal.owner)
         order = Order(task=task, message=message, principal=principal, output_modes=modes)
-        return self._holder.begin(order, config)
+        here = self._means.works.get(task_id)  # the same message came twice at once
+        return here if here is not None else self._holder.begin(order, config)
+
+    async def _known(self, task_id: str, owner: str) -> Work | _Repeated | None:
+        """What the same message has begun already, here or at another replica."""
+        here = self._means.works.get(task_id)
+        if here is not None:
+            return here
+        record = await self._means.store.get(task_id, owner)
+        return None if record is None else _Repeated(Task.FromString(record.payload), owner)
+
+    async def _kept(self, work: Work) -> Work | _Repeated:
+        """The work, if it can be told of; what another replica has made of the same message where
+        that was quicker to keep it.
+
+        Raises:
+            InternalError: neither is.
+        """
+        is_told = work.error is not None or work.reply is not None or work.saved >= work.first
+        if is_told:
+            return work
+        record = None
+        if not self._means.is_closing:
+            record = await self._means.store.get(work.id, work.owner)
+        if record is None:
+            raise InternalError("the server stops, or cannot keep tasks now; send again later")
+        return _Repeated(Task.FromString(record.payload), work.owner)
 
     async def _continue(
         self,
@@ -182,7 +221,7 @@ class Sending:
         is_ours = work.draft.is_resting or not work.is_lost
         if is_ours and work.saved >= work.first and work.tellable == work.version:
             return work.draft.snapshot()
-        if self._means.is_closing or work.saved < work.first:
+        if self._means.is_closing:
             raise InternalError("the server stops, or cannot keep tasks now; send again later")
         return await self._rested(work.initial, work.owner)
 

@@ -1,6 +1,7 @@
 """Replicas on one store in memory, one hub, one clock that stands still, and agents on a stage."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
@@ -40,6 +41,7 @@ CANCELED = TaskState.TASK_STATE_CANCELED
 FAILED = TaskState.TASK_STATE_FAILED
 SUBMITTED = TaskState.TASK_STATE_SUBMITTED
 INPUT_REQUIRED = TaskState.TASK_STATE_INPUT_REQUIRED
+_NUMBERS = itertools.count(100)
 
 
 class MemoryTasks:
@@ -319,14 +321,14 @@ def context(principal: Principal = ANN) -> ServerCallContext:
 def request(
     text: str = "hello",
     *,
-    message_id: str = "m1",
+    message_id: str = "",
     task_id: str = "",
     context_id: str = "",
     configuration: SendMessageConfiguration | None = None,
 ) -> SendMessageRequest:
-    """A message to send."""
+    """A message to send; another one each time, where it is not named."""
     message = Message(
-        message_id=message_id,
+        message_id=message_id or f"m{next(_NUMBERS)}",
         task_id=task_id,
         context_id=context_id,
         role=Role.ROLE_USER,
