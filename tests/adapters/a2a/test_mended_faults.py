@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import httpx
@@ -43,15 +44,16 @@ async def rpc(http: httpx.AsyncClient, method: str, params: Any, **more: Any) ->
     return found
 
 
-def said(id_: str = "m", **more: Any) -> dict[str, Any]:
-    """Parameters of `SendMessage`."""
+def said(id_: str = "", **more: Any) -> dict[str, Any]:
+    """Parameters of `SendMessage`; another message each time, where it has no name."""
+    id_ = id_ or uuid4().hex
     return {"message": {"messageId": id_, "role": "ROLE_USER", "parts": [{"text": "hi"}], **more}}
 
 
-def said_long_ago(id_: str = "m", **more: Any) -> dict[str, Any]:
-    """Parameters of `message/send`."""
+def said_long_ago(**more: Any) -> dict[str, Any]:
+    """Parameters of `message/send`; another message each time."""
     parts = [{"kind": "text", "text": "hi"}]
-    return {"message": {"messageId": id_, "role": "user", "parts": parts} | more}
+    return {"message": {"messageId": uuid4().hex, "role": "user", "parts": parts} | more}
 
 
 async def test_a_follow_up_with_the_task_alone_stays_in_its_context(world: World) -> None:
