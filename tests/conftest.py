@@ -6,16 +6,31 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.verifying import EXCUSED, places, verify_all, watching
 
 _SLICES = 16  # of a long matrix, one sixteenth runs by default
+_EXAMPLES = 25  # of a property by default; --full looks at Hypothesis' own 100, by chance
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run every cell of the long matrices")
     parser.addoption("--live", action="store_true", help="run tests that need keys or a GPU")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Properties: the same examples in each run, and none fails by how busy the machine is."""
+    timeless = hypothesis.settings(
+        deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.register_profile("full", timeless, derandomize=False, max_examples=100)
+    hypothesis.settings.register_profile(
+        "slice", timeless, derandomize=True, database=None, max_examples=_EXAMPLES
+    )
+    if not config.getoption("--hypothesis-profile", default=None):
+        hypothesis.settings.load_profile("full" if config.getoption("--full") else "slice")
 
 
 def _commit() -> str:

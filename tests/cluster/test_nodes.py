@@ -37,6 +37,6 @@ def test_a_node_that_is_cut_off_is_missed(nodes: Nodes) -> None:
 
 def until_alive(nodes: Nodes, names: set[str]) -> None:
     """Wait until the head believes that exactly these are alive."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while set(nodes.alive()) != names:
         assert time.monotonic() < deadline, nodes.alive()

@@ -287,6 +287,6 @@ class AdmissionContract:
         await asyncio.gather(*tasks, return_exceptions=True)
         held.release()
         held.release()
-        again = await asyncio.wait_for(admission.acquire(Need()), 5)
+        again = await asyncio.wait_for(admission.acquire(Need()), 60)
         assert again.node == "a"
         await admission.close()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from codetether_ray.ports.task_channel import Lost, Signal, TaskChannel, TaskEvent
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 MAX_EVENTS = 100
 """That a listener of the channels under test may be behind."""
 

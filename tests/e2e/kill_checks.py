@@ -94,7 +94,7 @@ class Aftermath:
 
     async def check_processes(self) -> None:
         """No process of the run is left."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while left := self._left():
             assert time.monotonic() < deadline, left
             await asyncio.sleep(0.1)

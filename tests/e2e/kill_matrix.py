@@ -211,7 +211,7 @@ class Scene:
             raise AssertionError(f"blow {number} never came: {words}")
         while not self.run_id:
             await asyncio.sleep(0.02)
-        async with asyncio.timeout(30):  # who was struck just now may not have a successor yet
+        async with asyncio.timeout(60):  # who was struck just now may not have a successor yet
             while not (victims := self._victims(driver)):
                 await asyncio.sleep(0.05)
         for pid in victims:

@@ -76,7 +76,7 @@ async def scraping(folder: Path, discovery: Path) -> AsyncIterator[Prometheus]:
 
 
 async def _ready(found: Prometheus, session: aiohttp.ClientSession) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 async with session.get(f"{found.url}/-/ready") as answer:

@@ -31,7 +31,7 @@ class Spawned:
     async def knows(self) -> list[str]:
         """The names of those it knows."""
         headers = {"Authorization": "Bearer a-token"}
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60) as client:
             told = (await client.get("/v1/peers")).json()
         return sorted(peer["name"] for peer in told["peers"])
 

@@ -149,7 +149,7 @@ async def test_a_killed_run_is_interrupted_and_goes_on_without_asking_twice(
         process = await program.start(
             *("run", "work", *MODEL), CODETETHER_LOCAL_BASE_URL=server.url
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (program.project / "begun").exists():
                 await asyncio.sleep(0.05)
         process.kill()
@@ -185,7 +185,7 @@ async def test_an_interrupt_ends_cleanly_and_prints_how_to_go_on(
         process = await program.start(
             *("run", "hello", "--format", "json", *MODEL), CODETETHER_LOCAL_BASE_URL=server.url
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not server.count:
                 await asyncio.sleep(0.05)
         ended = await program.interrupted(process, number)
@@ -205,7 +205,7 @@ async def test_what_an_interrupted_answer_took_is_told(program: Program) -> None
             CODETETHER_LOCAL_BASE_URL=server.url,
         )
         assert process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while b'"kind":"text"' not in await process.stdout.readline():
                 pass
         ended = await program.interrupted(process)

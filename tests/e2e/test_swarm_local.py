@@ -214,7 +214,7 @@ async def test_an_interrupted_swarm_goes_on_where_it_stopped(program: Program) -
         process = await program.start(
             *("swarm", TASK, "--json", *LOCAL), CODETETHER_LOCAL_BASE_URL=server.url
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while ("delta", 1) not in slow.asked:
                 await asyncio.sleep(0.05)
         ended = await program.interrupted(process)
@@ -238,7 +238,7 @@ async def test_cancel_ends_a_run_that_another_process_drives(program: Program) -
         process = await program.start(
             *("swarm", TASK, "--json", *LOCAL), CODETETHER_LOCAL_BASE_URL=server.url
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while ("beta", 0) not in slow.asked:
                 await asyncio.sleep(0.05)
         listed = await program.run("runs", "--json")

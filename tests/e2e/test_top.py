@@ -159,7 +159,7 @@ class _Terminal:
     async def ended(self, number: signal.Signals) -> int | None:
         """Send a signal, read to the end, give the exit code."""
         self._process.send_signal(number)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self._process.wait()
         self._read()
         self.modes_after = termios.tcgetattr(self._slave)

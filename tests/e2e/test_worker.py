@@ -205,7 +205,7 @@ async def test_probes_tell_the_truth_and_guard_the_rest(program: Program, tmp_pa
             assert process.stderr is not None
             line = (await process.stderr.readline()).decode()
             (url,) = re.findall(r"(http://127\.0\.0\.1:\d+)/health", line)
-            async with aiohttp.ClientSession(url) as http, asyncio.timeout(30):
+            async with aiohttp.ClientSession(url) as http, asyncio.timeout(60):
                 while (await http.get("/ready")).status != 200:
                     await asyncio.sleep(0.05)
                 assert (await http.get("/worker/status")).status == 401

@@ -7,7 +7,7 @@ step. `every_order` runs the same scene again and again, once for each order.
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
-_STUCK_S = 30.0
+_STUCK_S = 60.0
 
 
 class _Runner:

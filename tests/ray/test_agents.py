@@ -232,5 +232,5 @@ async def test_cancelling_the_run_cancels_its_agents(services: Services, tmp_pat
             pid = (await scene.body("sub/a")).process.pid
             scene.supervisor.cancel()
             with pytest.raises(ClusterError, match="cancelled"):
-                await asyncio.wait_for(work, 20)
+                await asyncio.wait_for(work, 60)
             await gone(pid)

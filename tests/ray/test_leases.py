@@ -190,7 +190,7 @@ async def test_an_agent_that_is_stopped_past_its_lease_is_replaced_and_asks_one_
     async with ModelServer(script) as server:
         with supervised(services, tmp_path) as scene:
             asked = job(server, tmp_path / "root", scene.run_id, "a")
-            scene.start(_RUN, asked, lease_s=_LEASE_S)
+            scene.start(_RUN, asked, lease_s=2 * _LEASE_S)
             work = asyncio.create_task(scene.result())
             await second_call.wait()
             stopped.append(await scene.signal("sub/a", signal.SIGSTOP))
@@ -214,13 +214,13 @@ async def test_an_actor_that_computes_is_alive_and_one_that_is_stopped_is_not(
     services: Services,
 ) -> None:
     actor = ray.remote(concurrency_groups=dict(GROUPS))(Busy).options(num_cpus=0).remote()
-    pulse = Pulse(actor, _LEASE_S)
+    pulse = Pulse(actor, 2 * _LEASE_S)
     await pulse.identify()
     silence = asyncio.create_task(pulse.silence())
-    await actor.compute.remote(2 * _LEASE_S)
+    await actor.compute.remote(2.5 * _LEASE_S)
     assert not silence.done()
     os.kill(pulse.body.process.pid, signal.SIGSTOP)
-    await asyncio.wait_for(silence, 20)
+    await asyncio.wait_for(silence, 60)
     pulse.kill()
     await gone(pulse.body.process.pid)
 

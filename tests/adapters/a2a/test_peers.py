@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from codetether_ray.a2a.peers import PEER_EXTENSION
+from codetether_ray.bootstrap.a2a import peer_cards
 from codetether_ray.bootstrap.a2a.discovery import FILE, Discovery, Me, read_peers, write_peers
 from codetether_ray.bootstrap.a2a.peer_cards import CardReader
 from codetether_ray.bootstrap.a2a.peer_desk import Peers
@@ -76,7 +77,7 @@ class Fleet:
     def client(self, number: int, token: str | None = None) -> httpx.AsyncClient:
         port = self.ports[number]
         headers = {"Authorization": f"Bearer {token or f'token-{port}'}", "A2A-Version": "1.0"}
-        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20)
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
 
 
 @pytest.fixture
@@ -243,10 +244,9 @@ async def site(**answers: Any) -> AsyncIterator[tuple[str, list[str]]]:
     app.router.add_route("*", "/{rest:.*}", answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    port = free_port("127.0.0.1", 0)
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        yield f"http://127.0.0.1:{port}", asked
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
     finally:
         await runner.cleanup()
 
@@ -290,12 +290,13 @@ async def test_a_private_address_that_was_only_heard_of_is_not_asked() -> None:
 
 
 async def test_one_that_hangs_keeps_nobody_waiting_and_a_token_goes_to_its_own_url_alone(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[str] = []
+    monkeypatch.setattr(peer_cards, "PROBE_S", 600.0)
 
     async def hangs(_: web.Request) -> web.Response:
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
         return web.Response()
 
     async def told(request: web.Request) -> web.Response:
@@ -311,7 +312,7 @@ async def test_one_that_hangs_keeps_nobody_waiting_and_a_token_goes_to_its_own_u
         me = Me(name="me", url="http://127.0.0.1:1", instance="me")
         looking = Discovery(me, [hung, url], PeerTokens(path), tmp_path, SystemClock())
         await looking.start()
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(60):
             await until(lambda: len(looking.peers()) == 1)
         await looking.close()
     assert shown == [""]
@@ -356,7 +357,7 @@ async def test_one_of_ours_is_introduced_once_again_if_it_failed_and_asked_each_
         tokens = PeerTokens(path)
         looking = Discovery(me, [url], tokens, tmp_path, SystemClock(), interval_s=0.1)
         await looking.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await until(lambda: asked >= 3)
         await looking.close()
         assert told == [("Bearer secret", {"name": "me", "url": me.url, "instance": "me"})] * 2
@@ -366,7 +367,7 @@ async def test_one_of_ours_is_introduced_once_again_if_it_failed_and_asked_each_
         )
         before = asked
         await quiet.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await until(lambda: asked >= before + 2)
         await quiet.close()
         assert len(told) == 2
@@ -383,7 +384,7 @@ async def test_without_a_token_one_of_ours_is_listed_and_left_alone(tmp_path: Pa
             me, [url], PeerTokens(None), tmp_path, SystemClock(), interval_s=0.1, notice=said.append
         )
         await looking.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await until(lambda: len(asked) >= 3)
         await looking.close()
     assert set(asked) == {"GET /.well-known/agent-card.json"}

@@ -322,6 +322,6 @@ async def _the_extended_card_says_more(client: Client) -> None:
 
 
 async def _unknown_tasks_are_not_found(client: Client) -> None:
-    patient = ClientCallContext(timeout=10)
+    patient = ClientCallContext(timeout=60)
     with pytest.raises(Exception, match=r"there is no task|not found"):
         await client.get_task(GetTaskRequest(id="nobody-knows"), context=patient)

@@ -81,7 +81,7 @@ async def sent(url: str, text: str = "", **more: Any) -> int:
     """The exit code of a `send`."""
     given = {"token": "alice-token", "answer_with": f"codetether send {url} 'YOUR ANSWER'", **more}
     act = given.pop("act", "send")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         return await Talk(Wanted(url=url, act=act, text=text, **given)).do()
 
 
@@ -240,7 +240,7 @@ async def test_an_agent_of_the_sdk_is_talked_with_in_both_versions(
 async def test_the_desk_of_an_agent_talks_with_one_of_the_sdk_in_both_versions(
     is_old: bool, tmp_path: Path
 ) -> None:
-    async with sdk_server(is_old=is_old) as url, asyncio.timeout(30):
+    async with sdk_server(is_old=is_old) as url, asyncio.timeout(60):
         desk = Peers(tmp_path, {"CODETETHER_A2A_PEERS": url})
         message = PeerMessage(peer="sdk", text="hello", id="m-1", wait_s=20)
         done = await desk.send(message)

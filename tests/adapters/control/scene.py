@@ -55,7 +55,7 @@ class Plane:
                 tenant_id=tenant,
             )
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     await self.parts.gate.authenticate(f"Bearer {value}", "192.0.2.1")

@@ -128,7 +128,7 @@ async def test_a_run_is_followed_while_it_is_written_and_no_record_comes_twice(
         async for record in follow(truth_here(home.data_dir), run_id, "alice"):
             seen.append(int(str(record["seq"])))
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         looking = asyncio.create_task(look())
         for number in range(1, 6):
             await journal.append([_record(run_id, _asked(number))])

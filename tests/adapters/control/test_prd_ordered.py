@@ -79,7 +79,7 @@ async def test_a_run_that_lives_in_this_process_is_cancelled_by_its_owner(
     assert status == 202, started
     links = started["links"]
     assert (await plane.ask("POST", links["cancel"]))[1]["was_running"] is True
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (run := (await plane.ask("GET", links["run"]))[1])["state"] == "running":
             await asyncio.sleep(0.05)
     assert (run["outcome"], run["resume"] is not None) == ("interrupted", True)

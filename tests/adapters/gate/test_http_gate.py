@@ -183,7 +183,7 @@ async def test_a_token_that_is_made_while_the_server_runs_comes_in_soon(tmp_path
         async with client.get(door.url + "/v1/runs", headers=header) as answer:
             assert answer.status == 401
         _made(tmp_path, "ann", "ctr_token_ann", roles=("viewer",))
-        for _ in range(100):
+        for _ in range(1200):
             async with client.get(door.url + "/v1/runs", headers=header) as answer:
                 if answer.status == 200:
                     break
@@ -198,7 +198,7 @@ async def test_a_revoked_token_opens_nothing_a_few_seconds_later(tmp_path: Path)
             assert answer.status == 200
         assert FileTokens(tmp_path).revoke("ann", time.time())
         statuses = []
-        for _ in range(60):
+        for _ in range(600):
             async with client.get(
                 door.url + "/v1/runs", headers=_bearer("ctr_token_ann")
             ) as answer:
@@ -216,9 +216,9 @@ async def test_an_answer_that_goes_on_ends_with_its_token(tmp_path: Path) -> Non
         async with client.get(url, headers=header) as answer:
             assert await answer.content.readexactly(5) == b"piece"
             assert FileTokens(tmp_path).revoke("ann", time.time())
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 assert (await answer.content.read()).endswith(b"piece")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while ("gone", None) not in door.reached:
                 await asyncio.sleep(0.01)
 

@@ -43,7 +43,7 @@ class Opened:
     def client(self, *, token: bool = True, **more: Any) -> httpx.AsyncClient:
         """A client of it; who opens it closes it."""
         headers = {"authorization": f"Bearer {self.token}"} if token else {}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, **more)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60, **more)
 
 
 @asynccontextmanager

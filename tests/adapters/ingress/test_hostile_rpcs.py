@@ -41,7 +41,7 @@ def _call(channel: Any, rpc: str, method: Any, bodies: list[bytes], metadata: An
         (True, True): (channel.stream_stream, many),
     }
     make, given = shapes[method.client_streaming, method.server_streaming]
-    return make(rpc)(given, metadata=metadata, timeout=20)
+    return make(rpc)(given, metadata=metadata, timeout=60)
 
 
 async def _ended(call: Any, rpc: str, method: Any) -> tuple[str, str]:

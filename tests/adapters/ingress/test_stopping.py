@@ -47,7 +47,7 @@ async def test_a_client_that_goes_away_leaves_the_work_going_on(tmp_path: Path) 
             if seen.text:
                 break
         told: Any = {}
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while told.get("status", {}).get("state") != "TASK_STATE_COMPLETED":
                 told = await read(client, seen.task_id)
                 await asyncio.sleep(0.05)

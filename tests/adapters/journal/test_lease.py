@@ -63,7 +63,7 @@ async def test_a_stopped_writer_is_ended_and_what_it_acknowledged_is_kept(tmp_pa
     with _writer(tmp_path) as child:
         assert child.stdout is not None
         child.send_signal(signal.SIGSTOP)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 journal = await LocalJournal.open(
@@ -74,7 +74,7 @@ async def test_a_stopped_writer_is_ended_and_what_it_acknowledged_is_kept(tmp_pa
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
         assert [(run, holder.pid) for run, holder in told] == [(RUN, child.pid)]
-        assert child.wait(10) == -signal.SIGKILL
+        assert child.wait(60) == -signal.SIGKILL
         acked = [int(line) for line in child.stdout.read().split()]
     new = await journal.append([note("b")])
     await journal.close()
@@ -86,10 +86,12 @@ async def test_a_stopped_writer_is_ended_and_what_it_acknowledged_is_kept(tmp_pa
     assert f'"taken_from":{{"pid":{child.pid}' in last.path.read_text()
 
 
-@pytest.mark.usefixtures("short_lease")
-async def test_a_writer_that_lives_keeps_its_run_beyond_the_lease(tmp_path: Path) -> None:
+async def test_a_writer_that_lives_keeps_its_run_beyond_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODETETHER_LEASE_S", "2")  # it has two seconds to give a sign in
     with _writer(tmp_path) as child:
-        time.sleep(1.0)
+        time.sleep(2.5)
         with pytest.raises(RunBusyError, match="can be taken over once") as caught:
             await LocalJournal.open(tmp_path, RUN)
         words = str(caught.value)

@@ -113,7 +113,7 @@ async def test_a_run_over_its_quota_says_so_to_its_loop(
     journal = await LocalJournal.open(
         tmp_path, RUN, quota_bytes=40_000, warn=lambda text: told.set_result(text)
     )
-    assert "more than its quota" in await asyncio.wait_for(told, 30)
+    assert "more than its quota" in await asyncio.wait_for(told, 60)
     await journal.append([note("a")])
     await journal.close()
 

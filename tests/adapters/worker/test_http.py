@@ -111,15 +111,15 @@ async def test_the_stream_tells_of_tasks_and_of_cancellations_and_goes_on_where_
     path = "/v1/worker/tasks/stream?worker_id=w1&agent_name=w1"
     async with aclosing(events(http, path)) as stream:
         first = await send(http, "/v1/tasks", {"title": "one"}, 201)
-        event = await asyncio.wait_for(anext(stream), 10)
+        event = await asyncio.wait_for(anext(stream), 60)
         assert (event.event, json.loads(event.data)["task"]["id"]) == ("task", first["id"])
         await send(http, "/v1/worker/tasks/claim", {"task_id": first["id"]})
         await send(http, f"/v1/tasks/{first['id']}/cancel")
-        told = await asyncio.wait_for(anext(stream), 10)
+        told = await asyncio.wait_for(anext(stream), 60)
         assert (told.event, json.loads(told.data)["task_id"]) == ("cancel", first["id"])
     missed = await send(http, "/v1/tasks", {"title": "missed"}, 201)
     async with aclosing(events(http, path, last=told.id)) as stream:
-        event = await asyncio.wait_for(anext(stream), 10)
+        event = await asyncio.wait_for(anext(stream), 60)
         assert json.loads(event.data)["task"]["id"] == missed["id"]
 
 
@@ -130,7 +130,7 @@ async def test_output_is_streamed_to_its_end(http: aiohttp.ClientSession) -> Non
     async with aclosing(events(http, f"/v1/tasks/{made['id']}/output")) as stream:
         path = f"/v1/opencode/tasks/{made['id']}/output"
         await send(http, path, {"output": ["a\r\nb", "c"], "seq": 0, "lease": 1})
-        seen = [await asyncio.wait_for(anext(stream), 10) for _ in range(2)]
+        seen = [await asyncio.wait_for(anext(stream), 60) for _ in range(2)]
         done = {"task_id": made["id"], "status": "completed", "lease": 1}
         await send(http, "/v1/worker/tasks/release", done)
         seen += [event async for event in stream]

@@ -220,12 +220,12 @@ async def test_output_wakes_who_waits_for_it_and_ends_with_the_task(scene: Scene
     waiting = asyncio.create_task(scene.platform.outputs(ME, task.id, wait_s=30))
     await asyncio.sleep(0.05)
     await scene.platform.output(FLEET, "w1", task.id, ["hi"])
-    found, _ = await asyncio.wait_for(waiting, 5)
+    found, _ = await asyncio.wait_for(waiting, 60)
     assert [o.text for o in found] == ["hi"]
     last = asyncio.create_task(scene.platform.outputs(ME, task.id, after=found[-1].n, wait_s=30))
     await asyncio.sleep(0.05)
     await scene.platform.release(FLEET, "w1", task.id, DONE)
-    assert await asyncio.wait_for(last, 5) == ((), True)
+    assert await asyncio.wait_for(last, 60) == ((), True)
 
 
 async def test_a_worker_that_comes_back_is_told_what_it_missed_and_no_more(scene: Scene) -> None:
@@ -245,7 +245,7 @@ async def test_an_offer_wakes_a_worker_that_waits(scene: Scene) -> None:
     waiting = asyncio.create_task(scene.platform.changes(FLEET, "w1", wait_s=30))
     await asyncio.sleep(0.05)
     await scene.ask(title="new")
-    told = await asyncio.wait_for(waiting, 5)
+    told = await asyncio.wait_for(waiting, 60)
     assert [c.task.wish.title for c in told.items] == ["new"]
 
 

@@ -47,7 +47,7 @@ class Bench:
         self._ends[id].set_result(ended)
 
     async def until_begun(self, count: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.begun) < count:
                 await asyncio.sleep(0.01)
 
@@ -71,7 +71,7 @@ async def working(
 
 
 async def over(platform: WorkPlatform, task: WorkTask) -> WorkTask:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (now := await platform.task(ADMIN, task.id)).is_over:
             await asyncio.sleep(0.02)
     return now
@@ -133,7 +133,7 @@ async def test_a_worker_told_to_stop_lets_tasks_end_and_hands_the_rest_back_at_o
         await asyncio.sleep(0)
         bench.finish(first.id)
         await over(platform, first)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await platform.task(ADMIN, second.id)).status != "pending":
                 await asyncio.sleep(0.02)
     left = await platform.task(ADMIN, second.id)
@@ -156,7 +156,7 @@ async def test_the_worker_comes_before_the_platform_and_outlives_its_restarts(
             task = await platform.create(ADMIN, WorkWish())
             await bench.until_begun(1)
             assert worker.is_connected
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while worker.is_connected:
                 await asyncio.sleep(0.02)
         bench.said[task.id]("while it was away")
@@ -188,7 +188,7 @@ async def test_a_worker_whose_lease_ran_out_stops_and_says_no_more(
         await bench.until_begun(1)
         await asyncio.sleep(0.5)
         bench.said[task.id]("too late")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not bench.stopped:
                 await asyncio.sleep(0.02)
         running.cancel()
@@ -217,7 +217,7 @@ async def test_a_worker_that_stops_while_the_platform_is_away_leaves_all_the_sam
         task = await platform.create(ADMIN, WorkWish())
         await bench.until_begun(1)
     worker.stop()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await working
     await client.close()
     assert bench.stopped == [task.id]
@@ -233,7 +233,7 @@ async def test_a_worker_that_is_stopped_before_the_platform_came_up_leaves() -> 
     working = asyncio.create_task(worker.work())
     await asyncio.sleep(0.1)
     worker.stop()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await working
     await client.close()
 

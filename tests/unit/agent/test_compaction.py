@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codetether_ray.agent import compaction
@@ -90,7 +90,6 @@ def _pinned_are_there(c: Conversation) -> None:
     assert c.turn.message.text in texts
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(_turn, min_size=1, max_size=3), st.integers(50, 8_000), st.booleans())
 def test_any_conversation_stays_valid_however_often_it_is_compacted(turns, room, overflows) -> None:
     c = fold(_events(turns))
@@ -111,7 +110,6 @@ def test_any_conversation_stays_valid_however_often_it_is_compacted(turns, room,
         raise AssertionError("compaction never comes to an end")
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(_turn, min_size=1, max_size=3), st.integers(600, 5_000))
 def test_a_request_for_a_summary_fits_in_the_room(turns, room) -> None:
     c = fold(_events(turns))

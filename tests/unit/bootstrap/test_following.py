@@ -49,7 +49,7 @@ async def test_each_event_is_shown_once_until_the_run_has_ended(
     ended = RunFinished(outcome="completed", summary={"exit_code": 0})
     head = truth(monkeypatch, [(True, [STARTED]), (True, [STARTED]), (False, [STARTED, ended])])
     shown: list[str] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         seen = await follow(head, RUN, lambda record: shown.append(record.event.tag))
     assert shown == ["run.started", "run.finished"]
     assert (seen.state, seen.outcome, seen.result) == ("finished", "completed", {"exit_code": 0})
@@ -58,7 +58,7 @@ async def test_each_event_is_shown_once_until_the_run_has_ended(
 async def test_a_run_that_nobody_is_at_and_that_has_not_ended_was_interrupted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         seen = await follow(truth(monkeypatch, [(True, []), (False, [STARTED])]), RUN, _nothing)
     assert (seen.state, seen.outcome) == ("interrupted", "")
 

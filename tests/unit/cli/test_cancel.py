@@ -54,7 +54,7 @@ def test_the_driver_of_a_run_is_interrupted_and_its_end_awaited(
     assert found.pid == process.pid
     # the sleeper is a zombie until it is waited for, so `cancel` does not wait for its end here
     driver.stop(found)
-    assert process.wait(timeout=20) == 130
+    assert process.wait(timeout=60) == 130
     assert driver.find(data, run_id) is None
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codetether_ray.core.errors import ClusterError
@@ -118,7 +118,6 @@ def test_what_a_party_held_is_free_when_it_leaves() -> None:
     assert scheduler.waiting == 10
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.tuples(

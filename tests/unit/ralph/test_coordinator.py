@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codetether_ray.core.errors import AgentLostError, BudgetSpentError
@@ -335,7 +335,6 @@ def graphs(draw: st.DrawFn) -> tuple[Story, ...]:
     return tuple(draw(st.permutations(found)))
 
 
-@settings(max_examples=40, deadline=None)
 @given(graphs(), st.sampled_from([None, 1, 2]), st.sets(st.integers(0, 6), max_size=2))
 def test_each_story_runs_after_its_needs_never_twice_at_once_and_always_alike(
     stories: tuple[Story, ...], parallel: int | None, stuck: set[int]

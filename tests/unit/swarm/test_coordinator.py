@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codetether_ray.core.errors import AgentLostError, BudgetSpentError, WorkspaceError
@@ -123,7 +123,7 @@ async def test_a_subtask_starts_when_its_own_dependencies_are_done_not_its_stage
     # `late` is in stage 1, `slow` in stage 0: with a barrier this would never end.
     plan = plan_of({"name": "slow"}, {"name": "quick"}, {"name": "late", "dependencies": ["quick"]})
     scene = world(planner=plan, sub__slow=waits, sub__late=opens)
-    result = await asyncio.wait_for(_run(scene), 5)
+    result = await asyncio.wait_for(_run(scene), 60)
     assert result.outcome == "success"
 
 
@@ -378,7 +378,6 @@ async def _with_delays(delays: dict[str, int]) -> tuple[World, SwarmResult]:
     return scene, await _run(scene)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.randoms(use_true_random=False))
 async def test_merges_never_depend_on_who_finishes_first(chance: random.Random) -> None:
     first, expected = await _with_delays(dict.fromkeys("zyxwv", 0))
@@ -465,7 +464,6 @@ async def test_the_swarm_can_be_cancelled_at_any_agent(path: str) -> None:
     assert scene.runtime.live == set()
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 160))
 async def test_a_cancel_at_any_moment_leaves_no_agent_and_one_truth_per_subtask(turns: int) -> None:
     scene = world(planner=WIDE)

@@ -58,7 +58,7 @@ async def repl(tmp_path: Path, keys: PipeInput) -> AsyncIterator[Typed]:
 
 
 async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.005)
 
