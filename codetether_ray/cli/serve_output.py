@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 
 def warn(options: "IngressOptions") -> None:
-    """Say that a token crosses the network in the clear, where it does."""
+    """Say that a token crosses the network in the clear, or that replicas are out of reach."""
     if not options.tls_certificate and not _is_loopback(options.hostname):
         say(
             "warning: without TLS (--tls-cert, --tls-key) tokens and code cross the network in the "
             f"clear, where others can reach {options.hostname}"
+        )
+    if options.is_spread and _is_loopback(options.hostname):
+        say(
+            "warning: with --spread each replica answers on its own node alone, at "
+            f"{options.hostname}; --hostname 0.0.0.0 lets others reach them"
         )
 
 

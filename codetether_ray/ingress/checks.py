@@ -1,5 +1,6 @@
 """What is looked at before an ingress is started, and where: one sentence instead of a log."""
 
+import ipaddress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import NoneType, UnionType
@@ -51,10 +52,15 @@ def settled(options: IngressOptions) -> IngressOptions:
     Raises:
         PortTakenError: somebody does.
         AddressError: the host is none of this machine's.
-        ConfigError: its certificate cannot be used.
+        ConfigError: its certificate cannot be used, or other nodes cannot have that address.
         UsageError: both ports are one.
     """
     demand_two(options.port, options.grpc_port)
+    if options.is_spread and not _may_be_everywhere(options.hostname):
+        raise ConfigError(
+            f"with --spread each replica listens at its own node, and {options.hostname} is one "
+            "node's address; give --hostname 0.0.0.0"
+        )
     read_certificate(options)
     if options.directory and not Path(options.directory).is_dir():
         raise ConfigError(f"there is no directory {options.directory} to work on")
@@ -63,6 +69,15 @@ def settled(options: IngressOptions) -> IngressOptions:
     while grpc_port == port:  # both were 0, and none of them is kept
         grpc_port = free_port(options.hostname, options.grpc_port, GRPC_OPTION)
     return replace(options, port=port, grpc_port=grpc_port)
+
+
+def _may_be_everywhere(host: str) -> bool:
+    """Whether more than one node can have it: all addresses, loopback, or a name."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return address.is_unspecified or address.is_loopback
 
 
 def checked(_: Home, values: dict[str, Any]) -> dict[str, Any]:

@@ -4,12 +4,13 @@ Serve places, watches, restarts and replaces them; no request passes through Ser
 says of requests (`max_ongoing_requests`, autoscaling by them, proxies) has no meaning here.
 """
 
+import socket
 from dataclasses import asdict
 from typing import Any
 
 from ray import serve
 
-from codetether_ray.core.errors import ConfigError
+from codetether_ray.core.errors import ClusterError, CodetetherError, ConfigError
 from codetether_ray.ingress.checks import options_of
 from codetether_ray.ingress.serve_replica import Replica
 
@@ -27,7 +28,12 @@ class Ingress:
     async def __init__(self, options: dict[str, Any]) -> None:  # type: ignore[misc]  # awaited
         _keep_inner_port_at_home()
         self._replica = Replica(options_of(options))
-        await self._replica.start()
+        try:
+            await self._replica.start()
+        except CodetetherError as error:
+            if not self._replica.options.is_spread:
+                raise
+            raise ClusterError(f"on the node {socket.gethostname()}: {error}") from error
 
     def __repr__(self) -> str:
         return f"Ingress({self._replica.where})"

@@ -144,6 +144,11 @@ async def _until_running(wanted: IngressOptions, notice: Callable[[str], None]) 
             told = found.replicas
             notice(f"{told} of {wanted.replicas} replicas answer")
         await asyncio.sleep(_POLL_S)
+    if wanted.is_spread and told >= 0:
+        raise ClusterError(
+            f"{told} of {wanted.replicas} replicas answer after {_START_S:.0f} s; with --spread "
+            "each needs a node of its own, where its ports are free"
+        )
     raise ClusterError(
         f"the ingress does not answer after {_START_S:.0f} s; the logs of its replicas are in "
         "Ray's session directory, under logs/serve"

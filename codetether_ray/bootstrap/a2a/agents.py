@@ -15,14 +15,12 @@ from codetether_ray.bootstrap.a2a.parts import received
 from codetether_ray.bootstrap.a2a.telling import Telling, takes
 from codetether_ray.bootstrap.a2a.turns import Turn, Turns
 from codetether_ray.bootstrap.a2a.workspaces import Yield
+from codetether_ray.bootstrap.policies import open_policy
 from codetether_ray.bootstrap.session.home import SessionResult
 from codetether_ray.bootstrap.truth.reach import Reach
 from codetether_ray.core.errors import ClusterError, UsageError
 from codetether_ray.core.spec import TurnResult
 from codetether_ray.core.usage import Budget
-from codetether_ray.policy.local import LocalPolicy
-from codetether_ray.policy.opa import OpaOptions, OpaPolicy
-from codetether_ray.ports.policy import Policy
 
 
 class AgentOptions(Protocol):
@@ -66,12 +64,12 @@ async def open_agents(options: AgentOptions, reach: Reach) -> "SessionAgents":
 
 
 async def open_turns(options: AgentOptions, reach: Reach) -> Turns:
-    """What does their turns, and those of sessions over HTTP.
+    """What does their turns, and those of sessions over HTTP; the gate's policy gives tools.
 
     Raises:
         ConfigError: OPA_URL is no address.
     """
-    policy = open_policy()
+    policy = await open_policy(reach.truth, os.environ)
     budget = Budget(tokens=options.max_tokens, usd=options.budget_usd)
     turns = Turns(
         reach,
@@ -85,16 +83,6 @@ async def open_turns(options: AgentOptions, reach: Reach) -> Turns:
     )
     await turns.open()
     return turns
-
-
-def open_policy() -> Policy:
-    """The policy by which agents get their tools: the gate's.
-
-    Raises:
-        ConfigError: OPA_URL is no address.
-    """
-    sidecar = OpaOptions.of(os.environ)
-    return LocalPolicy() if sidecar is None else OpaPolicy(sidecar)
 
 
 class SessionAgents:

@@ -1,4 +1,7 @@
-"""A message of somebody as a session's request: its model, its limits, its tools."""
+"""A message of somebody as a session's request: its model, its limits, its tools.
+
+Made on the truth, whose settings and keys its runs have: a replica elsewhere has none.
+"""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -9,12 +12,14 @@ from codetether_ray.bootstrap.a2a.workspaces import InboxFile
 from codetether_ray.bootstrap.known_secrets import stored_values, unsaid, unsaid_message
 from codetether_ray.bootstrap.models import check_budget, choose
 from codetether_ray.bootstrap.session.home import SessionRequest
-from codetether_ray.bootstrap.truth.place import Truth
+from codetether_ray.bootstrap.truth.identity import Home
 from codetether_ray.config.settings import load_settings
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.messages import Message
 from codetether_ray.core.principals import Principal
 from codetether_ray.core.usage import Budget
+
+NEW_TURN, SAME_TURN = f"{__name__}:new_turn", f"{__name__}:same_turn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +55,14 @@ archives) you put into `outbox/`; changes of the code they get as a patch by the
 
 
 async def new_turn(
-    asked: Asked, context: Context, terms: Terms, tools: tuple[str, ...], truth: Truth, known: bool
+    home: Home, asked: Asked, context: Context, terms: Terms, tools: tuple[str, ...], known: bool
 ) -> SessionRequest:
     """The request of a new turn; `known`: its session had one before.
 
     Raises:
         CodetetherError: there is no model that can be asked, or its price is unknown.
     """
-    place = Path(context.repository or truth.data_dir)
+    place = Path(context.repository or home.data_dir)
     settings = load_settings(place, os.environ)
     store = open_secret_store(os.environ, settings.paths.data)
     model = await choose(context.model or terms.model or None, settings, store, place)
@@ -68,7 +73,7 @@ async def new_turn(
         session_id=context.session_id,
         message=unsaid_message(asked.message, unsaid(secrets, lambda _: None)),
         directory=context.directory,
-        data_dir=str(truth.data_dir),
+        data_dir=str(home.data_dir),
         principal=asked.principal.owner,
         model=str(model),
         base_url=model.base_url,
@@ -90,14 +95,14 @@ async def new_turn(
 
 
 async def same_turn(
-    old: SessionRequest, context: Context, tools: tuple[str, ...], truth: Truth
+    home: Home, old: SessionRequest, context: Context, tools: tuple[str, ...]
 ) -> SessionRequest:
     """The recorded request, to go on with; where its model is reached may have changed.
 
     Raises:
         CodetetherError: the model cannot be asked any more.
     """
-    place = Path(context.repository or truth.data_dir)
+    place = Path(context.repository or home.data_dir)
     settings = load_settings(place, os.environ)
     store = open_secret_store(os.environ, settings.paths.data)
     model = await choose(old.model, settings, store, place)
@@ -107,7 +112,7 @@ async def same_turn(
         base_url=model.base_url,
         context_window=model.context_window or old.context_window,
         directory=context.directory,
-        data_dir=str(truth.data_dir),
+        data_dir=str(home.data_dir),
         tools=tools,
         node="",
         resumed=True,

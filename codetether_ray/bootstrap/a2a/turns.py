@@ -10,10 +10,10 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from codetether_ray.bootstrap.a2a import contexts, workspaces
-from codetether_ray.bootstrap.a2a.asking import Asked, Terms, new_turn, same_turn
+from codetether_ray.bootstrap.a2a.asking import NEW_TURN, SAME_TURN, Asked, Terms
 from codetether_ray.bootstrap.a2a.contexts import Context
 from codetether_ray.bootstrap.a2a.grants import tools_of
 from codetether_ray.bootstrap.a2a.peer_desk import session_tools
@@ -247,10 +247,12 @@ class Turns:
         if asked.is_taken_up and known.result is not None:
             return known.result
         if asked.is_taken_up and known.request is not None:
-            return await self._free(turn, await same_turn(known.request, context, tools, truth))
+            request = await truth.ask(SAME_TURN, known.request, context, tools)
+            return await self._free(turn, request)
         if asked.files:
             await truth.ask(workspaces.PUT, context.directory, asked.files)
-        request = await new_turn(asked, context, self._terms, tools, truth, known.is_there)
+        asked = replace(asked, files=())  # they lie in the inbox
+        request = await truth.ask(NEW_TURN, asked, context, self._terms, tools, known.is_there)
         return await self._free(turn, request)
 
     async def _free(self, turn: Turn, request: SessionRequest) -> SessionResult:

@@ -45,3 +45,11 @@ def test_half_a_certificate_is_refused() -> None:
         settled(IngressOptions(tls_certificate="/nowhere/cert.pem"))
     with pytest.raises(ConfigError, match="No such file"):
         settled(IngressOptions(tls_certificate="/nowhere/cert.pem", tls_key="/nowhere/key.pem"))
+
+
+def test_replicas_of_several_nodes_cannot_have_one_nodes_address() -> None:
+    with pytest.raises(ConfigError, match="give --hostname"):
+        settled(IngressOptions(is_spread=True, hostname="192.0.2.7"))
+    for host in ("0.0.0.0", "127.0.0.1"):
+        chosen = settled(IngressOptions(is_spread=True, hostname=host, port=0, grpc_port=0))
+        assert chosen.port
