@@ -52,11 +52,9 @@ def decided(
     from codetether_ray.bootstrap.auditing.opening import acting
     from codetether_ray.bootstrap.known_secrets import unsaid, values_here
     from codetether_ray.bootstrap.truth.okrs import DECIDE
-    from codetether_ray.cli.okr_words import go_on
     from codetether_ray.cli.style import say
     from codetether_ray.core.okrs import ApprovalDecision
     from codetether_ray.core.spec import Correlation
-    from codetether_ray.okr.json_form import okr_json, run_json
     from codetether_ray.okr.stamps import fresh, moment
     from codetether_ray.ports.audit import Action
 
@@ -84,6 +82,16 @@ def decided(
     with acting(source.paths.data, action) as done:
         okr, run = source.ask(DECIDE, run.id, made, okr.version)
         done.outcome = "success" if decision == "approved" else "denied"
+    return _told(okr, run, decision, as_json=as_json)
+
+
+def _told(
+    okr: "Okr", run: "OkrRun", decision: Literal["approved", "denied"], *, as_json: bool
+) -> int:
+    """Print what was decided and how to go on; the exit code."""
+    from codetether_ray.cli.okr_words import go_on
+    from codetether_ray.okr.json_form import okr_json, run_json
+
     code = exit_codes.SUCCESS if decision == "approved" else exit_codes.FAILED
     if as_json:
         out = {

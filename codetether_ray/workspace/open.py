@@ -1,6 +1,7 @@
 """Which workspace a directory gets."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 from codetether_ray.core.errors import WorkspaceError
@@ -44,36 +45,23 @@ async def open_workspace(
     root = place if repository is None else repository.root
     worktrees = data_dir / WORKTREES / room_of(root) / run
     hub = hub_path(data_dir, run_id) if keeps_steps else None
-    workspace: GitWorkspace | CopyWorkspace
+    kind: partial[CopyWorkspace] | partial[GitWorkspace]
     if repository is None:
-        workspace = CopyWorkspace(
-            place,
-            run_id,
-            copies_dir=data_dir / COPIES / run,
-            worktrees_dir=worktrees,
-            setup=setup,
-            copy=copy,
-            sandbox=sandbox,
-            date=date,
-            ports_dir=data_dir / PORTS,
-            hub=hub,
-            set_aside=set_aside,
-        )
+        kind = partial(CopyWorkspace, copies_dir=data_dir / COPIES / run)
     else:
-        workspace = GitWorkspace(
-            place,
-            run_id,
-            worktrees_dir=worktrees,
-            setup=setup,
-            copy=copy,
-            hooks=hooks,
-            sandbox=sandbox,
-            date=date,
-            ports_dir=data_dir / PORTS,
-            hub=hub,
-            repository=repository,
-            set_aside=set_aside,
-        )
+        kind = partial(GitWorkspace, hooks=hooks, repository=repository)
+    workspace = kind(
+        place,
+        run_id,
+        worktrees_dir=worktrees,
+        setup=setup,
+        copy=copy,
+        sandbox=sandbox,
+        date=date,
+        ports_dir=data_dir / PORTS,
+        hub=hub,
+        set_aside=set_aside,
+    )
     await workspace.open()
     return workspace
 
