@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from codetether_ray.bootstrap.ralph.prd_file import LOCKS, PrdFile, read_prd_file
+from codetether_ray.bootstrap.ralph.prd_file import PrdFile, read_prd_file
 from codetether_ray.core.errors import PrdBusyError, PrdError, PrdFileError
 from codetether_ray.ralph.prd_text import PrdText
 
@@ -105,7 +105,45 @@ def test_a_lock_is_let_go_where_the_file_cannot_be_read(path: Path, data: Path) 
     for _ in range(2):
         with pytest.raises(PrdError, match=r"prd\.json: \$: the file ends in the middle"):
             PrdFile(path, data)
-    assert len(list((data / LOCKS).iterdir())) == 1
+    assert [p.name for p in path.parent.iterdir()] == ["prd.json"]
+
+
+def test_the_lock_is_where_the_prd_is_whatever_home_it_is_worked_on_from(
+    path: Path, data: Path, tmp_path: Path
+) -> None:
+    with (
+        PrdFile(path, data, holder="rlp_1"),
+        pytest.raises(PrdBusyError, match=r"worked on by rlp_1 \(process"),
+    ):
+        PrdFile(path, tmp_path / "another home")
+    PrdFile(path, tmp_path / "another home").close()
+    assert [p.name for p in path.parent.iterdir()] == ["prd.json"]
+
+
+def test_in_a_repository_nobody_sees_the_lock(path: Path, data: Path, tmp_path: Path) -> None:
+    git = ("git", "-c", "user.name=t", "-c", "user.email=t@t", "-C", str(path.parent))
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "c")):
+        subprocess.run([*git, *words], check=True)
+    other = tmp_path / "other"
+    subprocess.run([*git, "worktree", "add", "-q", str(other)], check=True)
+    with PrdFile(path, data, holder="rlp_1"):
+        status = subprocess.run([*git, "status", "--porcelain"], check=True, capture_output=True)
+        assert status.stdout == b""
+        with pytest.raises(PrdBusyError, match="rlp_1"):
+            PrdFile(path, tmp_path / "another home")
+        with PrdFile(other / "prd.json", data):  # another checkout's is another PRD
+            pass
+    assert len(list((path.parent / ".git" / "codetether" / "prds").iterdir())) == 2
+    assert not data.exists()
+
+
+def test_where_no_lock_can_be_beside_the_prd_it_is_in_the_data_directory(
+    path: Path, data: Path
+) -> None:
+    path.with_name(".prd.json.lock").mkdir()
+    with PrdFile(path, data), pytest.raises(PrdBusyError):
+        PrdFile(path, data)
+    assert len(list((data / "prds").iterdir())) == 1
 
 
 def test_what_a_killed_saver_left_is_removed_by_the_next(path: Path, data: Path) -> None:

@@ -5,9 +5,6 @@ over it), keeps its permissions and follows a symlink to where it leads. What so
 into it meanwhile is kept: the change is made on what is there now.
 """
 
-import fcntl
-import hashlib
-import json
 import os
 import secrets
 import stat
@@ -17,14 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from codetether_ray.core.errors import PrdBusyError, PrdError, PrdFileError
+from codetether_ray.bootstrap.ralph.prd_lock import PrdLock
+from codetether_ray.core.errors import PrdError, PrdFileError
 from codetether_ray.disk.files import RealDisk
-from codetether_ray.journal.lock import this_process
 from codetether_ray.ralph.prd import Prd
 from codetether_ray.ralph.prd_text import MOST_BYTES, PrdText, read_prd, too_large
 
-LOCKS = "prds"
-"""Below the data directory: a lock for each PRD that was worked on."""
 _TRIES = 5
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -52,7 +47,7 @@ class PrdFile:
         """
         self.path = path
         self._real = Path(os.path.realpath(path))
-        self._lock = _locked(self._real, path, data_dir, holder)
+        self._lock = PrdLock(self._real, path, data_dir, holder)
         try:
             _sweep(self._real)
             self._text = _told(path, partial(read_prd, _read(self._real, path)))
@@ -90,9 +85,7 @@ class PrdFile:
 
     def close(self) -> None:
         """Let others work on it; a second call does nothing."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -135,37 +128,6 @@ def _read(real: Path, path: Path) -> bytes:
             return stream.read(MOST_BYTES + 1)
     finally:
         os.close(file)
-
-
-def _locked(real: Path, path: Path, data_dir: Path, holder: str) -> int:
-    """The descriptor that holds the lock of a PRD, by its real path."""
-    name = hashlib.sha256(os.fsencode(real)).hexdigest()[:32]
-    place = data_dir / LOCKS / f"{name}.lock"
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        what = f"it cannot be locked: {place}: {error.strerror}"
-        raise PrdFileError(str(path), what) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        who = _holder(lock)
-        os.close(lock)
-        raise PrdBusyError(str(path), who) from None
-    process = str(this_process())
-    words = {"holder": f"{holder} ({process})" if holder else process, "path": str(real)}
-    data = json.dumps(words, ensure_ascii=False).encode(errors="replace")
-    os.pwrite(lock, data, 0)
-    os.ftruncate(lock, len(data))
-    return lock
-
-
-def _holder(lock: int) -> str:
-    try:
-        return str(json.loads(os.pread(lock, 65_536, 0))["holder"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
 
 
 def _replaced(real: Path, path: Path, there: bytes, data: bytes) -> bool:
