@@ -11,8 +11,8 @@ from a2a.compat.v0_3 import a2a_v0_3_pb2 as old_wire
 from a2a.compat.v0_3 import a2a_v0_3_pb2_grpc as old_grpc
 from a2a.types import GetTaskRequest, Message, Part, Role, SendMessageRequest, Task, a2a_pb2_grpc
 
-from tests.adapters.a2a.test_grpc_fuzz import filled
 from tests.adapters.a2a.world import World, metadata, opened
+from tests.adapters.ingress import hostile
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,7 +25,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 def odd_message(chance: random.Random, number: int) -> Message:
     """A message with random fields, but for those that the protocol demands."""
-    message: Message = filled(Message, chance)
+    message: Message = hostile.made(chance, Message.DESCRIPTOR)
     message.message_id = f"odd-{number}"
     message.role = Role.ROLE_USER
     message.task_id = message.context_id = ""
