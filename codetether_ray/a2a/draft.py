@@ -18,6 +18,7 @@ from a2a.types import (
     TaskStatusUpdateEvent,
 )
 
+from codetether_ray.a2a.history import trim
 from codetether_ray.a2a.limits import Limits
 from codetether_ray.a2a.states import NAMES, RESTING
 
@@ -39,6 +40,8 @@ class Draft:
         self._places: dict[str, int] = {}
         self._sizes: dict[str, int] = {}
         self._left_behind = 0
+        self._heard = sum(message.ByteSize() for message in task.history)
+        """Bytes of the history."""
         self._look_up()
         self._old = set(self._places) if is_told_anew else set()
         """Artifacts to be replaced by what is told of them first."""
@@ -99,19 +102,21 @@ class Draft:
         if isinstance(update, TaskStatusUpdateEvent):
             self._address(update)
             self._take_status(update.status)
+            self._fit()
             if update.HasField("metadata"):
                 self._task.metadata.MergeFrom(update.metadata)
         elif isinstance(update, TaskArtifactUpdateEvent):
             self._address(update)
             self._take_artifact(update)
+            self._fit()
         else:
             self._take_whole(update)
 
     def hear(self, message: Message) -> None:
         """Add what the client says to the history."""
         self._keep_status_message()
-        self._task.history.append(message)
-        self._trim()
+        self._keep(message)
+        self._fit()
 
     def _address(self, update: TaskStatusUpdateEvent | TaskArtifactUpdateEvent) -> None:
         if not update.task_id:
@@ -150,14 +155,21 @@ class Draft:
         """A status' message goes into the history when something follows it."""
         status = self._task.status
         if status.HasField("message"):
-            self._task.history.append(status.message)
+            self._keep(status.message)
             status.ClearField("message")
-            self._trim()
 
-    def _trim(self) -> None:
-        history = self._task.history
-        if len(history) > self._limits.history:
-            del history[: -self._limits.history]
+    def _keep(self, message: Message) -> None:
+        self._task.history.append(message)
+        self._heard += message.ByteSize()
+
+    def _fit(self) -> None:
+        """Let old messages go where they are too many, or the task too large to be told whole."""
+        limits, task = self._limits, self._task
+        room = limits.task_bytes - sum(self._sizes.values()) - task.status.ByteSize()
+        if self._heard > room or len(task.history) > limits.history:
+            before = self._heard
+            self._heard = trim(task.history, limits.history, room)
+            self._left_behind += before - self._heard
 
     def _take_whole(self, update: Task) -> None:
         if update.id != self.id or update.context_id not in ("", self.context_id):
@@ -175,9 +187,10 @@ class Draft:
             update.history.extend(self._task.history)
         self._tails.clear()
         self._task.CopyFrom(update)
-        self._trim()
+        self._heard = sum(message.ByteSize() for message in self._task.history)
         self._old.clear()
         self._look_up()
+        self._fit()
 
     def _look_up(self) -> None:
         self._places = {a.artifact_id: place for place, a in enumerate(self._task.artifacts)}

@@ -11,7 +11,10 @@ class Limits:
     """Messages kept in a task's history; the oldest go first. A message that is sent again is
     known as such among these."""
     artifact_bytes: int = 3_000_000
-    """Of a task's artifacts together: a whole task fits into one gRPC message (4 MiB)."""
+    """Of a task's artifacts together."""
+    task_bytes: int = 4_000_000
+    """Of artifacts, history and status together: older messages go where they don't fit, so that
+    a whole task fits into one gRPC message (4 MiB is what clients take, where nobody says more)."""
     streams: int = 1_000
     """Open streams of one owner at one replica."""
     pushes: int = 20

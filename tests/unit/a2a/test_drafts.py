@@ -178,6 +178,45 @@ def test_the_oldest_history_gives_way() -> None:
     assert [message.message_id for message in made.task.history] == ["b", "c"]
 
 
+def heard(message_id: str, size: int) -> Message:
+    return Message(message_id=message_id, role=Role.ROLE_USER, parts=[Part(text="x" * size)])
+
+
+def test_the_oldest_history_gives_way_to_what_makes_the_task_too_large() -> None:
+    made = draft(limits=Limits(task_bytes=10_000, artifact_bytes=6_000))
+    for name in "abc":
+        made.hear(heard(name, 3_000))
+    assert [message.message_id for message in made.task.history] == ["a", "b", "c"]
+    made.take(delta("x" * 2_000))
+    assert [message.message_id for message in made.task.history] == ["b", "c"]
+    made.take(status(WORKING, "y" * 2_000))
+    assert [message.message_id for message in made.task.history] == ["c"]
+    assert made.task.ByteSize() <= 10_000
+
+
+def test_a_message_that_is_too_large_alone_keeps_its_name_and_says_so() -> None:
+    made = draft(limits=Limits(task_bytes=10_000))
+    made.hear(heard("a", 100))
+    made.hear(heard("b", 12_000))
+    (kept,) = made.task.history
+    assert (kept.message_id, kept.role) == ("b", Role.ROLE_USER)
+    assert "12" in kept.parts[0].text
+    assert "left out" in kept.parts[0].text
+    made.take(delta("z" * 9_000))
+    assert made.task.ByteSize() <= 10_000
+
+
+def test_the_largest_task_fits_into_one_message_of_grpc() -> None:
+    made = draft(limits=(limits := Limits()))
+    for number in range(5):
+        made.hear(heard(f"m{number}", 3_900_000))
+        made.take(delta("x" * 599_000))
+        made.take(status(WORKING, f"{number}"))
+        assert made.task.ByteSize() <= limits.task_bytes
+    assert made.task.history[-1].message_id == "m4"
+    assert len(text_of(made.task)) == 5 * 599_000
+
+
 def test_statuses_are_stamped_in_milliseconds() -> None:
     update = status(WORKING)
     Draft(Task(id="t"), Limits(), lambda: 12.3456).take(update)

@@ -136,6 +136,36 @@ async def test_a_list_gives_what_is_asked_for() -> None:
         await listed(page_token="x")
 
 
+class _Large(MemoryTasks):
+    """Three tasks of 1.9 MB."""
+
+    async def list(self, query: TaskQuery) -> TaskPage:
+        records = []
+        for id in "abc"[: query.page_size]:
+            task = Task(id=id, context_id="c", status=TaskStatus(state=COMPLETED))
+            task.history.add(message_id="m").parts.add(text="x" * 1_900_000)
+            record = TaskRecord(
+                id=id,
+                context_id="c",
+                owner="ann",
+                state="completed",
+                version=1,
+                updated_at=1.0,
+                payload=task.SerializeToString(),
+            )
+            records.append(record)
+        return TaskPage(tasks=tuple(records), next_page_token=f"after {id}", total=3)
+
+
+async def test_a_page_of_large_tasks_is_short_and_fits_into_one_message_of_grpc() -> None:
+    page = await list_tasks(ListTasksRequest(page_size=3), "ann", _Large())
+    assert [task.id for task in page.tasks] == ["a", "b"]
+    assert page.next_page_token == "after b"
+    assert page.ByteSize() < 4 * 1024 * 1024
+    page = await list_tasks(ListTasksRequest(page_size=3, history_length=0), "ann", _Large())
+    assert [task.id for task in page.tasks] == ["a", "b", "c"]
+
+
 def test_an_order_travels() -> None:
     task = Task(id="t", context_id="c")
     order = Order(
