@@ -239,6 +239,17 @@ class PrdFileError(CodetetherError):
         return f"{self.path}: {self.detail}"
 
 
+class PrdGoneError(PrdFileError):
+    """The file of a PRD was taken away under who works on it."""
+
+    def __init__(self, path: str, detail: str = "") -> None:
+        words = (
+            "it was deleted while it was being worked on; put it back (`git checkout` has it, "
+            "where it is tracked), and resume the run"
+        )
+        super().__init__(path, detail or words)
+
+
 class AuditError(CodetetherError):
     """The audit log cannot be written, so nothing that must be audited may be done."""
 

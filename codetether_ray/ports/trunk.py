@@ -61,6 +61,9 @@ class Trunk(Protocol):
         """Commits of this run in the line, by the story in their trailers."""
         ...
 
-    async def close(self) -> str:
-        """Let go of the clean tree; a sentence on the branch, where it did not follow."""
+    async def close(self, *, is_awaited: bool = False) -> str:
+        """Let go of the clean tree; a sentence on the branch, where it did not follow.
+
+        `is_awaited`: a commit in it is still to be judged, and is kept by its branch.
+        """
         ...

@@ -130,6 +130,12 @@ class Board:
         """Ids of the stories with an open attempt, in the order in which they were first met."""
         return tuple(s.id for s in self.stories.values() if s.is_open and s.status == "open")
 
+    @property
+    def has_merged(self) -> bool:
+        """Whether a merged attempt is still to be judged."""
+        merged = (s.merged for s in self.stories.values() if s.is_open)
+        return any(one is not None and one.commit for one in merged)
+
     def take(self, event: Event) -> None:
         """Note what happened."""
         step = _STEPS.get(type(event))

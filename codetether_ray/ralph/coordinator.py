@@ -348,7 +348,7 @@ class RalphCoordinator:
     async def _with_branch(self, result: RalphResult) -> RalphResult:
         place = self._place
         with suppress(WorkspaceError):  # a workspace that could not be opened has none
-            note = await place.trunk.close()
+            note = await place.trunk.close(is_awaited=place.board.has_merged)
             if note:
                 place.publisher.emit(Warned(text=note))
             return replace(

@@ -25,6 +25,8 @@ _LASTING = frozenset(
         "ModelRefusedError",
         "NoModelError",
         "OverLimitError",
+        "PrdError",
+        "PrdGoneError",
         "QuotaSpentError",
         "TapeDepartureError",
         "TapeError",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codetether_ray.core import failpoints
-from codetether_ray.core.errors import CodetetherError
+from codetether_ray.core.errors import CodetetherError, PrdError, PrdGoneError
 from codetether_ray.core.events import AttemptEnded, GateRun, StoryEnded, StoryMerged, Warned
 from codetether_ray.core.ralph_events import Cause, StoryStatus
 from codetether_ray.ports.workspace import Tree
@@ -210,6 +210,8 @@ class Landing:
         failpoints.hit("ralph.passed")
         try:
             await self._place.book.passed(self._story.id, merged.entry)
+        except (PrdError, PrdGoneError):
+            raise  # that it passed is on record; nothing more is begun on a PRD that is not there
         except CodetetherError as error:  # tried again when the run ends
             self._place.publisher.emit(Warned(text=f"the PRD could not be saved: {error}"))
         failpoints.hit("ralph.saved")

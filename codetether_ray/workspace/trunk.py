@@ -24,7 +24,7 @@ from codetether_ray.workspace.git import Ground
 from codetether_ray.workspace.git_command import Git
 from codetether_ray.workspace.materialize import top_of
 from codetether_ray.workspace.merging import merge_commits
-from codetether_ray.workspace.names import ref_of, run_slug
+from codetether_ray.workspace.names import branch_of, ref_of, run_slug
 from codetether_ray.workspace.records import ROOM, TreeRecord, read_record, tree_record_path
 from codetether_ray.workspace.repository import Repository
 from codetether_ray.workspace.worktrees import admin_directories
@@ -192,17 +192,29 @@ class GitTrunk:
                 found[story] = commit
         return found
 
-    async def close(self) -> str:
-        """Let go of the clean tree; a sentence on the branch, where it did not follow."""
+    async def close(self, *, is_awaited: bool = False) -> str:
+        """Let go of the clean tree and its branch; see the port."""
         ground = await self._ground()
+        branch = branch_of(self._run, _CLEAN_TREE)
         tree, self._tree = self._tree, None
+        if tree is None and await resolve(ground.git, f"refs/heads/{branch}"):
+            tree = await self._workspace.start(_CLEAN_TREE)  # of a try that was cut off
         if tree is not None:
             git, record = self._inside(ground, tree)
-            await _cleaned(git, record, "HEAD")
-            await self._workspace.release(tree, keep=False)
+            await _cleaned(git, record, "HEAD" if is_awaited else await self.head())
+            is_gone = await self._workspace.release(tree, keep=False) is None
+            if is_gone and not is_awaited:
+                await self._drop(ground.git, f"refs/heads/{branch}")
         if not self._left or self._is_told:
             return ""
         return f"{self._branch} did not follow: {self._left}"
+
+    async def _drop(self, git: Git, branch: str) -> None:
+        """Delete the clean tree's branch, which stands on the line by now, and where it began."""
+        for ref in (branch, ref_of(self._run, "start", _CLEAN_TREE)):
+            tip = await resolve(git, ref)
+            if tip:
+                await git.run("update-ref", "-d", ref, tip, allow=(0, 128))
 
 
 async def follow(git: Git, branch: str, new: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from codetether_ray.bootstrap.ralph.prd_file import PrdFile, read_prd_file
-from codetether_ray.core.errors import PrdBusyError, PrdError, PrdFileError
+from codetether_ray.core.errors import PrdBusyError, PrdError, PrdFileError, PrdGoneError
 from codetether_ray.ralph.prd_text import PrdText
 
 STORY = {"id": "a", "title": "t", "description": "d", "passes": False}
@@ -191,7 +191,15 @@ def test_a_change_that_makes_it_no_prd_is_told_and_left_alone(path: Path, data: 
         with pytest.raises(PrdError, match='there is no story "a"'):
             file.save(passing("a"))
         path.unlink()
-        with pytest.raises(PrdFileError, match="there is no such file"):
+        with pytest.raises(PrdGoneError, match="it was deleted"):
+            file.save(passing("a"))
+    assert not path.exists()
+
+
+def test_a_file_that_is_taken_away_is_told_as_that(path: Path, data: Path) -> None:
+    with PrdFile(path, data) as file:
+        path.unlink()
+        with pytest.raises(PrdGoneError, match="was deleted while it was being worked on; put it"):
             file.save(passing("a"))
     assert not path.exists()
 

@@ -189,6 +189,30 @@ async def test_of_two_runs_on_a_prd_the_second_is_refused_and_leaves_no_run(
     assert not list((program.data / "events").glob("rlp_*"))
 
 
+async def test_a_prd_that_is_deleted_meanwhile_ends_the_run_at_once_and_it_goes_on_later(
+    program: Program,
+) -> None:
+    make_project(program.project, stories=STORIES[:1])
+    prd = program.project / "prd.json"
+
+    def deletes(request: ModelCall) -> Reply:
+        prd.unlink(missing_ok=True)
+        return RalphModel().answer("US-001", request)
+
+    async with ModelServer(deletes) as server:
+        env = {"CODETETHER_LOCAL_BASE_URL": server.url}
+        ended = await program.run(*LOCAL, **env)
+        assert (ended.code, ended.json["outcome"]) == (2, "interrupted")
+        assert "prd.json: it was deleted while it was being worked on" in ended.json["error"]
+        run = str(ended.json["run_id"])
+        assert f"--resume {run}" in ended.err
+        git(program.project, "checkout", "--", "prd.json")
+        again = await program.run(*LOCAL, "--resume", run, **env)
+        assert server.count == 2
+    assert (again.code, again.json["outcome"]) == (0, "completed"), again.err
+    assert "/gates" not in git(program.project, "for-each-ref")
+
+
 async def test_a_prd_outside_any_repository_is_worked_off_in_this_one(
     program: Program, tmp_path: Path
 ) -> None:

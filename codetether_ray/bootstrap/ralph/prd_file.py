@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from codetether_ray.bootstrap.ralph.prd_lock import PrdLock
-from codetether_ray.core.errors import PrdError, PrdFileError
+from codetether_ray.core.errors import PrdError, PrdFileError, PrdGoneError
 from codetether_ray.disk.files import RealDisk
 from codetether_ray.ralph.prd import Prd
 from codetether_ray.ralph.prd_text import MOST_BYTES, PrdText, read_prd, too_large
@@ -71,10 +71,13 @@ class PrdFile:
         Nothing is written where nothing changes. It blocks.
 
         Raises:
-            PrdFileError: it is gone, or cannot be written; it is as it was.
+            PrdGoneError: it is gone.
+            PrdFileError: it cannot be written; it is as it was.
             PrdError: what somebody wrote into it meanwhile is no PRD, or lacks what is changed.
         """
         for _ in range(_TRIES):
+            if not self._real.exists():
+                raise PrdGoneError(str(self.path))
             there = _read(self._real, self.path)
             now = self._text if there == self._text.bytes else self._reread(there)
             new = _told(self.path, partial(change, now))

@@ -130,6 +130,24 @@ async def test_the_clean_tree_has_what_the_commit_has_and_keeps_only_what_is_ign
     assert (again.path / "b.txt").read_text() == "b1\n"
     await trunk.close()
     assert not again.path.exists()
+    assert "gates" not in repo.git("for-each-ref")
+
+
+async def test_a_commit_that_is_still_to_be_judged_stays_on_the_clean_trees_branch(
+    repo: Repo, workspace: GitWorkspace
+) -> None:
+    trunk = trunk_of(workspace)
+    await trunk.open()
+    head = await trunk.head()
+    done = await work(workspace, "one", {"one.txt": "1\n"}, parents=(head,))
+    commit = await trunk.squash(done.commit, head, "feat: one\n", {})
+    assert commit is not None
+    tree = await trunk.checkout(commit)
+    await trunk.close(is_awaited=True)
+    assert not tree.path.exists()
+    assert repo.git("rev-parse", tree.branch) == commit
+    await trunk_of(workspace).close()  # a later try, that needed no clean tree
+    assert "gates" not in repo.git("for-each-ref")
 
 
 async def test_a_gate_that_goes_to_another_branch_does_not_have_it_moved(

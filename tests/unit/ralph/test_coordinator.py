@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codetether_ray.core.errors import AgentLostError, BudgetSpentError
+from codetether_ray.core.errors import AgentLostError, BudgetSpentError, PrdGoneError, ToolError
 from codetether_ray.core.events import (
     AttemptFaulted,
     AttemptStarted,
@@ -209,6 +209,38 @@ async def test_a_provider_that_stays_down_interrupts_the_run_which_goes_on_later
     del made.runtime.behaviours["story/a/1"]
     assert (await made.coordinator().run()).outcome == "completed"
     assert Counter(made.trunk.lands) == {"A": 1, "B": 1}
+
+
+@pytest.mark.parametrize("when", ["carried", "passed"])
+async def test_a_prd_that_is_gone_interrupts_the_run_without_a_pause(
+    when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world(story("A"), story("B", "A"))
+
+    async def gone(*_: object) -> object:
+        raise PrdGoneError("prd.json")
+
+    with monkeypatch.context() as away:
+        away.setattr(made.book, when, gone)
+        result = await made.coordinator().run()  # nobody advances the clock
+    assert (result.outcome, result.error_kind) == ("interrupted", "PrdGoneError")
+    assert "prd.json: it was deleted" in result.error
+    assert made.runtime.message_to("story/a/1")
+    assert (await made.coordinator().run()).outcome == "completed"
+    assert Counter(made.trunk.lands) == {"A": 1, "B": 1}
+
+
+async def test_what_is_still_to_be_judged_is_kept_where_a_run_is_cut_off() -> None:
+    made = world(story("A"), test="true")
+
+    def broken(command: str, files: object) -> Completed:
+        raise ToolError("no shell")
+
+    made.sandbox.gate = broken
+    assert (await made.coordinator().run()).outcome == "interrupted"
+    made.sandbox.gate = lambda command, files: Completed(exit_code=0, output="fine")
+    assert (await made.coordinator().run()).outcome == "completed"
+    assert made.trunk.awaited == [True, False]
 
 
 async def test_a_spent_budget_ends_the_run_and_leaves_the_attempt_open() -> None:

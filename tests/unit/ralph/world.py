@@ -65,6 +65,7 @@ class MemoryTrunk:
         self.workspace = workspace
         self.messages: dict[str, str] = {}
         self.lands: list[str] = []
+        self.awaited: list[bool] = []
 
     async def open(self) -> Opened:
         return Opened(start=self.workspace.base, branch="ralph/f")
@@ -117,7 +118,8 @@ class MemoryTrunk:
             at = self.workspace.nodes[at].parents[0]
         return found
 
-    async def close(self) -> str:
+    async def close(self, *, is_awaited: bool = False) -> str:
+        self.awaited.append(is_awaited)
         return ""
 
 
