@@ -26,7 +26,7 @@ from codetether_ray.providers.registry import open_provider, parse_model
 from codetether_ray.sandbox.leftovers import marks
 from codetether_ray.sandbox.local import LocalSandbox
 from codetether_ray.sandbox.shares import MemoryShare
-from codetether_ray.tools.catalog import load
+from codetether_ray.tools import offers
 from codetether_ray.tools.toolbox import toolbox
 from codetether_ray.workspace.hub import hub_path
 from codetether_ray.workspace.outpost import is_outpost
@@ -143,7 +143,7 @@ def _source(spec: AgentSpec, links: AgentLinks) -> SecretSource:
 
 def _snapshots(spec: AgentSpec, links: AgentLinks, data_dir: Path) -> Snapshots | None:
     """What keeps the agent's trees; None where it cannot change any, or there is no repository."""
-    writes = any(load(name).effect in WRITING for name in spec.tools)
+    writes = any(offers.effect(name) in WRITING for name in spec.tools)
     if not writes or not (spec.hub or _is_in_repository(Path(spec.root))):
         return None
     run_id = spec.correlation.run_id

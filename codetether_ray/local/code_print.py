@@ -22,7 +22,7 @@ hmac sqlite3 urllib.request http.client logging selectors contextvars dataclasse
 aiohttp aiohttp.client aiohttp.connector pydantic pydantic.main nacl.public nacl.secret
 """
 """Modules of others that agents work through: their functions and classes must stay."""
-_ABOUT_TYPES = ("core.codec", "core.jsontext", "tools.toolbox", "tools.catalog")
+_ABOUT_TYPES = ("core.codec", "core.jsontext", "tools.offers", "tools.catalog")
 """Modules of ours whose caches hold what is derived from code alone."""
 _SPARE = 32
 """So many more of the latest modules are looked at than there are new ones: others went."""

@@ -4,9 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from codetether_ray.core.events import Event
 from codetether_ray.core.spec import AgentSpec, TurnResult
@@ -15,7 +13,10 @@ from codetether_ray.ports.peers import PeerDesk
 from codetether_ray.ports.prds import PrdDesk
 from codetether_ray.ports.sandbox import Sandbox
 
-A = TypeVar("A", bound=BaseModel)
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+A = TypeVar("A", bound="BaseModel")
 
 
 class Effect(StrEnum):

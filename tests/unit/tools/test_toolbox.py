@@ -2,6 +2,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,11 +10,13 @@ import pytest
 from codetether_ray.core.errors import ToolError
 from codetether_ray.core.spec import AgentKind
 from codetether_ray.ports.tool import Effect, Tool
-from codetether_ray.tools import catalog
+from codetether_ray.tools import catalog, offers
 from codetether_ray.tools import toolbox as module
 from codetether_ray.tools.arguments import Arguments
 from codetether_ray.tools.catalog import ALL_TOOLS, TOOLS_BY_KIND, load, tools_for
 from codetether_ray.tools.toolbox import toolbox
+
+_ROOT = Path(__file__).parents[3]
 
 
 async def _refusal(desk: Any, name: str, arguments: str) -> str:
@@ -105,11 +108,17 @@ def test_each_kind_of_agent_gets_its_tools() -> None:
         assert list(names) == sorted(names)
 
 
-def test_a_tool_is_imported_only_when_it_is_needed() -> None:
+def test_what_is_offered_is_what_the_tools_make_of_themselves() -> None:
+    command = [sys.executable, str(_ROOT / "scripts" / "gen_tool_offers"), "-"]
+    made = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert offers.PATH.read_text(encoding="utf-8") == made, "run scripts/gen_tool_offers"
+
+
+def test_a_tool_is_imported_only_when_it_is_called() -> None:
     program = (
         "import sys; from codetether_ray.tools.toolbox import toolbox; "
-        "toolbox(['glob']).schemas(); "
-        "print([m for m in sys.modules if m.startswith('codetether_ray.tools.patch')])"
+        "box = toolbox(['glob', 'prd']); box.schemas(); box.effect('glob'); "
+        "print([m for m in sys.modules if m in ('pydantic', 'codetether_ray.tools.glob')])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
