@@ -39,7 +39,7 @@ class Prometheus:
         found = await self.ask(expression)
         return sum(float(sample["value"][1]) for sample in found)
 
-    async def until(self, expression: str, least: float, patience_s: float = 60) -> None:
+    async def until(self, expression: str, least: float, patience_s: float = 180) -> None:
         """Wait until an expression gives so much."""
         async with asyncio.timeout(patience_s):
             while await self.value(expression) < least:

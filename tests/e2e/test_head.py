@@ -142,7 +142,8 @@ async def without_a_driver(program: Program) -> None:
         await asked_for_beta(held, 2)
         second.kill()
         await second.communicate()
-        run_id = next(iter((program.data / "supervisors").iterdir())).name
+        ids = {folder.name for folder in (program.data / "supervisors").iterdir()}
+        (run_id,) = ids - {run_id}
         kill(program, "Supervisor")  # the wish is heard by the process that takes its place
         cancelled = await program.run("cancel", run_id)
         assert (cancelled.code, "was stopped" in cancelled.out) == (0, True), cancelled.err

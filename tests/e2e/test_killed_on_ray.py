@@ -26,6 +26,7 @@ async def test_a_swarm_whose_supervisor_is_killed_goes_on_by_itself(program: Pro
     async def script(request: ModelCall) -> Reply:
         reply = model(request)
         if (model.who(request), request.step) == ("gamma", 1) and not killed:
+            await until_asked(model, "delta", 1)
             killed.extend(kill(program, "Supervisor"))
             await asyncio.sleep(2)
         return reply
@@ -93,6 +94,7 @@ async def test_a_swarm_whose_head_is_killed_says_how_to_go_on_and_goes_on(
     async def script(request: ModelCall) -> Reply:
         reply = model(request)
         if (model.who(request), request.step) == ("gamma", 1) and not killed:
+            await until_asked(model, "delta", 1)
             killed.extend(kill_titled(program, "/gcs_server "))
             await asyncio.sleep(2)
         return reply
@@ -113,6 +115,13 @@ async def test_a_swarm_whose_head_is_killed_says_how_to_go_on_and_goes_on(
         again = await program.run("swarm", "--resume", run_id, "--local", "--json", **env)
     assert again.code == 0, again.err
     check_is_whole(program, model, again.json)
+
+
+async def until_asked(model: SwarmModel, name: str, step: int) -> None:
+    """Wait for a request, so that it is known what a kill may interrupt."""
+    async with asyncio.timeout(90):
+        while (name, step) not in model.asked:
+            await asyncio.sleep(0.02)
 
 
 def check_is_whole(program: Program, model: SwarmModel, result: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from a2a.types import (
@@ -26,8 +27,9 @@ def open_agents(_: Any, __: Any) -> "CountingAgents":
 
 
 class CountingAgents:
-    """`who`: answers with its process' number alone. `count N PAUSE`: an artifact that grows by a
-    number every PAUSE seconds. Taken up by another process, it counts anew."""
+    """`who`: answers with its process' number alone. `count N PAUSE [FILE]`: an artifact that grows
+    by a number every PAUSE seconds; the last one waits until there is the file. Taken up by another
+    process, it counts anew."""
 
     def __init__(self) -> None:
         self._cancelled: set[str] = set()
@@ -44,6 +46,8 @@ class CountingAgents:
             return
         yield self._status(order, TaskState.TASK_STATE_WORKING)
         for number in range(int(rest[0])):
+            while number == int(rest[0]) - 1 and rest[2:] and not Path(rest[2]).exists():
+                await asyncio.sleep(0.02)
             if order.task.id in self._cancelled:
                 yield self._status(order, TaskState.TASK_STATE_CANCELED)
                 return
