@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from codetether_ray.actors.forkserver.protocol import SWITCH
 from tests.verifying import EXCUSED, places, verify_all, watching
 
 _SLICES = 16  # of a long matrix, one sixteenth runs by default
@@ -70,12 +71,15 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def _own_home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's own configuration and data."""
+    """No test reads or writes the user's own configuration and data.
+
+    But that `CODETETHER_FORK_SERVER=0 pytest …` is to be a suite with workers as Ray starts them.
+    """
     home = next(_homes)
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     for name in list(os.environ):
-        if name.startswith(("CODETETHER_", "VAULT_", "XDG_")):
+        if name.startswith(("CODETETHER_", "VAULT_", "XDG_")) and name != SWITCH:
             monkeypatch.delenv(name)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import ray
 
 from codetether_ray.actors.calls import ask
+from codetether_ray.actors.classes import made_remote
 from codetether_ray.actors.outbox import CALL_BYTES, Outbox
-from codetether_ray.actors.pulse import GROUPS
 from codetether_ray.local.bus import CAPACITY, MAX_PARKED_POLLS, LocalBus, to_batch
 from codetether_ray.local.subscriptions import Subscription, Subscriptions
 from codetether_ray.local.topiclog import Message
@@ -46,7 +46,7 @@ class RayBus:
         **options: Any,
     ) -> "RayBus":
         """Make the actor; `options` are Ray's (name, namespace, lifetime, get_if_exists …)."""
-        remote = ray.remote(concurrency_groups=dict(GROUPS))(LocalBus).options(
+        remote = made_remote(LocalBus).options(
             num_cpus=0,
             max_concurrency=_CONCURRENCY,
             max_restarts=-1,

@@ -18,9 +18,10 @@ from ray.exceptions import RayError, RayTaskError
 
 from codetether_ray import __version__
 from codetether_ray.actors.calls import reason, translated
+from codetether_ray.actors.classes import made_remote
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.nodes import on_node, this_node
-from codetether_ray.actors.pulse import GROUPS, plain
+from codetether_ray.actors.pulse import plain
 from codetether_ray.core.errors import ClusterError
 
 DATA_DIR = "codetether_ray.config.paths:data_dir"
@@ -88,7 +89,7 @@ class RayNode:
         if lasts:
             options["lifetime"] = "detached"
         actor = (
-            ray.remote(concurrency_groups=dict(GROUPS))(Node)
+            made_remote(Node)
             .options(
                 num_cpus=0,
                 max_restarts=-1,

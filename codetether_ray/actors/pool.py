@@ -17,10 +17,11 @@ from ray.exceptions import ActorUnavailableError, RayError
 
 from codetether_ray import __version__
 from codetether_ray.actors.calls import translated
+from codetether_ray.actors.classes import made_remote
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.node import head_node
 from codetether_ray.actors.nodes import on_node, this_node
-from codetether_ray.actors.pulse import GROUPS, Body, Pulse, plain, this_body
+from codetether_ray.actors.pulse import Body, Pulse, plain, this_body
 from codetether_ray.actors.seats import Agents
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.pool import Member, Pool, Wish
@@ -95,7 +96,7 @@ class PooledProcess:
             RayError: it died, or could not be started.
         """
         actor = (
-            ray.remote(concurrency_groups=dict(GROUPS))(Agents)
+            made_remote(Agents)
             .options(
                 max_restarts=0,
                 max_task_retries=0,
@@ -285,7 +286,7 @@ def shared_pool(terms: PoolTerms | None = None) -> Any:
         ClusterError: the cluster has no head.
     """
     return (
-        ray.remote(concurrency_groups=dict(GROUPS))(PoolActor)
+        made_remote(PoolActor)
         .options(
             name=f"pool {__version__}",
             namespace=NAMESPACE,

@@ -5,15 +5,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import ray
 from ray.exceptions import RayError
 
 from codetether_ray import __version__
 from codetether_ray.actors.bus import RayBus
+from codetether_ray.actors.classes import made_remote
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.directory import RayDirectory
 from codetether_ray.actors.limiter import RayLimiter
-from codetether_ray.actors.pulse import GROUPS, keep_alive, plain, this_body
+from codetether_ray.actors.pulse import keep_alive, plain, this_body
 from codetether_ray.actors.registry import Registry
 from codetether_ray.local.clock import SystemClock
 
@@ -75,7 +75,7 @@ def start_services(*, is_private: bool) -> Services:
         options |= {"lifetime": "detached", "get_if_exists": True}
     bus = RayBus.start(name=f"bus {__version__}", **options)
     registry = (
-        ray.remote(concurrency_groups=dict(GROUPS))(Registry)
+        made_remote(Registry)
         .options(
             name=f"registry {__version__}",
             num_cpus=0,

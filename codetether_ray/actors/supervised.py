@@ -13,10 +13,11 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTa
 
 from codetether_ray.actors.awaited import told_of
 from codetether_ray.actors.calls import reason, translated
+from codetether_ray.actors.classes import made_remote
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.dossier import Dossier, Job
 from codetether_ray.actors.nodes import is_node_dead, on_node, this_node
-from codetether_ray.actors.pulse import GROUPS, Body, asked, patiently, plain
+from codetether_ray.actors.pulse import Body, asked, patiently, plain
 from codetether_ray.actors.services import Services
 from codetether_ray.actors.supervisor import News, Question, Supervisor
 from codetether_ray.actors.truth import FarDossier
@@ -78,7 +79,7 @@ class RaySupervisor:
         dossier.open(job)
         try:
             actor = (
-                ray.remote(concurrency_groups=dict(GROUPS))(Supervisor)
+                made_remote(Supervisor)
                 .options(
                     name=_name(run_id),
                     namespace=NAMESPACE,

@@ -16,11 +16,12 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from codetether_ray import __version__
 from codetether_ray.actors.calls import reason, translated
+from codetether_ray.actors.classes import made_remote
 from codetether_ray.actors.cluster import NAMESPACE
 from codetether_ray.actors.node import head_node
 from codetether_ray.actors.nodes import on_node
 from codetether_ray.actors.outbox import Outbox
-from codetether_ray.actors.pulse import GROUPS, keep_alive, plain
+from codetether_ray.actors.pulse import keep_alive, plain
 from codetether_ray.core.errors import ClusterError, CodetetherError, TaskStoreError
 from codetether_ray.local.tasks import LocalTasks, open_local_tasks
 from codetether_ray.ports.tasks import KEEP_DAYS, PushRecord, TaskPage, TaskQuery, TaskRecord
@@ -202,7 +203,7 @@ def on_head(cls: type, kind: str, data_dir: str, *arguments: Any) -> Any:
     """
     place = hashlib.sha256(data_dir.encode()).hexdigest()[:8]
     return (
-        ray.remote(concurrency_groups=dict(GROUPS))(cls)
+        made_remote(cls)
         .options(
             name=f"{kind} {place} {__version__}",
             namespace=NAMESPACE,

@@ -1,18 +1,21 @@
-"""Time and memory per sub-agent, on 1, 2 and 4 nodes of this machine.
+"""What a sub-agent costs in time, CPU and memory, on 1, 2 and 4 nodes of this machine.
 
-    python scripts/bench/scale.py [--nodes 1,2,4] [--agents 50,100,200,400] [--pack N]
+    python scripts/bench/scale.py [--nodes 1,2,4] [--agents 50,100,200,400] [--pack N] [--kept FILE]
 
 Each node is a host of its own (as the tests have it; root only), all on the same CPUs: it is not
 shown that more nodes are faster, but that what one sub-agent costs does not grow with their number
 or with that of the nodes. Each takes 3 model turns and writes two files of a real repository.
-Memory is the peak of the proportional memory (PSS) of all nodes' processes beyond the idle
-cluster. A line per case, against the smallest number of sub-agents on the same nodes; the aim is
-a ratio within 1.3.
+CPU is that of all nodes' processes, from the command's start to its end; memory the peak of their
+proportional memory (PSS) beyond the idle cluster. A line per case, against the smallest number of
+sub-agents on the same nodes, and one against the smallest number of nodes; the aim is a ratio
+within 1.3. With `--kept`, what was measured is added to that file (JSON lines), and what is in it
+is not measured again: a case at a time, where time is short.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -35,30 +38,50 @@ class Meter(threading.Thread):
         super().__init__(daemon=True)
         self._nodes = nodes
         self._done = threading.Event()
+        self._cpu: dict[tuple[int, str], float] = {}
         self.peak = 0
+        self._look()
+        self._before_s = sum(self._cpu.values())
 
     def run(self) -> None:
         while not self._done.wait(_PERIOD_S):
-            self.peak = max(self.peak, memory(self._nodes))
+            self._look()
 
-    def stop(self) -> int:
+    def stop(self) -> tuple[int, float]:
+        """The most memory in bytes; CPU in seconds since it was made, of the dead as last seen."""
         self._done.set()
         self.join()
-        return self.peak
+        self._look()
+        return self.peak, sum(self._cpu.values()) - self._before_s
+
+    def _look(self) -> None:
+        found = processes(self._nodes)
+        self.peak = max(self.peak, sum(map(pss, found)))
+        for pid in found:
+            self._cpu.update(cpu(pid))
 
 
-def memory(nodes: Nodes) -> int:
-    """PSS of everything on the nodes, in bytes."""
-    pids = {pid for node in nodes.nodes.values() for pid in node.host.processes()}
-    return sum(pss(pid) for pid in pids)
+def processes(nodes: Nodes) -> set[int]:
+    """All that run on the nodes."""
+    return {pid for node in nodes.nodes.values() for pid in node.host.processes()}
 
 
 def pss(pid: int) -> int:
+    """Memory of a process, what it shares divided among those who do; in bytes."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def cpu(pid: int) -> dict[tuple[int, str], float]:
+    """Seconds of CPU by pid and moment of its start (proc(5)); nothing where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return {}
+    return {(pid, fields[19]): (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")}
 
 
 def measured(count: int, agents: int, pack: int) -> dict[str, float]:
@@ -68,18 +91,39 @@ def measured(count: int, agents: int, pack: int) -> dict[str, float]:
         try:
             warm = Scene(nodes=nodes, name="warm", seed=None, agents=2)
             asyncio.run(warm.play())
-            idle = memory(nodes)
+            idle = sum(map(pss, processes(nodes)))
             scene = Scene(nodes=nodes, name="work", seed=None, agents=agents)
             meter = Meter(nodes)
             meter.start()
             began = time.monotonic()
             result = asyncio.run(scene.play("--pack", str(pack)))
             wall_s = time.monotonic() - began
-            peak = meter.stop()
+            peak, cpu_s = meter.stop()
             scene.check(result)
         finally:
             nodes.close()
-    return {"s": wall_s / agents, "MB": (peak - idle) / 1e6 / agents}
+    return {"s": wall_s / agents, "CPU s": cpu_s / agents, "MB": (peak - idle) / 1e6 / agents}
+
+
+class Kept:
+    """What was measured, by nodes, sub-agents and packing; in a file, where one is given."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path and path.exists() else []
+        rows = map(json.loads, lines)
+        self._found = {(r["nodes"], r["agents"], r["pack"]): r["each"] for r in rows}
+
+    def get(self, count: int, agents: int, pack: int) -> dict[str, float]:
+        """A case, measured now if it was not before."""
+        key = (count, agents, pack)
+        if key not in self._found:
+            self._found[key] = each = measured(*key)
+            if self._path is not None:
+                row = {"nodes": count, "agents": agents, "pack": pack, "each": each}
+                with self._path.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+        return self._found[key]
 
 
 def line(case: str, unit: str, ours: float, name: str, value: float) -> None:
@@ -104,15 +148,24 @@ def main() -> None:
     parser.add_argument("--nodes", default="1,2,4")
     parser.add_argument("--agents", default="50,100,200,400")
     parser.add_argument("--pack", type=int, default=1)
+    parser.add_argument("--kept", type=Path)
     options = parser.parse_args()
-    for count in map(int, options.nodes.split(",")):
-        sizes = [int(size) for size in options.agents.split(",")]
-        least = measured(count, sizes[0], options.pack)
+    kept = Kept(options.kept)
+    counts = [int(count) for count in options.nodes.split(",")]
+    sizes = [int(size) for size in options.agents.split(",")]
+    for count in counts:
         for size in sizes:
-            found = least if size == sizes[0] else measured(count, size, options.pack)
-            for unit, what in (("s", "time"), ("MB", "memory")):
-                case = f"{size} sub-agents on {count} nodes, packed by {options.pack}: {what} each"
-                line(case, unit, found[unit], f"{sizes[0]} sub-agents", least[unit])
+            found = kept.get(count, size, options.pack)
+            case = f"{size} sub-agents on {count} nodes, packed by {options.pack}"
+            tell(case, found, f"{sizes[0]} sub-agents", kept.get(count, sizes[0], options.pack))
+            if count != counts[0]:
+                tell(case, found, f"{counts[0]} nodes", kept.get(counts[0], size, options.pack))
+
+
+def tell(case: str, found: dict[str, float], name: str, least: dict[str, float]) -> None:
+    """The lines of a case."""
+    for unit, what in (("s", "time"), ("CPU s", "CPU"), ("MB", "memory")):
+        line(f"{case}: {what} each", unit, found[unit], name, least[unit])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codetether_ray.actors.forkserver.protocol import SWITCH
+
 _BIN = Path(sys.executable).parent
 
 
@@ -91,5 +93,6 @@ def make_program(folder: Path, **env: str) -> Program:
     home.mkdir()
     project.mkdir()
     path = f"{_BIN}{os.pathsep}{os.environ['PATH']}"
-    clean = {"HOME": str(home), "PATH": path, "LANG": "C.UTF-8", **env}
+    kept = {name: os.environ[name] for name in (SWITCH,) if name in os.environ}
+    clean = {"HOME": str(home), "PATH": path, "LANG": "C.UTF-8", **kept, **env}
     return Program(home=home, project=project, env=clean)
