@@ -20,6 +20,7 @@ from codetether_ray.agent.parts import AgentLinks, Wiring
 from codetether_ray.core.errors import CodetetherError
 from codetether_ray.core.messages import Message
 from codetether_ray.core.spec import AgentSpec, TurnResult
+from codetether_ray.core.usage import Budget
 from codetether_ray.local.agent import LocalAgent
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.publisher import LocalPublisher
@@ -27,6 +28,8 @@ from codetether_ray.ports.runtime import AgentStatus
 from codetether_ray.telemetry.identity import RunTrace
 from codetether_ray.telemetry.logs import FIELDS, correlated
 
+_COMPANY_S = 0.25
+"""How long what one of many sub-agents says waits for more, on its way to who watches."""
 _log = logging.getLogger(__name__)
 
 
@@ -43,6 +46,8 @@ class Links:
     """The supervisor's node. Elsewhere an agent reaches audit log and keys through its door."""
     trace: RunTrace | None = None
     """The run's trace, where its commands and providers are to know it."""
+    budget: Budget | None = None
+    """The run's, where it is known."""
     is_far: bool = False
     """Whether the run's keys are its driver's, and not in the store of the supervisor's user."""
 
@@ -80,12 +85,18 @@ class Seat:
         self._spec = spec
         caller = Caller(post.links.supervisor, badge, post.line)
         self._turns: set[asyncio.Task[Any]] = set()
+        self._ledger = RayLedger(caller, post.links.budget)
         self._publisher = LocalPublisher(
-            RayJournal(caller), post.bus, spec.correlation, spec.path, post.clock
+            RayJournal(caller),
+            post.bus,
+            spec.correlation,
+            spec.path,
+            post.clock,
+            company_s=_COMPANY_S if spec.kind == "subagent" else None,
         )
         made = AgentLinks(
             publisher=self._publisher,
-            ledger=RayLedger(caller),
+            ledger=self._ledger,
             limiter=post.limiter,
             children=RayChildren(caller),
             runs=RayChildRuns(caller),
@@ -108,6 +119,7 @@ class Seat:
         finally:
             self._turns.discard(task)
             await self._agent.rest()
+            await self._ledger.rest()
             await self._publisher.close()
 
     async def _logged(self, message: Message) -> TurnResult:

@@ -1,5 +1,6 @@
 """An agent as it calls at its supervisor's door: what got no answer is asked again."""
 
+import asyncio
 import itertools
 from typing import Any
 
@@ -32,3 +33,15 @@ class Caller:
             return await self._line.ask(self._sender, number, verb, arguments)
         finally:
             self._sender.open.discard(number)
+
+    def tell(self, verb: str, *arguments: Any) -> "asyncio.Future[Any]":
+        """Have a verb done soon, in order with what is written; its answer, if it is wanted."""
+        number = next(self._numbers)
+        self._sender.open.add(number)
+        answer = self._line.tell(self._sender, number, verb, arguments)
+        answer.add_done_callback(lambda _: self._sender.open.discard(number))
+        return answer
+
+    def hurry(self) -> None:
+        """Send at once what was told."""
+        self._line.hurry()

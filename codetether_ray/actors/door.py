@@ -5,6 +5,7 @@ starts. A process that was stopped, replaced and woken up gets no answer for any
 """
 
 import asyncio
+import pickle
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -128,6 +129,7 @@ class Door:
             "read": self._read,
             "reserve": self._reserve,
             "settle": self._settle,
+            "spend": self._spend,
             "release": self._release,
             "spent": self._spent,
             "limits": self._limits,
@@ -196,6 +198,11 @@ class Door:
             await asyncio.wait(tasks, timeout=patience_s)
         return [self._answer(call[0], done) for call, done in zip(calls, begun, strict=True)]
 
+    async def calls_in_bytes(self, calls: bytes, patience_s: float) -> bytes:
+        """See `calls`; asked and answered in bytes."""
+        answers = await self.calls(pickle.loads(calls), patience_s)
+        return pickle.dumps(answers, pickle.HIGHEST_PROTOCOL)
+
     def _answer(self, badge: Badge, done: "asyncio.Task[Any] | Fault") -> Any:
         if isinstance(done, Fault):
             return done
@@ -253,6 +260,11 @@ class Door:
 
     async def _settle(self, reservation: Reservation, actual: Spend) -> None:
         await self._behind.ledger.settle(reservation, actual)
+
+    async def _spend(self, actual: Spend) -> None:
+        """What was spent where nothing had to be reserved."""
+        ledger = self._behind.ledger
+        await ledger.settle(await ledger.reserve(Spend()), actual)
 
     async def _release(self, owner: str) -> None:
         await self._behind.ledger.release(owner)

@@ -5,6 +5,7 @@ process would spend their time on it.
 """
 
 import asyncio
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -25,6 +26,8 @@ _RIDES = frozenset(
     ("read", "reserve", "settle", "release", "spent", "limits", "share", "shared", "all_shared")
 )
 """Verbs that are done in a moment."""
+_COMPANY_S = 0.05
+"""How long what nobody waits for waits for a call that it can ride."""
 _WRITES_PATIENCE_S = 5.0
 _ASKS_PATIENCE_S = 0.05
 """How long a call waits for those that ride with it; one that takes longer is asked for alone."""
@@ -74,6 +77,17 @@ class Line:
             return await self._alone(parcel)
         return answer
 
+    def tell(
+        self, sender: Sender, number: int, verb: str, arguments: tuple[Any, ...]
+    ) -> "asyncio.Future[Any]":
+        """Send a call of which nothing waits with the next that is written, or soon."""
+        parcel = (sender, number, verb, arguments)
+        return self._writes.post(parcel, _CALL_BYTES, wait_s=_COMPANY_S)
+
+    def hurry(self) -> None:
+        """Send at once what was told."""
+        self._writes.hurry()
+
     async def flush(self) -> None:
         """Wait until all that was posted has been answered."""
         await self._writes.flush()
@@ -86,8 +100,9 @@ class Line:
         return await self._together(parcels, _ASKS_PATIENCE_S)
 
     async def _together(self, parcels: Sequence[_Parcel], patience_s: float) -> list[Any]:
-        calls = [_call(parcel) for parcel in parcels]
-        answers: list[Any] = await self._answered("calls", calls, patience_s)
+        # plain bytes are all that Ray need not look into
+        calls = pickle.dumps([_call(parcel) for parcel in parcels], pickle.HIGHEST_PROTOCOL)
+        answers = pickle.loads(await self._answered("calls", calls, patience_s))
         return [answer.error if isinstance(answer, Fault) else answer for answer in answers]
 
     async def _alone(self, parcel: _Parcel) -> Any:

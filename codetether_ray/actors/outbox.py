@@ -30,15 +30,21 @@ class Outbox(Generic[P, R]):
         self._parcels: deque[_Parcel[P, R]] = deque()
         self._waiting_bytes = 0
         self._sender: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
 
-    def post(self, payload: P, size: int) -> "asyncio.Future[R]":
-        """Send a payload of about `size` bytes; its answer, when it comes."""
+    def post(self, payload: P, size: int, *, wait_s: float = 0.0) -> "asyncio.Future[R]":
+        """Send a payload of about `size` bytes; its answer, when it comes.
+
+        It may wait `wait_s` for another that it can ride with.
+        """
         parcel: _Parcel[P, R] = _Parcel(payload, size)
         self._parcels.append(parcel)
         self._waiting_bytes += size
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._work(), name="outbox")
+        if not wait_s:
+            self.hurry()
+        elif self._sender is None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self.hurry)
         return parcel.answer
 
     async def room(self) -> None:
@@ -49,9 +55,18 @@ class Outbox(Generic[P, R]):
             await asyncio.shield(self._drained)
 
     async def flush(self) -> None:
-        """Wait until all that was posted has been answered."""
-        while self._sender is not None:
-            await asyncio.wait([self._sender])
+        """Send at once what waits, and wait until all that was posted has been answered."""
+        while self._parcels or self._sender is not None:
+            await asyncio.wait([self.hurry()])
+
+    def hurry(self) -> "asyncio.Task[None]":
+        """Send at once what waits for company; the task that does it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._work(), name="outbox")
+        return self._sender
 
     async def _work(self) -> None:
         try:

@@ -8,14 +8,14 @@ import asyncio
 import importlib
 import os
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import ray
 
-from codetether_ray.actors.door import Badge, Call
+from codetether_ray.actors.door import Badge
 from codetether_ray.actors.dossier import Dossier, Job
 from codetether_ray.actors.pulse import Body, this_body
 from codetether_ray.actors.services import Services
@@ -137,9 +137,9 @@ class Supervisor:
         """See `Door`."""
         return await self._world.door.call(badge, number, floor, verb, arguments)
 
-    async def calls(self, calls: Sequence[Call], patience_s: float) -> list[Any]:
+    async def calls(self, calls: bytes, patience_s: float) -> bytes:
         """See `Door`."""
-        return await self._world.door.calls(calls, patience_s)
+        return await self._world.door.calls_in_bytes(calls, patience_s)
 
     # -- the work ---------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from codetether_ray.actors.pool import OwnLeases, SharedLeases, shared_pool
 from codetether_ray.actors.scheduler import open_admission
 from codetether_ray.actors.services import Services
 from codetether_ray.actors.sight import draining_nodes
+from codetether_ray.core.usage import Budget
 from codetether_ray.local.far_admission import FarAdmission
 from codetether_ray.ports.admission import Party
 from codetether_ray.ports.pool import PoolTerms
@@ -82,12 +83,14 @@ class World:
         pack: int = 1,
         pool: PoolTerms | None = None,
         trace: RunTrace | None = None,
+        budget: Budget | None = None,
     ) -> RayHost:
         """A host whose agents are wired by the function that `wiring` (`module:function`) names.
 
         `stays`: they live on this node, where the run's files are. `pack`: how many share a
         process. `pool`: terms for this run's own processes, where there are no shared ones.
-        `trace`: the run's, where its commands and providers are to know it.
+        `trace`: the run's, where its commands and providers are to know it. `budget`: the run's,
+        if it stays what it is: agents need not ask for what has no limit.
         """
         links = Links(
             self._supervisor,
@@ -95,6 +98,7 @@ class World:
             environ=tuple(tool_environment(os.environ).items()),
             home=this_node(),
             trace=trace,
+            budget=budget,
             is_far=self.is_far,
         )
         note = self._dossier.note if self._dossier is not None else None

@@ -44,7 +44,10 @@ class LocalPublisher:
         correlation: Correlation,
         agent: str,
         clock: Clock | None = None,
+        *,
+        company_s: float | None = None,
     ) -> None:
+        """`company_s`: how long anything waits for company on its way to the bus."""
         self._journal = journal
         self._bus = bus
         self._correlation = correlation
@@ -53,6 +56,8 @@ class LocalPublisher:
         self._waiting: deque[Record] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._flusher: asyncio.Task[None] | None = None
+        self._live_after_s = _LIVE_AFTER_S if company_s is None else company_s
+        self._kept_after_s = _KEPT_AFTER_S if company_s is None else company_s
         self._topics = _topics(correlation, agent)
         self._swarm = topic("swarm", correlation.swarm_id) if correlation.swarm_id else ""
 
@@ -71,7 +76,7 @@ class LocalPublisher:
         kept = await self._journal.append([self._record(event) for event in events])
         if self._bus is not None:
             self._waiting.extend(kept)
-            self._flush_in(_KEPT_AFTER_S)
+            self._flush_in(self._kept_after_s)
 
     def emit(self, event: Event) -> None:
         """Publish a live event soon, batched; dropped if the bus cannot follow."""
@@ -84,7 +89,7 @@ class LocalPublisher:
         if len(self._waiting) >= _MAX_WAITING:
             return
         self._waiting.append(self._record(event))
-        self._flush_in(_LIVE_AFTER_S)
+        self._flush_in(self._live_after_s)
 
     async def history(self) -> Sequence[Event]:
         """This agent's durable events so far."""

@@ -3,12 +3,11 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from codetether_ray.actors.door import Badge, Call, Door, Served
+from codetether_ray.actors.door import Badge, Door, Served
 from codetether_ray.actors.nodes import this_node
 from codetether_ray.actors.world import World
 from codetether_ray.bootstrap.agents import WIRING
@@ -59,9 +58,9 @@ class Desk:
         """See `Door`."""
         return await self._door.call(badge, number, floor, verb, arguments)
 
-    async def calls(self, calls: Sequence[Call], patience_s: float) -> list[Any]:
+    async def calls(self, calls: bytes, patience_s: float) -> bytes:
         """See `Door`."""
-        return await self._door.calls(calls, patience_s)
+        return await self._door.calls_in_bytes(calls, patience_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,13 @@
 """The runtime over Ray keeps the promises of every runtime: each agent here is an actor."""
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 
-from codetether_ray.actors.door import Badge, Call, Served
+from codetether_ray.actors.door import Badge, Served
 from codetether_ray.actors.services import Services
 from codetether_ray.actors.world import World
 from codetether_ray.core.messages import Message
@@ -34,8 +33,8 @@ class Counter:
     ) -> Any:
         return await self._world.door.call(badge, number, floor, verb, arguments)
 
-    async def calls(self, calls: Sequence[Call], patience_s: float) -> list[Any]:
-        return await self._world.door.calls(calls, patience_s)
+    async def calls(self, calls: bytes, patience_s: float) -> bytes:
+        return await self._world.door.calls_in_bytes(calls, patience_s)
 
     async def open_runtime(self, data_dir: str, terms: Terms) -> None:
         me = ray.get_runtime_context().current_actor

@@ -40,6 +40,28 @@ async def test_what_comes_while_a_call_is_under_way_rides_the_next_in_order() ->
     assert post.most == 1
 
 
+async def test_what_may_wait_for_company_rides_the_next_call_in_order() -> None:
+    post = Post()
+    outbox = Outbox(post.send)
+    answers = [outbox.post(n, 1, wait_s=60) for n in (0, 2)]
+    await asyncio.sleep(0.01)
+    assert post.calls == []
+    answers.append(outbox.post(4, 1))
+    assert await asyncio.gather(*answers) == [0, 4, 8]
+    assert post.calls == [[0, 2, 4]]
+
+
+async def test_what_finds_no_company_goes_alone_and_leaves_no_timer() -> None:
+    post = Post()
+    outbox = Outbox(post.send)
+    assert await outbox.post(2, 1, wait_s=0.001) == 4
+    waiting = outbox.post(4, 1, wait_s=60)
+    await outbox.flush()
+    assert waiting.result() == 8
+    assert post.calls == [[2], [4]]
+    assert not [h for h in asyncio.get_running_loop()._scheduled if not h.cancelled()]  # type: ignore[attr-defined]
+
+
 async def test_a_refusal_is_its_own_posters_alone() -> None:
     outbox = Outbox(Post().send)
     answers = await asyncio.gather(*(outbox.post(n, 1) for n in (2, 3, 4)), return_exceptions=True)
