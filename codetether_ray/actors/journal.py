@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from codetether_ray.actors.caller import Caller
 from codetether_ray.actors.door import Numbers
 from codetether_ray.core.errors import JournalError
 from codetether_ray.core.events import Record
+from codetether_ray.core.letters import Letter
 
 
 class RayJournal:
@@ -30,17 +30,17 @@ class RayJournal:
             raise JournalError("the journal is closed")
         if not records:
             return ()
-        sent = tuple(records)
+        sent = tuple(map(Letter.of, records))
         writing = asyncio.ensure_future(self._numbers(sent))
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
         numbers = await asyncio.shield(writing)
         return tuple(
-            replace(record, seq=seq, agent_seq=agent_seq)
-            for record, (seq, agent_seq) in zip(sent, numbers, strict=True)
+            record.numbered(seq, agent_seq, payload=letter.payload)
+            for record, letter, (seq, agent_seq) in zip(records, sent, numbers, strict=True)
         )
 
-    async def _numbers(self, sent: tuple[Record, ...]) -> Numbers:
+    async def _numbers(self, sent: tuple[Letter, ...]) -> Numbers:
         answers: list[Numbers | JournalError] = await self._caller.ask("append", (sent,))
         (answer,) = answers
         if isinstance(answer, JournalError):

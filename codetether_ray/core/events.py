@@ -182,6 +182,25 @@ class Record:
     payload: str = field(default="", compare=False, repr=False)
     """The event's JSON text, kept by whoever made it first; empty where nobody has."""
 
+    @property
+    def kind(self) -> str:
+        """The event's tag."""
+        return self.event.tag
+
+    def numbered(
+        self, seq: int, agent_seq: int, time: float | None = None, payload: str = ""
+    ) -> "Record":
+        """The record as a journal keeps it; `time` and `payload` where they are known by now."""
+        return Record(
+            correlation=self.correlation,
+            agent=self.agent,
+            event=self.event,
+            time=self.time if time is None else time,
+            seq=seq,
+            agent_seq=agent_seq,
+            payload=payload or self.payload,
+        )
+
     def payload_text(self) -> str:
         """The event's JSON text, without its `type`.
 
@@ -197,7 +216,7 @@ class Record:
         return (
             f'{{{correlation_members(self.correlation)}"seq":{self.seq},'
             f'"agent_seq":{self.agent_seq},"time":{round(self.time, 6)!r},'
-            f'"agent":{json_text(self.agent)},"kind":"{self.event.tag}",'
+            f'"agent":{json_text(self.agent)},"kind":"{self.kind}",'
             f'"payload":{self.payload_text()}}}'
         )
 

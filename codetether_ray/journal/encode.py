@@ -31,7 +31,7 @@ def members(
         JournalError: the event has no JSON form (NaN is none).
         UnicodeEncodeError: a text holds a lone surrogate.
     """
-    tag = record.event.tag
+    tag = record.kind
     try:
         text = record.payload_text()
     except (TypeError, ValueError) as error:

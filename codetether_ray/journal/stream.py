@@ -151,7 +151,7 @@ class Stream:
         self._seq, self._off = seq + 1, off + length
         segment.grow(line)
         chunk.pieces.append(line)
-        chunk.records.append(_numbered(record, seq, agent_seq, time, payload))
+        chunk.records.append(record.numbered(seq, agent_seq, time, payload))
         chunk.agents.append(record.agent)
         chunk.spans += (off, length)
 
@@ -183,8 +183,8 @@ def _encode(record: Record, agent_seq: int) -> _Encoded:
     Raises:
         JournalError: it is not durable or has no JSON form.
     """
-    if record.event.tag not in DURABLE:
-        raise JournalError(f"{record.event.tag} is a live event; the bus carries it")
+    if record.kind not in DURABLE:
+        raise JournalError(f"{record.kind} is a live event; the bus carries it")
     time = round(record.time, 6)
     try:
         text, payload, blob = members(record, agent_seq, time)
@@ -194,15 +194,3 @@ def _encode(record: Record, agent_seq: int) -> _Encoded:
         record = without_surrogates(record)
         text, payload, blob = members(record, agent_seq, time)
     return record, agent_seq, time, text, payload, blob
-
-
-def _numbered(record: Record, seq: int, agent_seq: int, time: float, payload: str) -> Record:
-    return Record(
-        correlation=record.correlation,
-        agent=record.agent,
-        event=record.event,
-        time=time,
-        seq=seq,
-        agent_seq=agent_seq,
-        payload=payload,
-    )

@@ -47,7 +47,7 @@ class Measurer:
 
     def take(self, record: Record) -> None:
         """Measure one record, durable or live."""
-        measure = _MEASURES.get(type(record.event))
+        measure = _MEASURES.get(record.kind)
         if measure is not None:
             measure(self, record.agent, record.event, record)
 
@@ -169,21 +169,21 @@ def _reason(status: int | None) -> str:
 
 
 _Measure = Callable[[Measurer, str, Any, Record], None]
-_MEASURES: Mapping[type, _Measure] = MappingProxyType(
+_MEASURES: Mapping[str, _Measure] = MappingProxyType(
     {
-        RunStarted: Measurer._run_started,
-        RunFinished: Measurer._run_finished,
-        AgentStarted: Measurer._agent_started,
-        AgentRestarted: Measurer._agent_restarted,
-        AgentPlaced: Measurer._agent_placed,
-        TurnFinished: Measurer._turn_finished,
-        ModelRequested: Measurer._requested,
-        ModelResponded: Measurer._responded,
-        ModelFailed: Measurer._failed,
-        Retrying: Measurer._retrying,
-        ToolFinished: Measurer._tool_finished,
-        Compacted: Measurer._compacted,
-        SubtaskChanged: Measurer._subtask,
-        SubtaskMerged: Measurer._merged,
+        RunStarted.tag: Measurer._run_started,
+        RunFinished.tag: Measurer._run_finished,
+        AgentStarted.tag: Measurer._agent_started,
+        AgentRestarted.tag: Measurer._agent_restarted,
+        AgentPlaced.tag: Measurer._agent_placed,
+        TurnFinished.tag: Measurer._turn_finished,
+        ModelRequested.tag: Measurer._requested,
+        ModelResponded.tag: Measurer._responded,
+        ModelFailed.tag: Measurer._failed,
+        Retrying.tag: Measurer._retrying,
+        ToolFinished.tag: Measurer._tool_finished,
+        Compacted.tag: Measurer._compacted,
+        SubtaskChanged.tag: Measurer._subtask,
+        SubtaskMerged.tag: Measurer._merged,
     }
 )

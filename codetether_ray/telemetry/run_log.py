@@ -48,14 +48,14 @@ class RunLog:
 
     def take(self, record: Record) -> None:
         """Log one durable record."""
-        tell = _TELL.get(type(record.event))
-        if tell is None:
-            return
+        tell = _TELL.get(record.kind)
+        if tell is None or (record.kind in _DEBUG and not self._logger.isEnabledFor(logging.DEBUG)):
+            return  # without a look at the event: most of them come unread
         grade, fields = tell(record.event)
         if self._logger.isEnabledFor(grade):
             with correlated(run=self._run_id, agent=record.agent):
                 extra = {FIELDS: {"seq": record.seq, **fields}}
-                self._logger.log(grade, record.event.tag, extra=extra)
+                self._logger.log(grade, record.kind, extra=extra)
 
     def close(self) -> None:
         """Log no more."""
@@ -168,18 +168,20 @@ def _merged(event: e.SubtaskMerged) -> Told:
     return grade, {"subtask": event.id, "status": event.status}
 
 
-_TELL: Mapping[type, Callable[[Any], Told]] = MappingProxyType(
+_TELL: Mapping[str, Callable[[Any], Told]] = MappingProxyType(
     {
-        e.RunStarted: _run_started,
-        e.RunFinished: _run_finished,
-        e.AgentStarted: _agent_started,
-        e.AgentPlaced: _placed,
-        e.AgentRestarted: _restarted,
-        e.TurnFinished: _turn_finished,
-        e.ModelFailed: _failed,
-        e.ModelResponded: _responded,
-        e.ToolFinished: _tool_finished,
-        e.SubtaskChanged: _subtask,
-        e.SubtaskMerged: _merged,
+        e.RunStarted.tag: _run_started,
+        e.RunFinished.tag: _run_finished,
+        e.AgentStarted.tag: _agent_started,
+        e.AgentPlaced.tag: _placed,
+        e.AgentRestarted.tag: _restarted,
+        e.TurnFinished.tag: _turn_finished,
+        e.ModelFailed.tag: _failed,
+        e.ModelResponded.tag: _responded,
+        e.ToolFinished.tag: _tool_finished,
+        e.SubtaskChanged.tag: _subtask,
+        e.SubtaskMerged.tag: _merged,
     }
 )
+_DEBUG = frozenset((e.ModelResponded.tag, e.ToolFinished.tag))
+"""Whose lines are of that grade."""

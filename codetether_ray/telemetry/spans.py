@@ -94,7 +94,7 @@ class SpanFold:
 
     def take(self, record: Record) -> Iterator[Span]:
         """The spans that end with this record."""
-        step = _STEPS.get(type(record.event))
+        step = _STEPS.get(record.kind)
         if step is not None:
             ids = _ids_of(record)
             for span in step(self, record, record.event):
@@ -356,23 +356,23 @@ def _ids_of(record: Record) -> dict[str, Value]:
 
 
 _Step = Callable[[SpanFold, Record, Any], Iterator[Span]]
-_STEPS: Mapping[type, _Step] = MappingProxyType(
+_STEPS: Mapping[str, _Step] = MappingProxyType(
     {
-        RunStarted: SpanFold._run_started,
-        RunFinished: SpanFold._run_finished,
-        SubtaskChanged: SpanFold._subtask,
-        AgentStarted: SpanFold._agent_started,
-        AgentContinued: SpanFold._agent_started,
-        AgentPlaced: SpanFold._placed,
-        AgentRestarted: SpanFold._restarted,
-        TurnStarted: SpanFold._turn_started,
-        TurnFinished: SpanFold._turn_finished,
-        ModelRequested: SpanFold._requested,
-        ModelResponded: SpanFold._responded,
-        ModelFailed: SpanFold._failed,
-        ToolStarted: SpanFold._tool_started,
-        ToolFinished: SpanFold._tool_finished,
+        RunStarted.tag: SpanFold._run_started,
+        RunFinished.tag: SpanFold._run_finished,
+        SubtaskChanged.tag: SpanFold._subtask,
+        AgentStarted.tag: SpanFold._agent_started,
+        AgentContinued.tag: SpanFold._agent_started,
+        AgentPlaced.tag: SpanFold._placed,
+        AgentRestarted.tag: SpanFold._restarted,
+        TurnStarted.tag: SpanFold._turn_started,
+        TurnFinished.tag: SpanFold._turn_finished,
+        ModelRequested.tag: SpanFold._requested,
+        ModelResponded.tag: SpanFold._responded,
+        ModelFailed.tag: SpanFold._failed,
+        ToolStarted.tag: SpanFold._tool_started,
+        ToolFinished.tag: SpanFold._tool_finished,
     }
 )
-KINDS: frozenset[str] = frozenset(vars(kind)["tag"] for kind in _STEPS)
+KINDS: frozenset[str] = frozenset(_STEPS)
 """The kinds of records that make spans."""

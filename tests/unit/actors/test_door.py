@@ -27,13 +27,11 @@ class SlowJournal:
         self.failure: Exception | None = None
 
     async def append(self, records: Sequence[Record]) -> tuple[Record, ...]:
-        from dataclasses import replace
-
         await self.ready.wait()
         if self.failure is not None:
             raise self.failure
         start = len(self.kept)
-        numbered = [replace(r, seq=start + n, agent_seq=0) for n, r in enumerate(records)]
+        numbered = [r.numbered(start + n, 0) for n, r in enumerate(records)]
         self.kept += numbered
         return tuple(numbered)
 
