@@ -13,7 +13,6 @@ import pytest
 
 from codetether_ray.bootstrap.okr_store import open_okrs
 from codetether_ray.bootstrap.truth.place import truth_here
-from codetether_ray.core.events import RunStarted
 from codetether_ray.core.okrs import Okr, OkrRun
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply
 from tests.e2e.program import Program
@@ -115,7 +114,7 @@ async def test_all_is_met_though_it_could_not_be_merged_and_a_resume_merges_it(
     assert (program.project / "turn-3.out").exists()
 
 
-async def test_every_record_from_the_draft_on_carries_the_ids_of_the_objective(
+async def test_every_record_and_every_line_of_the_audit_log_carries_the_ids_of_the_objective(
     program: Program,
 ) -> None:
     async with ModelServer(RelayModel()) as server:
@@ -124,12 +123,11 @@ async def test_every_record_from_the_draft_on_carries_the_ids_of_the_objective(
     ids = {
         (r.correlation.okr_id, r.correlation.okr_run_id, r.correlation.relay_id)
         for r in records(program, result["relay_id"])
-        if not isinstance(r.event, RunStarted)
     }
     assert ids == {(result["okr_id"], result["okr_run_id"], result["relay_id"])}
     listed = await program.run("audit", "query", "--json")
-    goals = [line for line in listed.lines if line["action"] != "relay.run"]
-    assert {line["okr_id"] for line in goals} == {result["okr_id"]}
+    goals = {(line["okr_id"], line["okr_run_id"]) for line in listed.lines}
+    assert goals == {(result["okr_id"], result["okr_run_id"])}
     last = [line for line in listed.lines if line["action"] == "relay.run"][-1]
     assert (last["outcome"], last["detail"]["okr_id"]) == ("success", result["okr_id"])
 

@@ -6,6 +6,7 @@ said. A relay that is resumed finds both, and nobody is asked twice.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -22,7 +23,7 @@ from codetether_ray.core.errors import (
     UnknownOkrError,
     UsageError,
 )
-from codetether_ray.core.events import OkrAnswered, Warned
+from codetether_ray.core.events import Event, OkrAnswered, Warned
 from codetether_ray.core.okrs import Okr, OkrRun
 from codetether_ray.core.spec import AgentSpec, Correlation
 from codetether_ray.okr.drafting import Denied, draft_okr
@@ -132,7 +133,8 @@ class Gate:
     async def _draft(self, number: int, intent: str, denied: list[Denied]) -> Settled:
         """The draft of that number, drafted if it was not, stored as waiting for approval."""
         new_id, now = seeded(self._request.relay_id), moment(self._home.clock.now())
-        run_id = new_id(f"{number}/run")
+        ids = self._request.correlated(number)
+        run_id = ids.okr_run_id
         try:
             return await self._stored(run_id)
         except UnknownOkrError:
@@ -141,10 +143,7 @@ class Gate:
         drafted = await draft_okr(
             intent,
             self._home.runtime,
-            replace(
-                _template(request, self._place),
-                correlation=_ids(request, new_id(f"{number}/okr"), run_id),
-            ),
+            replace(_template(request, self._place), correlation=ids),
             new_id=new_id,
             now=lambda: now,
             tools=request.tools()["planner"],
@@ -247,6 +246,12 @@ class Gate:
             resource=hashlib.sha256(text.encode()).hexdigest(),
             correlation=_ids(self._request, draft.okr.id, draft.run.id),
         )
+
+
+def drafts(history: Iterable[Event]) -> int:
+    """The number of the draft that a relay is about: those before it were to be drafted anew."""
+    said = (e.number for e in history if isinstance(e, OkrAnswered) and e.answer == "redraft")
+    return max(said, default=0) + 1
 
 
 def _ids(request: RelayRequest, okr_id: str, okr_run_id: str) -> Correlation:

@@ -15,7 +15,7 @@ from codetether_ray.bootstrap.measuring.measurer import Measurer, MeasuringTerms
 from codetether_ray.bootstrap.measuring.rubric import ModelJudge
 from codetether_ray.bootstrap.measuring.tree import source_of
 from codetether_ray.bootstrap.okr_store import Okrs, open_okrs
-from codetether_ray.bootstrap.relay.gate import Gate, Settled
+from codetether_ray.bootstrap.relay.gate import Gate, Settled, drafts
 from codetether_ray.bootstrap.relay.request import RelayRequest
 from codetether_ray.bootstrap.relay.scoring import OkrScoring, objective, told
 from codetether_ray.bootstrap.resuming import resume_command
@@ -27,9 +27,11 @@ from codetether_ray.core.errors import CodetetherError
 from codetether_ray.core.events import ToolOutput, Warned
 from codetether_ray.core.masking import Masker
 from codetether_ray.core.okrs import GoOutcome, KeyResult, OkrRun
+from codetether_ray.core.spec import Correlation
 from codetether_ray.core.topics import topic
 from codetether_ray.core.usage import Usage
 from codetether_ray.ports.bus import Bus, Envelope
+from codetether_ray.ports.workspace import Workspace
 from codetether_ray.relay.coordinator import RelayCoordinator
 from codetether_ray.relay.memory import Memory
 from codetether_ray.relay.result import RelayResult
@@ -52,6 +54,9 @@ async def relay_in_home(home: RunHome, request: RelayRequest, ask: Ask) -> JsonO
     Raises:
         CodetetherError: there is nothing to work on, or no objective could be drafted.
     """
+    voice = home.voices.of_run()
+    if request.resumed:
+        voice.correlate(request.correlated(drafts(await voice.history())))
     relay = _Relay(home, request, ask)
     result = await recorded(home, request, relay.work, relay.cancelled)
     assert result is not None
@@ -127,8 +132,9 @@ class _Relay:
     async def _run(self, place: Place, coordinator: RelayCoordinator) -> JsonObject:
         self._coordinator = coordinator
         result = await coordinator.run()
+        workspace = self._workspace(place, self._correlation)
         out = await delivered(
-            self._request, place.workspace, result.to_json(), is_success=result.is_success
+            self._request, workspace, result.to_json(), is_success=result.is_success
         )
         if out["outcome"] == result.outcome:
             return out
@@ -139,11 +145,8 @@ class _Relay:
     def _made(self, place: Place, scoring: OkrScoring | None) -> RelayCoordinator:
         home, request = self._home, self._request
         here = replace(request, directory=place.directory)
-        correlation, goal = request.correlation, ""
-        if self._settled is not None:
-            okr, run = self._settled.okr, self._settled.run
-            correlation = replace(correlation, okr_id=okr.id, okr_run_id=run.id)
-            goal = objective(okr)
+        correlation = self._correlation
+        goal = objective(self._settled.okr) if self._settled is not None else ""
         voice = home.voices.of_run()
         voice.correlate(correlation)
 
@@ -153,7 +156,7 @@ class _Relay:
         return RelayCoordinator(
             here.options(correlation, goal),
             home.runtime,
-            audited_workspace(place.trees, place.audit, correlation, request.kind),
+            self._workspace(place, correlation),
             voice,
             home.clock,
             scoring=scoring,
@@ -162,11 +165,21 @@ class _Relay:
             elapsed_s=place.worked_s,
         )
 
+    @property
+    def _correlation(self) -> Correlation:
+        """What the relay's work belongs to, once its objective is settled."""
+        if self._settled is None:
+            return self._request.correlation
+        okr, run = self._settled.okr, self._settled.run
+        return replace(self._request.correlation, okr_id=okr.id, okr_run_id=run.id)
+
+    def _workspace(self, place: Place, correlation: Correlation) -> Workspace:
+        return audited_workspace(place.trees, place.audit, correlation, self._request.kind)
+
     async def _scoring(self, place: Place, settled: Settled) -> OkrScoring:
         request, home = self._request, self._home
         data_dir, base = Path(request.data_dir), await place.workspace.open()
         template = replace(request.template("relay", "aide"), root=place.directory)
-        ids = replace(request.correlation, okr_id=settled.okr.id, okr_run_id=settled.run.id)
         provider = request.model.partition("/")[0]
         known = await stored_values(os.environ, open_secret_store(os.environ, data_dir), provider)
         measurer = Measurer(
@@ -180,7 +193,9 @@ class _Relay:
             LocalSandbox(marks=marks(request.relay_id, _MEASURER)),
             home.clock,
             judge=ModelJudge(
-                home.runtime, replace(template, correlation=ids), request.tools()["planner"]
+                home.runtime,
+                replace(template, correlation=self._correlation),
+                request.tools()["planner"],
             ),
             mask=Masker(known),
             on_output=self._show,

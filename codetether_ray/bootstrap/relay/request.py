@@ -6,6 +6,7 @@ from typing import ClassVar
 from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.core.ids import RunKind
 from codetether_ray.core.spec import Correlation
+from codetether_ray.okr.stamps import seeded
 from codetether_ray.relay.options import DEFAULT_ROUNDS, RelayOptions
 from codetether_ray.relay.profiles import DEFAULT_COUNT
 
@@ -30,6 +31,8 @@ class RelayRequest(RunRequest):
     """`--yes`: whoever asked approves what is drafted beforehand."""
     okr_run_id: str = ""
     """The run of an OKR that is there already; empty: one is drafted from the task."""
+    okr_id: str = ""
+    """The OKR of that run."""
 
     @property
     def run_id(self) -> str:
@@ -43,8 +46,18 @@ class RelayRequest(RunRequest):
 
     @property
     def correlation(self) -> Correlation:
-        """The ids of its events."""
-        return replace(self.origin, relay_id=self.relay_id)
+        """The ids of its events; of a draft, those that it will have."""
+        return self.correlated(1)
+
+    def correlated(self, number: int) -> Correlation:
+        """The same, where the objective is the draft of that number (from 1)."""
+        ids = replace(self.origin, relay_id=self.relay_id)
+        if self.okr_run_id:
+            return replace(ids, okr_id=self.okr_id or ids.okr_id, okr_run_id=self.okr_run_id)
+        if not self.is_gated:
+            return ids
+        new_id = seeded(self.relay_id)
+        return replace(ids, okr_id=new_id(f"{number}/okr"), okr_run_id=new_id(f"{number}/run"))
 
     def options(self, correlation: Correlation, objective: str = "") -> RelayOptions:
         """The same in the coordinator's words."""

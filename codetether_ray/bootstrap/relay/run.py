@@ -164,6 +164,7 @@ async def relay_request(
         is_gated=wish.is_gated or bool(wish.okr_run_id),
         is_approved=wish.is_approved,
         okr_run_id=wish.okr_run_id,
+        okr_id=await _okr_of(wish.okr_run_id, truth),
         directory=str(wish.directory.resolve()),
         max_steps=wish.max_steps or agent.max_steps,
         max_depth=settings.swarm.max_depth,
@@ -172,6 +173,16 @@ async def relay_request(
         total_memory_bytes=settings.swarm.total_memory_bytes,
         budget=replace(wish.budget, agents=MOST * _AGENTS_PER_MEMBER),
     )
+
+
+async def _okr_of(okr_run_id: str, truth: Truth) -> str:
+    """The OKR of a run of one.
+
+    Raises:
+        UnknownOkrError: there is no such run.
+        OkrStoreError: the store cannot be read.
+    """
+    return (await open_okrs(truth).get_run(okr_run_id)).okr_id if okr_run_id else ""
 
 
 def _is_undelivered(old: RelayRequest, wish: RelayWish, result: JsonObject) -> bool:
