@@ -31,12 +31,12 @@ def command(run_id: str, address: str | None, as_json: bool) -> int:
 
 async def _fetch(run_id: str, address: str | None, as_json: bool) -> int:
     from codetether_ray.bootstrap.remote.fetching import fetch
-    from codetether_ray.bootstrap.truth.reach import reached
+    from codetether_ray.bootstrap.truth.reach import looking
     from codetether_ray.cli.style import say
     from codetether_ray.config.paths import find_paths
 
-    async with reached(address, find_paths(os.environ).data, say) as reach:
-        result = await fetch(reach.truth, run_id, Path.cwd(), say)
+    async with looking(address, find_paths(os.environ).data, say) as truth:
+        result = await fetch(truth, run_id, Path.cwd(), say)
     if as_json:
         click.echo(json.dumps(result, indent=2, ensure_ascii=False))
     else:

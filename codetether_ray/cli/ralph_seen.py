@@ -27,14 +27,14 @@ async def show_run(run_id: str, address: str | None, *, follows: bool, as_json: 
     Ctrl-C ends the looking on, and nothing else.
     """
     from codetether_ray.bootstrap.remote.following import follow, look
-    from codetether_ray.bootstrap.truth.reach import reached
+    from codetether_ray.bootstrap.truth.reach import looking
     from codetether_ray.cli.live import open_progress, ticking
     from codetether_ray.cli.ralph_view import RalphView
     from codetether_ray.cli.style import say
     from codetether_ray.config.paths import find_paths
 
     stories: dict[str, str] = {}
-    async with reached(address, find_paths(os.environ).data, say) as reach:
+    async with looking(address, find_paths(os.environ).data, say) as truth:
         if follows:
             progress = open_progress(sys.stderr, RalphView(run_id))
 
@@ -43,9 +43,9 @@ async def show_run(run_id: str, address: str | None, *, follows: bool, as_json: 
                 progress.show(record)
 
             async with ticking(progress):
-                seen = await follow(reach.truth, run_id, show)
+                seen = await follow(truth, run_id, show)
         else:
-            seen = await look(reach.truth, run_id, partial(_note, stories))
+            seen = await look(truth, run_id, partial(_note, stories))
     _print(seen, stories, as_json=as_json)
     return _exit_code(seen, follows=follows)
 

@@ -58,7 +58,8 @@ def command(repo: str, as_json: bool, **given: Any) -> int:
 
     The checkout goes to the head; the run lives there, and is followed and fetched from any node
     of the cluster. It uses the key that the head has for the model's provider. ADDRESS may be
-    the head's own, its Ray Client's (ray://) or its dashboard's (http://).
+    the head's own, its Ray Client's (ray://), its dashboard's or its ingress' (http://); by the
+    last, this machine need not be a node.
     """
     return asyncio.run(_submit(repo, as_json, given))
 

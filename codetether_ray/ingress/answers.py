@@ -59,6 +59,11 @@ async def _standing(control: Control, run_id: str) -> Any:
     return await control.ask(owned.STANDING, run_id, await control.owner())
 
 
+async def _reread(control: Control, run_id: str, after: int) -> Any:
+    await control.check(run_id)
+    return await control.ask(runs.REREAD, run_id, after)
+
+
 async def _cancel(control: Control, run_id: str, principal: str) -> Any:
     del principal
     return await control.cancel(run_id)
@@ -153,6 +158,7 @@ ANSWERS: Mapping[str, tuple[str, Answer]] = MappingProxyType(
         "runs.find": ("runs:read", _find),
         "runs.sums": ("runs:read", _sums),
         "runs.standing": ("runs:read", _standing),
+        "runs.reread": ("runs:read", _reread),
         "runs.cancel": ("runs:cancel", _cancel),
         "runs.times": (_AUDIT, _times),
         "files.listing": ("runs:read", _listing),

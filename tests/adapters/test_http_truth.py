@@ -13,7 +13,7 @@ from aiohttp import web
 
 from codetether_ray.bootstrap.truth.credentials import store_token, token_for
 from codetether_ray.bootstrap.truth.http import HttpHead, is_ingress, truth_at
-from codetether_ray.bootstrap.truth.runs import ALL, REREAD
+from codetether_ray.bootstrap.truth.runs import ALL, RECORDS
 from codetether_ray.core.errors import ClusterError, ConfigError, UsageError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -87,7 +87,7 @@ async def test_what_answers_rubbish_is_said_not_to_answer() -> None:
 
 def test_what_is_no_question_is_not_asked() -> None:
     with pytest.raises(UsageError, match="cannot be asked through one"):
-        HttpHead("http://127.0.0.1:1", "").ask(REREAD, "x", 0)
+        HttpHead("http://127.0.0.1:1", "").ask(RECORDS, "x")
 
 
 async def test_the_token_is_the_environments_then_the_stored_one_and_goes_to_its_url_alone(

@@ -139,7 +139,7 @@ async def test_okrs_are_written_decided_on_and_given_up_through_the_ingress(
 async def test_what_starts_a_run_is_told_that_it_is_no_place_for_a_driver(
     program: Program, plane: Plane
 ) -> None:
-    ended = await Client(program, plane, plane.admin)("swarm", "do it")
+    ended = await Client(program, plane, plane.admin)("run", "do it")
     assert (ended.code, "is an ingress" in ended.err) == (2, True), ended.err
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from codetether_ray.bootstrap.ralph.fetched import set_down
 from codetether_ray.bootstrap.ralph.prd_file import read_prd_file
@@ -13,8 +13,11 @@ from codetether_ray.workspace.commits import is_ancestor, resolve
 from codetether_ray.workspace.git_command import Git
 from codetether_ray.workspace.repository import find_repository
 
+if TYPE_CHECKING:
+    from codetether_ray.bootstrap.ralph.run import RalphRunWish
 
-async def refuse_unseen_branch(request: RalphRequest) -> None:
+
+async def refuse_unseen_branch(request: "RalphRequest | RalphRunWish") -> None:
     """Refuse where the PRD's branch holds stories that the commit that travels has not.
 
     Raises:

@@ -10,7 +10,7 @@ from codetether_ray.bootstrap.ralph.far import refuse_unseen_branch
 from codetether_ray.bootstrap.ralph.request import RalphRequest
 from codetether_ray.bootstrap.ralph.run import DOING, RalphRunWish, looked_at, new_ralph
 from codetether_ray.bootstrap.remote.submitting import submit
-from codetether_ray.bootstrap.truth.reach import reached
+from codetether_ray.bootstrap.truth.reach import ingress_named, reached
 from codetether_ray.config.settings import load_settings
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.errors import UsageError
@@ -23,7 +23,7 @@ _CLONES = "submitted"
 
 
 async def submit_ralph(wish: RalphRunWish, repo: str, notice: Callable[[str], None]) -> JsonObject:
-    """Start a run on the cluster that the wish's address names; see `submit`.
+    """Start a run on the cluster that the wish's address names (see `submit`), or behind it.
 
     `repo` is the URL of the repository to work on, or `HERE`.
 
@@ -31,6 +31,12 @@ async def submit_ralph(wish: RalphRunWish, repo: str, notice: Callable[[str], No
         CodetetherError: nothing was started.
     """
     settings = load_settings(wish.directory, os.environ)
+    url = await ingress_named(wish.address)
+    if url:
+        from codetether_ray.bootstrap.ralph.ordering import order_ralph
+
+        source = "" if repo == HERE else repo
+        return await order_ralph(wish, source, url, settings.workspace.copy, notice)
     run_id = new_run_id("ralph")
     if repo != HERE:
         wish = await _cloned(wish, repo, settings.paths.data / _CLONES / run_id)

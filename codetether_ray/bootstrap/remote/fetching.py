@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from codetether_ray.bootstrap.children.requests import request_class
+from codetether_ray.bootstrap.ralph.fetched import set_down
+from codetether_ray.bootstrap.ralph.request import RalphRequest
 from codetether_ray.bootstrap.remote.following import Seen, look
 from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.bootstrap.trees.carry import Carrier
@@ -34,6 +36,8 @@ async def fetch(
     request = asked(seen)
     result = dict(seen.result or _UNFINISHED)
     result["state"], result["run_id"] = seen.state, run_id
+    if truth.http is not None:
+        return await _by_http(truth.address, request, result, directory, notice)
     if truth.node is None or not request.repository:
         notice(f"{run_id} works in {request.directory}, on its head; its branches are there")
         return result
@@ -41,15 +45,41 @@ async def fetch(
     here = replace(request, directory=str(directory.resolve()), deliver=False)
     data_dir = find_paths(os.environ).data
     out = await Carrier(head=truth.node, data_dir=data_dir).fetch(here, result)
-    if run_kind(run_id) == "ralph":
-        from codetether_ray.bootstrap.ralph.fetched import set_down
-        from codetether_ray.bootstrap.ralph.request import RalphRequest
+    texts = out if is_its_own else {**out, "files": None}
+    return await _set_down(here, texts, notice)
 
-        assert isinstance(here, RalphRequest)
-        texts = out if is_its_own else {**out, "files": None}
-        out, said = await set_down(here, texts, data_dir)
-        for sentence in said:
-            notice(sentence)
+
+async def _by_http(
+    url: str,
+    request: RunRequest,
+    result: JsonObject,
+    directory: Path,
+    notice: Callable[[str], None],
+) -> JsonObject:
+    """The same of a run that was ordered at an ingress, from the bundle that it gives."""
+    from codetether_ray.bootstrap.remote.door import Door
+    from codetether_ray.bootstrap.remote.shipping import brought_home
+
+    async with Door.opened(url) as door:
+        await brought_home(door, request.run_id, directory)
+    here = replace(request, directory=str(directory.resolve()), deliver=False)
+    out = result
+    if isinstance(here, RalphRequest):
+        prd = directory.resolve() / Path(here.prd).name
+        here = replace(here, prd=str(prd))
+        out = {**result, "files": {} if prd.is_file() else None}
+    return await _set_down(here, out, notice)
+
+
+async def _set_down(
+    here: RunRequest, result: JsonObject, notice: Callable[[str], None]
+) -> JsonObject:
+    """With a PRD's branch and state in the checkout, where the run has one."""
+    if not isinstance(here, RalphRequest):
+        return result
+    out, said = await set_down(here, result, find_paths(os.environ).data)
+    for sentence in said:
+        notice(sentence)
     return out
 
 

@@ -20,7 +20,7 @@ from codetether_ray.bootstrap.swarm.home import Question, swarm_in_home, unrecor
 from codetether_ray.bootstrap.swarm.planning import planned_meanwhile
 from codetether_ray.bootstrap.swarm.request import ASK_ABOVE, SwarmRequest
 from codetether_ray.bootstrap.truth.place import Truth
-from codetether_ray.bootstrap.truth.reach import Reach, is_private, reached
+from codetether_ray.bootstrap.truth.reach import Reach, ingress_named, is_private, reached
 from codetether_ray.config.paths import find_paths
 from codetether_ray.config.settings import Settings, load_settings
 from codetether_ray.config.stores import open_secret_store
@@ -74,6 +74,11 @@ async def run_swarm(
     """
     settings = load_settings(wish.directory, os.environ)
     local = wish.is_local
+    url = "" if local else await ingress_named(wish.address)
+    if url:
+        from codetether_ray.bootstrap.remote.ordering import order_swarm
+
+        return await order_swarm(wish, url, settings.workspace.copy, show, notice)
     async with reached(wish.address, settings.paths.data, notice, is_local=local) as reach:
         return await _swarm(wish, settings, reach, show, decide, notice)
 

@@ -70,6 +70,7 @@ QUESTIONS: Mapping[str, Question] = MappingProxyType(
             answer=lambda data: (data[0], tuple(data[1])),
         ),
         "runs.standing": Question(function=runs.STANDING, takes=(_NAME,), answer=_of(Standing)),
+        "runs.reread": Question(function=runs.REREAD, takes=(_NAME, int)),
         "runs.cancel": Question(function=runs.CANCEL, takes=(_NAME, _NAME)),
         "runs.times": Question(function=runs.RUN_TIMES),
         "files.listing": Question(

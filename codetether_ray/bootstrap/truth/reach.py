@@ -80,10 +80,51 @@ def _refuse_ingress(address: str) -> None:
     with suppress(ClusterError):
         if is_ingress(address):
             raise UsageError(
-                f"{address} is an ingress, through which runs are looked at, decided on and ended; "
-                "start this one on a node of the cluster, or order it by POST /v1/swarms, "
-                "/v1/prds or /v1/okrs"
+                f"{address} is an ingress, where `codetether swarm` and `codetether ralph submit` "
+                "order runs, and runs are looked at, decided on and ended; start this one on a "
+                "node of the cluster, with its address HOST:6379, or here with `--address local`"
             )
+
+
+async def ingress_named(given: str | None) -> str:
+    """The URL of the ingress that a command whose `--address` is `given` shall use; else empty.
+
+    Raises:
+        UsageError: it has no address.
+    """
+    address = choose_address(given, os.environ)
+    if not address.is_http:
+        return ""
+    from codetether_ray.bootstrap.truth.http import is_ingress
+
+    with suppress(ClusterError):
+        if await asyncio.to_thread(is_ingress, address.value):
+            return address.value
+    return ""
+
+
+@asynccontextmanager
+async def looking(
+    given: str | None, data_dir: Path, notice: Callable[[str], None]
+) -> AsyncIterator[Truth]:
+    """The truth of a command that looks on: `reached`'s, or what an ingress tells of it.
+
+    Raises:
+        ClusterError: the cluster that is named cannot be joined, or its ingress does not answer.
+    """
+    url = await ingress_named(given)
+    if not url:
+        async with reached(given, data_dir, notice) as reach:
+            yield reach.truth
+        return
+    from codetether_ray.bootstrap.truth.http import truth_at
+
+    truth = await asyncio.to_thread(truth_at, url, os.environ)
+    try:
+        yield truth
+    finally:
+        if truth.http is not None:
+            truth.http.close()
 
 
 @asynccontextmanager
