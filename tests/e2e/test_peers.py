@@ -13,6 +13,7 @@ import pytest
 from codetether_ray.core.messages import ToolResult
 from codetether_ray.testing.model_server import ModelServer, call, say
 from tests.e2e.program import Program
+from tests.e2e.ray_scene import processes_of, ray_directories
 from tests.e2e.terminal import CTRL_C, terminal
 from tests.e2e.test_serve import two_ports
 
@@ -102,6 +103,61 @@ async def test_a_peer_answers_send_and_the_agent_of_a_run_without_ray_and_ends_i
     assert ended.code == 0, ended.err
     assert "a-token" not in ended.err + json.dumps(bob.told)
     assert bob.told["token_file"] is None
+
+
+SECRET = "a-peers-own-token-7f3a"
+
+
+@pytest.mark.matrix
+async def test_an_agent_on_ray_finds_and_asks_a_peer_whose_token_is_in_nobody_s_arguments(
+    program: Program, tmp_path: Path
+) -> None:
+    places: list[str] = []
+
+    def script(asked: Any) -> Any:
+        titles = processes_of(program).values()
+        places.extend(title for title in titles if "ray::" in title)
+        places.extend(title for title in titles if SECRET in title)
+        for folder in (program.home, *ray_directories(program)):
+            places.extend(holders(folder, SECRET))
+        results = [
+            part.content for m in asked.messages for part in m.parts if isinstance(part, ToolResult)
+        ]
+        if not results:
+            return call("discover")
+        if len(results) == 1:
+            return call("send_message", peer="bob", message="ping", wait_s=60)
+        return say("\n".join(results))
+
+    async with AsyncExitStack() as stack:
+        bob = await spawn(stack, program, "bob", *ECHO, CODETETHER_AUTH_TOKEN=SECRET)
+        known = Path(tokens(tmp_path, bob.url))
+        known.write_text(json.dumps({bob.url: SECRET}))
+        async with ModelServer(script) as model:
+            ran = await program.run(
+                "run", "ask bob", "--ray", "--model", "local/m",
+                CODETETHER_LOCAL_BASE_URL=model.url,
+                CODETETHER_A2A_PEERS=bob.url,
+                CODETETHER_PEER_TOKENS=str(known),
+            )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert f"* bob <{bob.url}>" in ran.out
+    assert "\nping\n" in ran.out
+    assert any("ray::" in place for place in places), places
+    assert not [place for place in places if "ray::" not in place]
+    assert SECRET not in ran.err + ran.out
+
+
+def holders(folder: Path, text: str) -> list[str]:
+    """Files that hold a text in clear; of what is written and removed meanwhile, what was read."""
+    found = []
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and not path.is_symlink() and text.encode() in path.read_bytes():
+                found.append(str(path))
+        except OSError:
+            continue
+    return found
 
 
 @pytest.mark.matrix
