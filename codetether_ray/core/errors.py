@@ -47,6 +47,7 @@ from codetether_ray.core.model_errors import (
     UnknownProviderError,
 )
 from codetether_ray.core.okr_errors import (
+    DraftingFailedError,
     InvalidOkrError,
     NotApprovedError,
     OkrChangedError,
@@ -91,6 +92,7 @@ __all__ = [
     "ContextOverflowError",
     "CredentialsError",
     "DecisionNeededError",
+    "DraftingFailedError",
     "FencedError",
     "ForbiddenError",
     "HistoryError",
@@ -122,6 +124,7 @@ __all__ = [
     "PrdBusyError",
     "PrdError",
     "PrdFileError",
+    "PrdGoneError",
     "QuotaSpentError",
     "RunBusyError",
     "RunForgottenError",

@@ -16,6 +16,21 @@ class InvalidOkrError(CodetetherError):
         return f"{self.where}: {self.problem}" if self.where else self.problem
 
 
+class DraftingFailedError(CodetetherError):
+    """No objective could be drafted, through no fault of the intent: the turn did not end well.
+
+    `outcome` and `error_kind` are the turn's.
+    """
+
+    def __init__(self, outcome: str, detail: str, error_kind: str = "") -> None:
+        super().__init__(outcome, detail, error_kind)
+        self.outcome, self.detail, self.error_kind = outcome, detail, error_kind
+
+    def __str__(self) -> str:
+        why = self.detail or "it gave no reason"
+        return f"no OKR was drafted: the drafter ended with {self.outcome} ({why})"
+
+
 class UnknownOkrError(CodetetherError):
     """There is no such OKR, or run of one."""
 

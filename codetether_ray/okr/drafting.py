@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from codetether_ray.core.errors import InvalidOkrError
+from codetether_ray.core.errors import DraftingFailedError, InvalidOkrError
 from codetether_ray.core.messages import user
 from codetether_ray.core.okrs import Okr
 from codetether_ray.core.spec import AgentSpec, TurnResult
@@ -49,7 +49,8 @@ async def draft_okr(
     for reading.
 
     Raises:
-        InvalidOkrError: the repaired draft is not sound either, or the drafter did not end well.
+        InvalidOkrError: the repaired draft is not sound either.
+        DraftingFailedError: the drafter did not end well.
         CodetetherError: what the runtime raises.
     """
     number = len(denied) + 1
@@ -60,8 +61,6 @@ async def draft_okr(
     try:
         return Drafted(okr=parse_draft(_text(first), ids, now()), turns=(first,))
     except InvalidOkrError as error:
-        if not first.is_success and first.error_kind not in _UNUSABLE:
-            raise
         problem = str(error)
     again = replace(spec, path=f"{spec.path}-repair")
     second = await runtime.run(again, user(repair_request(request, first.text, problem)))
@@ -93,10 +92,7 @@ def parse_draft(text: str, new_id: NewId, now: str) -> Okr:
 def _text(turn: TurnResult) -> str:
     if turn.is_success or (turn.error_kind in _UNUSABLE and turn.text.strip()):
         return turn.text
-    detail = turn.error or "it gave no reason"
-    raise InvalidOkrError(
-        "", f"no OKR was drafted: the drafter ended with {turn.outcome} ({detail})"
-    )
+    raise DraftingFailedError(turn.outcome, turn.error, turn.error_kind)
 
 
 def _find_object(text: str) -> dict[str, Any]:

@@ -51,6 +51,11 @@ _AFTER_TURN: Mapping[str, RelayOutcome] = MappingProxyType(
 """How a relay ends by how an agent's turn did; otherwise it failed."""
 
 
+def outcome_after(turn: str) -> RelayOutcome:
+    """How a relay ends that an agent's turn stopped, by how that ended."""
+    return _AFTER_TURN.get(turn, "failed")
+
+
 class RelayCoordinator:
     """Runs one relay once; resumed over the journal of an earlier try, it goes on from there.
 
@@ -104,7 +109,7 @@ class RelayCoordinator:
         except asyncio.CancelledError:
             return await self._finish("interrupted", error="the relay was interrupted")
         except PlannerFailedError as error:
-            outcome = _AFTER_TURN.get(error.outcome, "failed")
+            outcome = outcome_after(error.outcome)
             return await self._finish(outcome, error=str(error), error_kind=error.error_kind)
         except CodetetherError as error:
             outcome = "budget" if isinstance(error, BudgetSpentError) else "failed"
@@ -186,7 +191,7 @@ class RelayCoordinator:
         why = turn.error or f"its turn ended with {turn.outcome}"
         where = f"; its files are in {self._tree.path}" if self._tree else ""
         return await self._finish(
-            _AFTER_TURN.get(turn.outcome, "failed"),
+            outcome_after(turn.outcome),
             error=f"@{member}: {why}{where}",
             error_kind=turn.error_kind,
         )

@@ -14,6 +14,7 @@ import pytest
 from codetether_ray.bootstrap.okr_store import open_okrs
 from codetether_ray.bootstrap.truth.place import truth_here
 from codetether_ray.core.okrs import Okr, OkrRun
+from codetether_ray.testing.model_reply import Fault
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply
 from tests.e2e.program import Program
 from tests.e2e.relay_scene import OKR, TASK, RelayModel, run
@@ -187,6 +188,24 @@ async def test_where_nobody_can_be_asked_it_waits_and_can_be_approved_and_resume
         again = await run(program, server, "--resume", relay_id, "--format", "json")
     assert (again.code, again.json["outcome"]) == (0, "all_met"), again.err
     assert model.asked.count(("drafter", 0, 0)) == 1
+
+
+async def test_a_model_that_fails_before_there_is_a_draft_is_asked_again_by_a_resume(
+    program: Program,
+) -> None:
+    team, faults = RelayModel(), [Fault(kind="status", status=400, message="no such model")]
+
+    def model(request: ModelCall) -> Reply:
+        return Reply(fault=faults.pop()) if faults else team(request)
+
+    async with ModelServer(model) as server:
+        ended = await run(program, server, GO, "--yes", "--format", "json")
+        again = await run(program, server, *ended.json["resume"].split()[2:], "--format", "json")
+    assert (ended.code, ended.json["outcome"], ended.json["turns"]) == (1, "failed", 0)
+    assert "no OKR was drafted" in ended.json["error"]
+    assert "no such model" in ended.json["error"]
+    assert f"codetether run --resume {ended.json['relay_id']}" in ended.err
+    assert (again.code, again.json["outcome"]) == (0, "all_met"), again.err
 
 
 async def test_an_approval_of_a_run_that_is_decided_is_told_who_decided(program: Program) -> None:

@@ -23,7 +23,7 @@ from codetether_ray.bootstrap.run_home import Ask, Place, delivered, recorded, s
 from codetether_ray.bootstrap.truth.place import truth_here
 from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.codec import JsonObject
-from codetether_ray.core.errors import CodetetherError
+from codetether_ray.core.errors import CodetetherError, DraftingFailedError
 from codetether_ray.core.events import ToolOutput, Warned
 from codetether_ray.core.masking import Masker
 from codetether_ray.core.okrs import GoOutcome, KeyResult, OkrRun
@@ -32,7 +32,7 @@ from codetether_ray.core.topics import topic
 from codetether_ray.core.usage import Usage
 from codetether_ray.ports.bus import Bus, Envelope
 from codetether_ray.ports.workspace import Workspace
-from codetether_ray.relay.coordinator import RelayCoordinator
+from codetether_ray.relay.coordinator import RelayCoordinator, outcome_after
 from codetether_ray.relay.memory import Memory
 from codetether_ray.relay.result import RelayResult
 from codetether_ray.relay.schedule import RelayOutcome
@@ -89,9 +89,11 @@ class _Relay:
     async def work(self, place: Place) -> JsonObject:
         if not self._request.is_gated:
             return await self._run(place, self._made(place, None))
-        settled = self._settled = await Gate(
-            self._home, self._request, place, self._okrs, self._ask
-        ).settle()
+        gate = Gate(self._home, self._request, place, self._okrs, self._ask)
+        try:
+            settled = self._settled = await gate.settle()
+        except DraftingFailedError as error:
+            return await self._undrafted(error)
         status = settled.run.status
         if status in ("pending_approval", "denied", "cancelled"):
             return await self._unbegun(settled, cast("RelayOutcome", status))
@@ -240,6 +242,18 @@ class _Relay:
             for kr in settled.okr.key_results
         ]
         return {**result.to_json(), "objective": settled.okr.title, "key_results": list(waiting)}
+
+    async def _undrafted(self, error: DraftingFailedError) -> JsonObject:
+        """The result of a relay whose objective could not be drafted yet; a resume tries again."""
+        usage, cost_usd = await spent_by(self._request)
+        blank = self._blank(outcome_after(error.outcome))
+        return replace(
+            blank,
+            error=str(error),
+            error_kind=error.error_kind,
+            usage=usage,
+            cost_usd=cost_usd,
+        ).to_json()
 
     def _blank(self, outcome: RelayOutcome) -> RelayResult:
         settled = self._settled

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from codetether_ray.core.errors import InvalidOkrError
+from codetether_ray.core.errors import DraftingFailedError, InvalidOkrError
 from codetether_ray.core.measures import (
     CommandMeasure,
     FileMeasure,
@@ -296,8 +296,9 @@ def test_an_answer_that_misses_the_schema_is_repaired_and_a_dead_model_is_not() 
     assert drafted(answers(aide__okr_1=missed, aide__okr_1_repair=GOOD)).okr.title
     dead = TurnResult(outcome="failed", error="no such model", error_kind="ModelRefusedError")
     runtime = answers(aide__okr_1=dead)
-    with pytest.raises(InvalidOkrError, match="no such model"):
+    with pytest.raises(DraftingFailedError, match="no such model") as failed:
         drafted(runtime)
+    assert (failed.value.outcome, failed.value.error_kind) == ("failed", "ModelRefusedError")
     assert runtime.paths == ["aide/okr-1"]
 
 
