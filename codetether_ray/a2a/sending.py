@@ -22,7 +22,7 @@ from codetether_ray.a2a.agents import Order
 from codetether_ray.a2a.configs import Configs
 from codetether_ray.a2a.holder import Holder
 from codetether_ray.a2a.means import Means
-from codetether_ray.a2a.repeats import new_context_id, new_task_id
+from codetether_ray.a2a.repeats import has_gone_on, new_context_id, new_task_ids
 from codetether_ray.a2a.rules import (
     check_follow_up,
     check_modes,
@@ -132,8 +132,7 @@ class Sending:
         config = self._config(params)
         if message.task_id:
             return await self._continue(message, modes, config, principal)
-        task_id = new_task_id(message, principal.owner)
-        known = await self._known(task_id, principal.owner)
+        task_id, known = await self._known(message, principal.owner)
         if known is not None:
             return known
         task = Task(id=task_id, context_id=message.context_id or new_context_id(task_id))
@@ -146,13 +145,21 @@ class Sending:
         here = self._means.works.get(task_id)  # the same message came twice at once
         return here if here is not None else self._holder.begin(order, config)
 
-    async def _known(self, task_id: str, owner: str) -> Work | _Repeated | None:
-        """What the same message has begun already, here or at another replica."""
-        here = self._means.works.get(task_id)
-        if here is not None:
-            return here
-        record = await self._means.store.get(task_id, owner)
-        return None if record is None else _Repeated(Task.FromString(record.payload), owner)
+    async def _known(self, message: Message, owner: str) -> tuple[str, Work | _Repeated | None]:
+        """The id of a message's task, and what the same message has begun already, if it has,
+        here or at another replica."""
+        for task_id in new_task_ids(message, owner):
+            here = self._means.works.get(task_id)
+            if here is not None and not has_gone_on(here.initial, message):
+                return task_id, here
+            record = await self._means.store.get(task_id, owner) if here is None else None
+            if record is None and here is None:
+                return task_id, None
+            if record is not None:
+                task = Task.FromString(record.payload)
+                if not has_gone_on(task, message):
+                    return task_id, _Repeated(task, owner)
+        raise AssertionError  # ids don't end
 
     async def _kept(self, work: Work) -> Work | _Repeated:
         """The work, if it can be told of; what another replica has made of the same message where

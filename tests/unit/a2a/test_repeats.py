@@ -4,13 +4,14 @@ import asyncio
 import uuid
 
 import pytest
-from a2a.types import Message, Part, Role, Task
+from a2a.types import CancelTaskRequest, Message, Part, Role, Task
 
-from codetether_ray.a2a.repeats import new_context_id, new_task_id
+from codetether_ray.a2a.repeats import new_context_id, new_task_ids
 from tests.unit.a2a.world import (
     ANN,
     BOB,
     COMPLETED,
+    INPUT_REQUIRED,
     WORKING,
     Reader,
     World,
@@ -28,6 +29,10 @@ OWNER = ANN.owner
 def message(text: str = "hi", **fields: str) -> Message:
     told = {"message_id": "m", "role": Role.ROLE_USER} | fields
     return Message(parts=[Part(text=text)], **told)  # type: ignore[arg-type]
+
+
+def new_task_id(message: Message, owner: str) -> str:
+    return next(new_task_ids(message, owner))
 
 
 def test_a_task_has_its_id_by_who_says_what_where() -> None:
@@ -62,6 +67,46 @@ async def test_it_is_answered_with_the_task_that_it_began_by_any_replica(world: 
         again = await handler.on_message_send(request("hi", message_id="a"), context())
         assert again == first
     assert len(world.stage.orders) == 1
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_task_that_its_client_has_gone_on_with_is_not_begun_again_by_an_old_id(
+    world: World, is_cancelled: bool
+) -> None:
+    """A client that uses its ids anew is no client that lost an answer."""
+    handler = await world.replica()
+    ids = []
+    for number in range(3):
+        sent = asyncio.create_task(
+            handler.on_message_send(request("hi", message_id="a"), context())
+        )
+        await world.settle()
+        ids.append(world.stage.last)
+        world.stage.tell(ids[-1], status(INPUT_REQUIRED))
+        await world.settle()
+        assert (await sent).id == ids[-1]
+        if is_cancelled:
+            cancelling = asyncio.create_task(
+                handler.on_cancel_task(CancelTaskRequest(id=ids[-1]), context())
+            )
+            while not cancelling.done():
+                await world.settle(1)
+            continue
+        more = request("more", message_id=f"b{number}", task_id=ids[-1])
+        going_on = asyncio.create_task(handler.on_message_send(more, context()))
+        await world.settle()
+        world.stage.tell(ids[-1], status(COMPLETED))
+        await world.settle()
+        await going_on
+    assert len(set(ids)) == 3
+
+
+def test_an_id_that_is_used_for_ever_costs_no_more_than_some_looks() -> None:
+    first, again = new_task_ids(message(), OWNER), new_task_ids(message(), OWNER)
+    ids = [next(first) for _ in range(30)]
+    assert len(set(ids)) == 30
+    shared = [one for one, other in zip(ids, again, strict=False) if one == other]
+    assert shared == ids[:20]
 
 
 async def test_what_differs_begins_a_task_of_its_own(world: World) -> None:
