@@ -24,7 +24,7 @@ _PLACES = (
         help="Listen at this address, or at those of this name; 0.0.0.0 for all.",
     ),
     click.option(
-        "--port", type=_PORT, default=4096, show_default=True, metavar="N",
+        "-p", "--port", type=_PORT, default=4096, show_default=True, metavar="N",
         help="For HTTP; 0 for any free one.",
     ),
     click.option(

@@ -38,6 +38,10 @@ class RequestLog(Protocol):
         """Note one that was not; floods are summed up."""
         ...
 
+    def event(self, principal: Principal, kind: str, resource: str) -> None:
+        """Note a CloudEvent that was taken, and the task that it made or meant."""
+        ...
+
     async def close(self) -> None:
         """Write what waits."""
         ...

@@ -86,6 +86,11 @@ class BatchedLog:
         detail: JsonObject = {"status": status, "address": address[:_TEXT]}
         self._add(("auth", action, resource, who, _outcome(status), 0, detail))
 
+    def event(self, principal: Principal, kind: str, resource: str) -> None:
+        """See `RequestLog.event`."""
+        action = f"cloudevents:{kind}".encode("utf-8", "replace").decode("utf-8")[:_TEXT]
+        self._add(("api", action, resource, f"user:{principal.owner}", "success", 0, {}))
+
     async def close(self) -> None:
         """Write what waits."""
         self._sum_up()

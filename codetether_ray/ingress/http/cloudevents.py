@@ -1,7 +1,7 @@
 """`POST /task`: tasks asked for and cancelled by CloudEvents 1.0, structured or binary.
 
-An event is done once: the same `source` and `id` again change nothing. `/v1/knative/tasks` shows
-what came of them, in the reference's shape.
+An event is done once: the same `source` and `id` again change nothing. The audit log has a row of
+each, `cloudevents:TYPE`. `/v1/knative/tasks` shows what came of them, in the reference's shape.
 """
 
 import json
@@ -73,6 +73,8 @@ def router(parts: "Parts") -> APIRouter:
             task_id = await _done(platform, event)
         except _RefusedError as refused:
             return problem(refused.status, refused.detail, "invalid")
+        if parts.gate.log is not None:
+            parts.gate.log.event(caller(), event.type, task_id or "")
         return JSONResponse(Accepted(event_id=event.id, task_id=task_id).model_dump())
 
     @made.get("/v1/knative/tasks")

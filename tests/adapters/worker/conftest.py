@@ -8,7 +8,7 @@ import pytest
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.stores.work import SqliteWork
 from codetether_ray.worker.platform import WorkPlatform
-from tests.adapters.worker.platform_server import PlatformServer
+from tests.adapters.worker.platform_server import EventLog, PlatformServer, build
 
 
 @pytest.fixture
@@ -19,6 +19,11 @@ async def platform(tmp_path: Path) -> AsyncIterator[WorkPlatform]:
 
 
 @pytest.fixture
-async def server(platform: WorkPlatform) -> AsyncIterator[PlatformServer]:
-    async with PlatformServer(platform) as served:
+def event_log() -> EventLog:
+    return EventLog()
+
+
+@pytest.fixture
+async def server(platform: WorkPlatform, event_log: EventLog) -> AsyncIterator[PlatformServer]:
+    async with PlatformServer(platform, app=build(platform, event_log)) as served:
         yield served

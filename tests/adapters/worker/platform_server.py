@@ -19,14 +19,27 @@ OTHER = Principal(user_id="eve", tenant_id="acme", roles=("operator",))
 TOKENS = {"admin-token": ADMIN, "other-token": OTHER}
 
 
+class EventLog:
+    """Notes the CloudEvents that were taken."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, str, str]] = []
+
+    def event(self, principal: Principal, kind: str, resource: str) -> None:
+        self.noted.append((principal.user_id, kind, resource))
+
+
 class _Gate:
+    def __init__(self, log: EventLog | None) -> None:
+        self.log = log
+
     async def sees_all(self, principal: Principal) -> bool:
         return "admin" in principal.roles
 
 
-def build(platform: Platform) -> Callable[..., Awaitable[None]]:
+def build(platform: Platform, log: EventLog | None = None) -> Callable[..., Awaitable[None]]:
     """The application; a request without a token that is known is 401."""
-    parts: Any = SimpleNamespace(platform=platform, gate=_Gate())
+    parts: Any = SimpleNamespace(platform=platform, gate=_Gate(log))
     app = FastAPI()
     problems.install(app)
     for family in (work, tasks, cloudevents):

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from codetether_ray.providers.sse import SseEvent, SseParser
-from tests.adapters.worker.platform_server import PlatformServer
+from tests.adapters.worker.platform_server import EventLog, PlatformServer
 
 WORKER = {"X-Worker-ID": "w1"}
 
@@ -184,8 +184,8 @@ async def test_who_does_not_say_which_worker_asks_is_told(http: aiohttp.ClientSe
     assert "X-Worker-ID" in told["detail"]
 
 
-async def test_an_event_asks_for_a_task_once_structured_or_binary(
-    http: aiohttp.ClientSession,
+async def test_an_event_asks_for_a_task_once_structured_or_binary_and_each_is_noted(
+    http: aiohttp.ClientSession, event_log: EventLog
 ) -> None:
     data = {"task_id": "k-1", "title": "t", "description": "d", "priority": 3}
     event = {"id": "1", "source": "/s", "type": "codetether.task.created", "specversion": "1.0"}
@@ -204,6 +204,15 @@ async def test_an_event_asks_for_a_task_once_structured_or_binary(
     assert (await get(http, "/v1/knative/tasks/k-1"))["status"] == "cancelled"
     other = {"id": "3", "source": "/s", "type": "weather.changed"}
     assert (await send(http, "/task", other))["task_id"] is None
+    await send(http, "/task", {**other, "specversion": "7"}, 422)
+    by_headers = next(task["task_id"] for task in shown if task["title"] == "by headers")
+    assert event_log.noted == [
+        ("admin", "codetether.task.created", "k-1"),
+        ("admin", "codetether.task.created", "k-1"),
+        ("admin", "codetether.task.created", by_headers),
+        ("admin", "task.cancelled", "k-1"),
+        ("admin", "weather.changed", ""),
+    ]
 
 
 async def test_a_batch_of_events_is_refused(http: aiohttp.ClientSession) -> None:

@@ -201,6 +201,18 @@ async def test_requests_are_written_together_and_none_is_waited_for() -> None:
     )  # fmt: skip
 
 
+async def test_an_event_that_was_taken_has_a_row_by_its_type_which_is_cut() -> None:
+    book = Book()
+    log = BatchedLog(book.write)
+    log.event(ANN, "task.created", "k-1")
+    log.event(ANN, "x" * 500, "")
+    await log.close()
+    assert book.rows[0] == (
+        "api", "cloudevents:task.created", "k-1", "user:ann", "success", 0, {},
+    )  # fmt: skip
+    assert len(book.rows[1][1]) == 300
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
