@@ -107,6 +107,28 @@ async def test_the_result_is_delivered_where_the_user_is(
     assert (repo.path / "src/deep/b.txt").read_text() == "b, not committed\n"
 
 
+async def test_what_was_set_aside_and_is_not_committed_does_not_keep_the_result_away(
+    tmp_path: Path, head: FakeNode, carrier: Carrier
+) -> None:
+    repo = Repo(tmp_path / "project")
+    repo.commit({"prd.json": "{}\n", "a.txt": "a\n"})
+    repo.write({"prd.json": '{"mine": 1}\n'})
+    aside = (str(repo.path / "prd.json"), str(repo.path / "progress.txt"))
+    request = await carrier.carry(wish(repo.path, head, deliver=True, set_aside=aside))
+    trees = await open_run_workspace(request, None, None)  # type: ignore[arg-type]
+    tree = await trees.start("one")
+    assert (tree.path / "prd.json").read_text() == "{}\n"
+    write(tree.path, {"prd.json": '{"passes": true}\n', "made.txt": "made\n"})
+    done = await trees.commit(tree, "one")
+    await trees.merge(done.commit, "merge one")
+    result = await carrier.fetch(request, DONE)
+    assert "fast-forwarded" in str(result.get("delivered")), result
+    assert (repo.path / "made.txt").read_text() == "made\n"
+    assert repo.show("HEAD:prd.json") == '{"passes": true}'
+    assert (repo.path / "prd.json").read_text() == '{"mine": 1}\n'
+    assert repo.git("status", "--porcelain") == " M prd.json"
+
+
 async def test_a_checkout_that_changed_meanwhile_gets_the_branch_and_no_delivery(
     tmp_path: Path, head: FakeNode, carrier: Carrier
 ) -> None:

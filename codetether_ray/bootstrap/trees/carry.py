@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from codetether_ray.bootstrap.resuming import is_over
 from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.bootstrap.trees import node as there
+from codetether_ray.bootstrap.trees.aside import as_committed
 from codetether_ray.bootstrap.trees.order import Collected, NodeCalls, Order
 from codetether_ray.bootstrap.trees.sending import bring, receive
 from codetether_ray.core.codec import JsonObject
@@ -77,7 +78,8 @@ class Carrier:
                 out["patch"] = str(await self._patch(request, workspace))
         if request.deliver and result.get("success"):
             try:
-                out["delivered"] = await workspace.deliver()
+                async with as_committed(ground, tuple(map(Path, request.set_aside))):
+                    out["delivered"] = await workspace.deliver()
             except WorkspaceError as error:
                 words = f"not delivered: {error}"
                 out.update(success=False, outcome="partial", error=words, exit_code=error.exit_code)
