@@ -13,6 +13,7 @@ from codetether_ray.agent.trees import WRITING
 from codetether_ray.bootstrap.a2a.peer_desk import Peers
 from codetether_ray.bootstrap.auditing.opening import open_audit
 from codetether_ray.bootstrap.known_secrets import known_values
+from codetether_ray.bootstrap.late import LateSnapshots
 from codetether_ray.bootstrap.ralph.prd_desk import RepositoryPrds
 from codetether_ray.config.paths import data_dir as default_data_dir
 from codetether_ray.config.stores import open_secret_store
@@ -28,9 +29,6 @@ from codetether_ray.sandbox.local import LocalSandbox
 from codetether_ray.sandbox.shares import MemoryShare
 from codetether_ray.tools import offers
 from codetether_ray.tools.toolbox import toolbox
-from codetether_ray.workspace.hub import hub_path
-from codetether_ray.workspace.outpost import is_outpost
-from codetether_ray.workspace.snapshots import GitSnapshots
 
 WIRING = f"{__name__}:build_parts"
 """The name by which an agent's host finds `build_parts` in another process."""
@@ -146,6 +144,15 @@ def _snapshots(spec: AgentSpec, links: AgentLinks, data_dir: Path) -> Snapshots 
     writes = any(offers.effect(name) in WRITING for name in spec.tools)
     if not writes or not (spec.hub or _is_in_repository(Path(spec.root))):
         return None
+    root, is_own = Path(spec.root), spec.tree == spec.path
+    return LateSnapshots(root, lambda: _git_snapshots(spec, links, data_dir), is_own=is_own)
+
+
+def _git_snapshots(spec: AgentSpec, links: AgentLinks, data_dir: Path) -> Snapshots:
+    from codetether_ray.workspace.hub import hub_path
+    from codetether_ray.workspace.outpost import is_outpost
+    from codetether_ray.workspace.snapshots import GitSnapshots
+
     run_id = spec.correlation.run_id
     hub = Path(spec.hub) if spec.hub else hub_path(data_dir, run_id)
     is_own = spec.tree == spec.path

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from codetether_ray.agent.parts import AgentLinks
 from codetether_ray.bootstrap.agents import build_parts
-from codetether_ray.bootstrap.children.runs import HostedChildRuns, Show
 from codetether_ray.bootstrap.heap import settle_heap
+from codetether_ray.bootstrap.late import LateChildRuns
 from codetether_ray.bootstrap.run_journal import Notices, open_pusher, open_run_journal
-from codetether_ray.bootstrap.run_request import RunRequest
-from codetether_ray.bootstrap.trees.order import Nodes
 from codetether_ray.bootstrap.watching import Send, Watch, open_traces
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.events import Warned
@@ -31,6 +29,7 @@ from codetether_ray.local.runtime import HostedRuntime
 from codetether_ray.local.shares import LocalShares
 from codetether_ray.ports.admission import Party
 from codetether_ray.ports.bus import Bus
+from codetether_ray.ports.child_runs import ChildRuns
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.host import AgentHost
 from codetether_ray.ports.journal import Journal
@@ -39,6 +38,9 @@ from codetether_ray.telemetry.run_log import open_log
 
 if TYPE_CHECKING:
     from codetether_ray.bootstrap.archiving.pusher import Pusher
+    from codetether_ray.bootstrap.children.runs import Show
+    from codetether_ray.bootstrap.run_request import RunRequest
+    from codetether_ray.bootstrap.trees.order import Nodes
 
 RUN_AGENT = "run"
 """The path under which the run itself speaks: that it began, its plan, that it ended."""
@@ -112,7 +114,7 @@ class RunHome:
     pusher: "Pusher | None" = None
     """Sends the run to the archive, where there is one."""
     on_begun: Callable[[], None] | None = None
-    nodes: Nodes | None = None
+    nodes: "Nodes | None" = None
     """Other nodes that agents may live on, where there are any."""
     watch: Watch | None = None
     """Measures and traces the run."""
@@ -175,7 +177,13 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
         clock,
         directory=LocalDirectory(clock),
     )
-    runs = HostedChildRuns(terms.data_dir, runtime, ledger, voices, _beside)
+
+    def child_runs() -> ChildRuns:
+        from codetether_ray.bootstrap.children.runs import HostedChildRuns
+
+        return HostedChildRuns(terms.data_dir, runtime, ledger, voices, _beside)
+
+    runs = LateChildRuns(child_runs)
     return RunHome(
         correlation=terms.correlation,
         journal=journal,
@@ -189,7 +197,7 @@ async def open_local_home(terms: HomeTerms) -> RunHome:
     )
 
 
-async def _beside(request: RunRequest, show: Show) -> JsonObject:
+async def _beside(request: "RunRequest", show: "Show") -> JsonObject:
     from codetether_ray.bootstrap.children.homes import run_here
 
     return await run_here(request, show)

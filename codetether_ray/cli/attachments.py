@@ -1,7 +1,6 @@
 """Files given by `-f`: pictures become image parts, everything else file parts."""
 
 import base64
-import mimetypes
 from pathlib import Path
 
 from codetether_ray.core.errors import UsageError
@@ -34,6 +33,8 @@ def part(path: Path) -> Part:
         raise UsageError(f"cannot attach {path}: {error.strerror}") from error
     if len(data) > _MAX_BYTES:
         raise UsageError(f"cannot attach {path}: it is larger than {_MAX_BYTES // 1_000_000} MB")
+    import mimetypes
+
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if media_type in _IMAGES:
         return Image(media_type=media_type, data=base64.b64encode(data).decode("ascii"))

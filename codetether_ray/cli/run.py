@@ -2,17 +2,20 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from codetether_ray.bootstrap.early import load_client
 from codetether_ray.cli import exit_codes, options, relay_run
 from codetether_ray.cli.examples import examples
 from codetether_ray.cli.options import Format
-from codetether_ray.cli.output import open_output, say
 from codetether_ray.cli.slash import parse_slash
-from codetether_ray.core.events import Record
+from codetether_ray.cli.style import say
 from codetether_ray.core.ids import run_kind
+
+if TYPE_CHECKING:
+    from codetether_ray.core.events import Record
 
 
 @click.command(
@@ -144,10 +147,12 @@ def _resumed(message: str, given: dict[str, Any]) -> str | None:
 
 
 async def _run(text: str | None, form: Format, given: dict[str, Any]) -> int:
+    load_client()
     from codetether_ray.bootstrap.session.home import SessionResult
     from codetether_ray.bootstrap.session.run import run_session
     from codetether_ray.bootstrap.session.wish import SessionWish
     from codetether_ray.cli import attachments, unfinished
+    from codetether_ray.cli.output import open_output
     from codetether_ray.cli.signals import Stopper
 
     wanted = SessionWish(
@@ -172,7 +177,7 @@ async def _run(text: str | None, form: Format, given: dict[str, Any]) -> int:
     output = open_output(form)
     stopper: Stopper[SessionResult] = Stopper(say, given["max_time"])
 
-    def show(record: Record) -> None:
+    def show(record: "Record") -> None:
         stopper.saw(record)
         output.show(record)
 

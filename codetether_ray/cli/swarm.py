@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from codetether_ray.bootstrap.early import load_client
 from codetether_ray.cli import options
 from codetether_ray.cli.examples import examples
 from codetether_ray.cli.options import Format
@@ -113,6 +114,7 @@ def command(task: str, form: Format, as_json: bool, **given: Any) -> int:
 
 
 async def _swarm(task: str, form: Format, given: dict[str, Any]) -> int:
+    load_client()
     from codetether_ray.bootstrap.swarm.run import run_swarm
     from codetether_ray.cli import unfinished
     from codetether_ray.cli.driven import DrivenRun

@@ -6,7 +6,6 @@ raise `ValueError` whose message says what would be right.
 
 import json
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -82,6 +81,8 @@ def _texts(value: object) -> Value:
 
 def _read_texts(text: str) -> object:
     if text.lstrip().startswith("["):
+        import tomllib  # noqa: PLC0415 - for lists alone, as users write them
+
         try:
             return tomllib.loads(f"x = {text}")["x"]
         except tomllib.TOMLDecodeError:

@@ -1,6 +1,5 @@
 """Reads the layers of configuration into flat keys with their origin, and refuses what is wrong."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +80,8 @@ def read_file(path: Path, *, is_project: bool) -> Layer:
     Raises:
         ConfigError: it is not TOML, or a key or value in it is wrong.
     """
+    import tomllib  # noqa: PLC0415 - 10 ms that only who has a file pays
+
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:

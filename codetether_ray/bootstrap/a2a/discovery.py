@@ -17,14 +17,13 @@ from pathlib import Path
 
 from codetether_ray.a2a.peers import Entry, PeerBook
 from codetether_ray.bootstrap.a2a.peer_cards import Card, CardReader, is_private
+from codetether_ray.bootstrap.a2a.peer_desk import FILE as FILE
 from codetether_ray.bootstrap.a2a.peer_tokens import PeerTokens
 from codetether_ray.core.codec import decode, encode_object
 from codetether_ray.core.errors import ConfigError, PeerError
 from codetether_ray.ports.clock import Clock
 from codetether_ray.ports.peers import KnownPeer
 
-FILE = "peers.json"
-"""In a peer's data directory: whom it knows, for its agents."""
 LEAST_INTERVAL_S = 5.0
 _AT_ONCE = 16
 _NAP_S = 60.0

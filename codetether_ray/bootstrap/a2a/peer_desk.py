@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 PEERS = "CODETETHER_A2A_PEERS"
 """URLs, by commas or spaces."""
+FILE = "peers.json"
+"""In a peer's data directory: whom it knows, for its agents."""
 HAS_PEERS = f"{__name__}:has_peers"
 
 _MOST_TEXT = 30_000
@@ -51,8 +53,6 @@ def named_peers(env: Mapping[str, str]) -> tuple[str, ...]:
 
 def has_peers(home: Home) -> bool:
     """Whether agents whose runs are kept in a place can have peers: asked of the truth."""
-    from codetether_ray.bootstrap.a2a.discovery import FILE
-
     return bool(named_peers(os.environ)) or (home.data_dir / FILE).exists()
 
 
@@ -79,7 +79,7 @@ class Peers:
 
     async def peers(self) -> tuple[KnownPeer, ...]:
         """See `PeerDesk.peers`."""
-        from codetether_ray.bootstrap.a2a.discovery import FILE, read_peers
+        from codetether_ray.bootstrap.a2a.discovery import read_peers
 
         found = await asyncio.to_thread(read_peers, self._data_dir / FILE)
         if found is not None:

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from codetether_ray.audit.witness import head_detail
 from codetether_ray.bootstrap.auditing.opening import Done, audited, open_audit
-from codetether_ray.bootstrap.run_request import RunRequest
 from codetether_ray.bootstrap.session.home import SessionRequest
 from codetether_ray.core.codec import JsonObject
 from codetether_ray.core.ids import RunKind
@@ -17,6 +17,9 @@ from codetether_ray.core.run_events import RunFinished
 from codetether_ray.journal.mark import read_mark
 from codetether_ray.journal.segments import run_directory
 from codetether_ray.ports.audit import Action, AuditCategory
+
+if TYPE_CHECKING:
+    from codetether_ray.bootstrap.run_request import RunRequest
 
 _CATEGORY: Mapping[RunKind, AuditCategory] = MappingProxyType(
     {"session": "session", "swarm": "swarm", "ralph": "ralph", "relay": "relay"}
@@ -30,14 +33,14 @@ def audited_session(request: SessionRequest) -> AbstractAsyncContextManager[Done
     return _audited("session", "run", request, request.message.text)
 
 
-def audited_run(request: RunRequest, verb: str = "run") -> AbstractAsyncContextManager[Done]:
+def audited_run(request: "RunRequest", verb: str = "run") -> AbstractAsyncContextManager[Done]:
     """A run of several agents, or what `verb` says of it; see `_audited`."""
     return _audited(_CATEGORY[request.kind], verb, request, request.title)
 
 
 @asynccontextmanager
 async def _audited(
-    category: AuditCategory, verb: str, request: SessionRequest | RunRequest, task: str
+    category: AuditCategory, verb: str, request: "SessionRequest | RunRequest", task: str
 ) -> AsyncIterator[Done]:
     """Do a run, its home opened and closed in here.
 

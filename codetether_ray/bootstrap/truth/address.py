@@ -3,7 +3,6 @@
 Nothing here imports Ray, and where no cluster is named nothing is read but the user's own file.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +75,8 @@ def saved_address(env: Mapping[str, str]) -> str:
 
 
 def _address_in(path: Path, text: str) -> str:
+    import tomllib
+
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
