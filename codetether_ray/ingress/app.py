@@ -43,11 +43,13 @@ def build_app(parts: Parts) -> App:
     """The whole application, pure ASGI: CORS where it is wanted, gate, body limit, problems."""
     from codetether_ray.ingress.bodies import BodyLimit
     from codetether_ray.ingress.gate_http import GateMiddleware
+    from codetether_ray.ingress.http.allowing import methods_at
     from codetether_ray.ingress.http.problems import Problems
 
-    routes: App = build_routes(parts)
+    routes = build_routes(parts)
     inner = BodyLimit(Problems(routes), parts.options.max_body_bytes)
-    return _with_cors(GateMiddleware(inner, parts.gate), parts.options.cors_origins)
+    gated = GateMiddleware(inner, parts.gate, lambda path: methods_at(routes.routes, path))
+    return _with_cors(gated, parts.options.cors_origins)
 
 
 def build_routes(parts: Parts) -> "FastAPI":

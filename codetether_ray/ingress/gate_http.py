@@ -35,8 +35,11 @@ _REALM = 'Bearer realm="codetether"'
 class GateMiddleware:
     """Nothing reaches the application but public paths and what the gate lets in."""
 
-    def __init__(self, app: App, gate: Gate) -> None:
-        self._app, self._gate = app, gate
+    def __init__(
+        self, app: App, gate: Gate, methods: Callable[[str], tuple[str, ...]] = methods_of
+    ) -> None:
+        """Ask `gate`; `methods` tells those of a path, for who asks by another one."""
+        self._app, self._gate, self._methods = app, gate, methods
         self._public = PUBLIC_PATHS if gate.is_card_private else PUBLIC_PATHS | CARD_PATHS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +69,7 @@ class GateMiddleware:
             self._note_refusal(principal, method, path, status, address)
             return
         if need is None:
-            status = await _deny(send, path)
+            status = await _deny(send, self._methods(path))
             if self._gate.log is not None:
                 self._gate.log.passed(principal, "http", f"{method} {path}", str(status), 0)
             return
@@ -152,9 +155,8 @@ def _challenge(word: str, detail: str) -> bytes:
     return f'{_REALM}, error="{word}", error_description="{detail}"'.encode("latin-1", "replace")
 
 
-async def _deny(send: Send, path: str) -> int:
+async def _deny(send: Send, methods: tuple[str, ...]) -> int:
     """Nothing is there, or not by that method: the application is not asked. The status."""
-    methods = methods_of(path)
     if methods:
         allow = ((b"allow", ", ".join(methods).encode()),)
         await send_problem(send, 405, "this path has no such method", "MethodNotAllowed", allow)

@@ -165,8 +165,10 @@ _GRPC: Mapping[str, str] = {
 PUBLIC_RPCS = frozenset({"/grpc.health.v1.Health/Check"})
 """Answered without a token, and without any detail."""
 PUBLIC_PATHS = frozenset({"/health", "/ready"})
-CARD_PATHS = frozenset({"/.well-known/agent-card.json", "/.well-known/agent.json"})
-"""Public unless the options say otherwise."""
+CARD_PATHS = frozenset(
+    {"/.well-known/agent-card.json", "/.well-known/agent.json", "/.well-known/jwks.json"}
+)
+"""The card and the keys that it is verified with: public unless the options say otherwise."""
 
 
 def every() -> frozenset[str]:
@@ -190,7 +192,7 @@ def of_http(method: str, path: str) -> str | None:
 
 
 def methods_of(path: str) -> tuple[str, ...]:
-    """The methods that a path has; none: nothing is there."""
+    """The methods that a path may have; none: nothing is there."""
     return tuple(sorted({method for methods, _ in _entries(path) for method in methods}))
 
 

@@ -16,7 +16,7 @@ from codetether_ray.ingress.parts import Parts
 
 PATHS = ("/.well-known/agent-card.json", "/.well-known/agent.json")
 KEYS = "/.well-known/jwks.json"
-"""The keys that sign cards, for those with a token."""
+"""The keys that sign cards and notifications: as public as the card."""
 MAX_AGE_S = 300
 
 
@@ -26,6 +26,7 @@ class PublicCard:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._card: dict[str, Any] | None = None
+        self._keys: dict[str, Any] | None = None
         self._since = datetime.now(UTC).replace(microsecond=0)
 
     async def answer(self, request: Request) -> Response:
@@ -44,7 +45,11 @@ class PublicCard:
 
     async def keys(self, request: Request) -> Response:
         """The public keys of the card's signatures, as a JWK set."""
-        return Response(dumped(await public_keys(self._parts)), media_type="application/json")
+        if self._keys is None:  # anybody may ask, and the truth is asked once
+            self._keys = await public_keys(self._parts)
+        kind = "private" if self._parts.options.is_card_private else "public"
+        headers = {"Cache-Control": f"{kind}, max-age={MAX_AGE_S}"}
+        return Response(dumped(self._keys), headers=headers, media_type="application/json")
 
     async def _made(self) -> dict[str, Any]:
         if self._card is None:

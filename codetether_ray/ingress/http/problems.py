@@ -203,6 +203,13 @@ async def _of_nobody(_: "Request", error: Exception) -> "Response":
     return problem(500, unforeseen(error), "internal")
 
 
-async def _of_http(_: "Request", error: Exception) -> "Response":
+async def _of_http(request: "Request", error: Exception) -> "Response":
+    from codetether_ray.ingress.http.allowing import methods_at
+
     found: Any = error
-    return problem(found.status_code, str(found.detail), "", found.headers)
+    headers = dict(found.headers or {})
+    if found.status_code == 405:  # Starlette names the methods of one route alone
+        methods = methods_at(request.app.routes, request.scope["path"])
+        headers = {name: value for name, value in headers.items() if name.lower() != "allow"}
+        headers["Allow"] = ", ".join(methods)
+    return problem(found.status_code, str(found.detail), "", headers)

@@ -105,9 +105,13 @@ async def test_a_notification_is_known_by_what_the_page_says(tmp_path: Path) -> 
             task_of(b"{}", signature, strangers, world.url)
 
 
-async def test_the_keys_of_cards_need_a_token(world: World) -> None:
+async def test_the_keys_of_a_public_card_are_public_and_nothing_of_the_private_one(
+    world: World,
+) -> None:
     async with world.http(token="") as http:
-        assert (await http.get("/.well-known/jwks.json")).status_code == 401
+        [key] = (await http.get("/.well-known/jwks.json")).json()["keys"]
+        assert key["kty"] == "EC"
+        assert "d" not in key
 
 
 async def test_health_is_told_without_a_token_and_by_service_with_one(world: World) -> None:

@@ -43,6 +43,7 @@ async def test_without_a_token_nothing_but_the_public_paths_answers(tmp_path: Pa
             "/ready",
             "/.well-known/agent-card.json",
             "/.well-known/agent.json",
+            "/.well-known/jwks.json",
         ):
             async with client.get(door.url + path) as answer:
                 assert answer.status == 200
@@ -132,11 +133,12 @@ async def test_a_private_card_needs_a_token(tmp_path: Path) -> None:
         http_door(tmp_path, is_card_private=True) as door,
         aiohttp.ClientSession() as client,
     ):
-        url = door.url + "/.well-known/agent-card.json"
-        async with client.get(url) as answer:
-            assert answer.status == 401
-        async with client.get(url, headers=_bearer(door.token)) as answer:
-            assert answer.status == 200
+        for path in ("agent-card.json", "agent.json", "jwks.json"):
+            url = f"{door.url}/.well-known/{path}"
+            async with client.get(url) as answer:
+                assert answer.status == 401
+            async with client.get(url, headers=_bearer(door.token)) as answer:
+                assert answer.status == 200
 
 
 async def test_a_named_token_comes_in_as_its_name_and_may_do_what_its_roles_say(

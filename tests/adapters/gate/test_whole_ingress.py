@@ -24,7 +24,10 @@ from codetether_ray.ingress.parts import Parts
 from codetether_ray.ports.tokens import NamedToken
 from codetether_ray.stores.tokens import FileTokens, digest_of
 
-_PUBLIC = {"/health", "/ready", "/.well-known/agent-card.json", "/.well-known/agent.json"}
+_PUBLIC = {
+    *("/health", "/ready"),
+    *("/.well-known/agent-card.json", "/.well-known/agent.json", "/.well-known/jwks.json"),
+}
 _TOKENS = {
     "ann": ("viewer", ""),
     "bob": ("editor", ""),
@@ -117,6 +120,27 @@ async def test_every_route_and_rpc_has_a_permission_and_answers_nobody_without_a
             for rpc in [*rpcs, "/ray.serve.RayServeAPIService/Healthz"]:
                 code = await _code(channel, rpc)
                 assert code == ("OK" if rpc in permissions.PUBLIC_RPCS else "UNAUTHENTICATED"), rpc
+
+
+async def test_allow_names_the_methods_that_a_path_has(tmp_path: Path) -> None:
+    """All of them, not one route's, and none that the table of permissions alone has."""
+    asked = (
+        ("PUT", "/v1/tasks", "GET, POST"),
+        ("DELETE", "/v1/tasks", "GET, POST"),
+        ("PUT", "/api/session/ses_1", "GET"),
+        ("DELETE", "/api/session/ses_1", "GET"),
+        ("POST", "/api/version", "GET"),
+        ("PUT", "/v1/okrs/o1", "GET"),
+        ("GET", "/a2a", "POST"),
+        ("PUT", "/v1/runs/r1/nowhere", None),
+        ("PUT", "/v1/audit/nowhere", None),
+    )
+    header = {"Authorization": "Bearer ctr_token_root"}
+    async with _ingress(tmp_path) as ingress, aiohttp.ClientSession() as client:
+        for method, path, allowed in asked:
+            async with client.request(method, ingress.url + path, headers=header) as answer:
+                found = answer.status, answer.headers.get("Allow")
+                assert found == ((405, allowed) if allowed else (404, None)), (method, path)
 
 
 async def _code(channel: Any, rpc: str, body: bytes = b"", name: str = "") -> str:
