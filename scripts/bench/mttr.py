@@ -31,7 +31,7 @@ _DELAY_S = 0.3
 
 
 class Timed(Scene):
-    """Notes when who asked; a node goes when a third of the requests have come."""
+    """Notes when who asked; a node where agents live goes when a third of the requests came."""
 
     go: Callable[[str], None]
 
@@ -43,13 +43,18 @@ class Timed(Scene):
 
         async def script(request: ModelCall) -> Reply:
             self.asked_at.append((time.time(), f"sub/{self.model.who(request)}"))
-            if len(self.asked_at) == self.agents and not self.lost:
+            is_time = len(self.asked_at) >= self.agents and not self.lost
+            if is_time and await asyncio.to_thread(self._lives_on, victim) and not self.lost:
                 self.lost, self.gone_at = ids[victim], time.time()
                 await asyncio.to_thread(self.go, victim)
             await asyncio.sleep(_DELAY_S)
             return self.model(request)
 
         return script
+
+    def _lives_on(self, name: str) -> bool:
+        """Whether some sub-agent is at work on a node."""
+        return any("::SubAgent" in title for title in self.nodes.nodes[name].titles().values())
 
 
 def killed(nodes: Nodes) -> Callable[[str], None]:

@@ -6,10 +6,11 @@ Each node is a host of its own (as the tests have it; root only), all on the sam
 shown that more nodes are faster, but that what one sub-agent costs does not grow with their number
 or with that of the nodes. Each takes 3 model turns and writes two files of a real repository.
 CPU is that of all nodes' processes, from the command's start to its end; memory the peak of their
-proportional memory (PSS) beyond the idle cluster. A line per case, against the smallest number of
-sub-agents on the same nodes, and one against the smallest number of nodes; the aim is a ratio
-within 1.3. With `--kept`, what was measured is added to that file (JSON lines), and what is in it
-is not measured again: a case at a time, where time is short.
+proportional memory (PSS) beyond the idle cluster, for each sub-agent of those that lived at once:
+as many as have room on a node, and so more on more nodes. A line per case, against the smallest
+number of sub-agents on the same nodes, and one against the smallest number of nodes; the aim is a
+ratio within 1.3. With `--kept`, what was measured is added to that file (JSON lines), and what is
+in it is not measured again: a case at a time, where time is short.
 """
 
 import argparse
@@ -20,15 +21,28 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from codetether_ray.core.events import AgentPlaced, Record, TurnFinished
 from codetether_ray.testing.hosts import why_not
 from tests.cluster.lost_node import Scene
 from tests.cluster.nodes import Nodes
 
 _PERIOD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Seconds of CPU of one process, as last seen."""
+
+    parent: int
+    own: float
+    of_children: float
+    """Of those that it waited for, and of theirs."""
 
 
 class Meter(threading.Thread):
@@ -38,27 +52,40 @@ class Meter(threading.Thread):
         super().__init__(daemon=True)
         self._nodes = nodes
         self._done = threading.Event()
-        self._cpu: dict[tuple[int, str], float] = {}
+        self._used: dict[tuple[int, str], Used] = {}
+        self._alive: set[tuple[int, str]] = set()
         self.peak = 0
         self._look()
-        self._before_s = sum(self._cpu.values())
+        self._before_s = self._cpu_s()
 
     def run(self) -> None:
         while not self._done.wait(_PERIOD_S):
             self._look()
 
     def stop(self) -> tuple[int, float]:
-        """The most memory in bytes; CPU in seconds since it was made, of the dead as last seen."""
+        """The most memory in bytes; CPU in seconds since it was made."""
         self._done.set()
         self.join()
         self._look()
-        return self.peak, sum(self._cpu.values()) - self._before_s
+        return self.peak, self._cpu_s() - self._before_s
 
     def _look(self) -> None:
         found = processes(self._nodes)
         self.peak = max(self.peak, sum(map(pss, found)))
-        for pid in found:
-            self._cpu.update(cpu(pid))
+        seen = {key: used for pid in found for key, used in cpu(pid).items()}
+        self._used.update(seen)
+        self._alive = set(seen)
+
+    def _cpu_s(self) -> float:
+        """Of all that were seen, and of those too short-lived for it that somebody waited for."""
+        told: dict[int, float] = {}
+        for key, used in self._used.items():
+            if key not in self._alive:
+                told[used.parent] = told.get(used.parent, 0.0) + used.own + used.of_children
+        own = sum(used.own for used in self._used.values())
+        return own + sum(
+            max(used.of_children - told.get(pid, 0.0), 0.0) for (pid, _), used in self._used.items()
+        )
 
 
 def processes(nodes: Nodes) -> set[int]:
@@ -75,13 +102,15 @@ def pss(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-def cpu(pid: int) -> dict[tuple[int, str], float]:
-    """Seconds of CPU by pid and moment of its start (proc(5)); nothing where it is gone."""
+def cpu(pid: int) -> dict[tuple[int, str], Used]:
+    """What a process has used, by its pid and start time (proc(5)); nothing where it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return {}
-    return {(pid, fields[19]): (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")}
+    tick = os.sysconf("SC_CLK_TCK")
+    own, children = (sum(map(int, fields[at : at + 2])) / tick for at in (11, 13))
+    return {(pid, fields[19]): Used(int(fields[1]), own, children)}
 
 
 def measured(count: int, agents: int, pack: int) -> dict[str, float]:
@@ -100,9 +129,21 @@ def measured(count: int, agents: int, pack: int) -> dict[str, float]:
             wall_s = time.monotonic() - began
             peak, cpu_s = meter.stop()
             scene.check(result)
+            alive = most_alive(scene.records(result))
         finally:
             nodes.close()
-    return {"s": wall_s / agents, "CPU s": cpu_s / agents, "MB": (peak - idle) / 1e6 / agents}
+    return {"s": wall_s / agents, "CPU s": cpu_s / agents, "MB": (peak - idle) / 1e6 / alive}
+
+
+def most_alive(records: Iterable[Record]) -> int:
+    """How many sub-agents lived at once, at most."""
+    alive = most = 0
+    for record in records:
+        if record.agent.startswith("sub/"):
+            alive += isinstance(record.event, AgentPlaced)
+            most = max(most, alive)
+            alive -= isinstance(record.event, TurnFinished)
+    return most
 
 
 class Kept:

@@ -6,7 +6,7 @@ takes nothing with it but what no step had recorded.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,6 +83,8 @@ class _Node:
     lock: asyncio.Lock
     """One pack at a time."""
     is_met: Neighbour | None = None
+    brought: set[str] = field(default_factory=set)
+    """Commits that are there for this run: they are not asked for again."""
 
 
 class ClusterWorkspace:
@@ -137,10 +139,24 @@ class ClusterWorkspace:
             tip=begins.tip,
             snapshot=await self._terms.recorded(id),
         )
+        tree = await self._made(node, place)
+        self._subtasks[tree.id] = id
+        return tree
+
+    async def _made(self, node: str, place: Place) -> Tree:
+        """A tree on a node, for which its commits go there; again, if what went before is gone."""
+        brought = self._node(node).brought
+        is_believed = brought.issuperset(place.wanted)
         await self._bring(node, place.wanted)
         failpoints.hit("node.brought")
-        tree: Tree = await self._call(node, "start", place)
-        self._subtasks[tree.id] = id
+        try:
+            tree: Tree = await self._call(node, "start", place)
+        except WorkspaceError:
+            if not is_believed:
+                raise
+            brought.clear()
+            await self._bring(node, place.wanted)
+            tree = await self._call(node, "start", place)
         return tree
 
     async def _start_at_home(self, id: str, parents: tuple[str, ...]) -> Tree:
@@ -198,9 +214,12 @@ class ClusterWorkspace:
 
     async def _bring(self, id: str, wanted: tuple[str, ...]) -> None:
         """Have commits on a node: what it lacks of them goes there in one pack."""
-        ground = await self._inner.ground()
-        async with self._node(id).lock:
-            await bring(partial(self._call, id), ground.over, wanted, _hub_of(ground) / OUTGOING)
+        ground, node = await self._inner.ground(), self._node(id)
+        async with node.lock:
+            if not node.brought.issuperset(wanted):
+                outgoing = _hub_of(ground) / OUTGOING
+                await bring(partial(self._call, id), ground.over, wanted, outgoing)
+                node.brought.update(wanted)
 
     async def _take(self, tree: Tree, returned: Returned) -> None:
         """Have a result that came back in the hub, and on its branch."""

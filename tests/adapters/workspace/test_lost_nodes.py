@@ -309,6 +309,22 @@ async def test_a_node_that_shares_the_home_s_disk_uses_its_very_files(
     assert answer == "apart"
 
 
+async def test_a_node_is_asked_once_for_what_all_agents_of_a_run_begin_with(scene: Scene) -> None:
+    trees = [await scene.run.start(name, (), node="far") for name in ("one", "two", "three")]
+    assert scene.cluster.nodes["far"].calls.count("offer") == 1
+    assert len({tree.path for tree in trees}) == len(trees)
+
+
+async def test_a_clone_that_is_gone_is_made_again_for_the_next_agent(scene: Scene) -> None:
+    await scene.start("far")
+    far = scene.cluster.nodes["far"]
+    shutil.rmtree(far.data_dir)
+    far.state.clear()
+    tree = await scene.run.start("two", (), node="far")
+    assert (tree.path / "a.txt").exists()
+    assert far.calls.count("offer") == 2
+
+
 async def test_at_home_nothing_is_packed_and_nobody_is_asked(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
