@@ -12,6 +12,7 @@ from typing import Any
 
 from codetether_ray.actors import private, processes
 from codetether_ray.actors.chatter import Chatter
+from codetether_ray.actors.coming_up import patience
 from codetether_ray.actors.forkserver.status import forget
 from codetether_ray.actors.forkserver.switch import variables as forking
 from codetether_ray.actors.head import announce_head, find_head, withdraw_head
@@ -329,6 +330,7 @@ def _init(arguments: dict[str, Any], log_path: Path, *, lean: bool) -> dict[str,
     with (
         nullcontext() if address == "local" else admission(address),
         private.light_launchers() if address == "local" else nullcontext(),
+        patience() if address == "local" else nullcontext(),
         private.quiet_driver(log_path),
         private.lean_node() if lean else nullcontext(),
     ):

@@ -102,7 +102,7 @@ class Node:
 
     def ray(self, *words: str) -> str:
         """Run a `ray` command there."""
-        return self.host.run(str(_BIN / "ray"), *words, env=self.env, timeout_s=180)
+        return self.host.run(str(_BIN / "ray"), *words, env=self.env, timeout_s=300)
 
 
 class Nodes:

@@ -83,7 +83,7 @@ async def test_a_swarm_on_a_cluster_that_ray_up_made_outlives_a_host_that_is_cut
             f"RAY_ADDRESS=127.0.0.1:6379 CODETETHER_LOCAL_BASE_URL={server.url} "
             f"codetether swarm {shlex.quote(TASK)} --json --model local/m"
         )
-        out, err = await asyncio.wait_for(process.communicate(), 200)
+        out, err = await asyncio.wait_for(process.communicate(), 300)
     assert process.returncode == 0, err.decode()
     assert cut
     result: dict[str, Any] = json.loads(out)

@@ -60,7 +60,7 @@ async def swarm(nodes: Nodes, name: str, last_s: float = 0.0, **env: str) -> tup
             *("swarm", "write twelve files", "--json", "--model", "local/m"),
             *("--memory-per-agent", "1.2GB"),
             CODETETHER_LOCAL_BASE_URL=server.url,
-            timeout_s=240,
+            timeout_s=300,
             **env,
         )
         assert not server.refused
@@ -89,7 +89,7 @@ def places(program: Program, ended: Ended) -> Counter[str]:
 
 async def examined(program: Program) -> dict[tuple[str, str], dict[str, Any]]:
     """What the doctor says is not well, by node and name."""
-    found = await program.run("doctor", "--json", timeout_s=120)
+    found = await program.run("doctor", "--json", timeout_s=300)
     assert found.code == 1, found.out
     return {(c["node"], c["name"]): c for c in found.json["checks"] if c["state"] != "ok"}
 

@@ -110,7 +110,7 @@ async def a_worker_s_swarm_runs_on_the_cluster(door: Spread) -> None:
             task = await over(client, task["id"])
     finally:
         process.terminate()
-        _, err = await asyncio.wait_for(process.communicate(), 60)
+        _, err = await asyncio.wait_for(process.communicate(), 300)
     assert task["status"] == "completed", (task, err)
     it_lived_on_the_cluster_and_is_recorded_on_the_head_alone(door, task["session_id"])
     branch = task["result"].rpartition("branch ")[2].rstrip(".\n")

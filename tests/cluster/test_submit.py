@@ -39,7 +39,7 @@ async def test_a_submitted_run_outlives_its_submitter_and_is_fetched(nodes: Node
             *("ralph", "submit", "--json", "--model", "local/m"),
             CODETETHER_LOCAL_BASE_URL=server.url,
         )
-        out, err = await asyncio.wait_for(submitter.communicate(), 120)
+        out, err = await asyncio.wait_for(submitter.communicate(), 300)
         assert submitter.returncode == 0, err.decode()
         made = json.loads(out)
         run_id = made["run_id"]
@@ -50,7 +50,7 @@ async def test_a_submitted_run_outlives_its_submitter_and_is_fetched(nodes: Node
         await left.communicate()
         assert follower.returncode is None
         go.set()
-        out, err = await asyncio.wait_for(follower.communicate(), 180)
+        out, err = await asyncio.wait_for(follower.communicate(), 300)
     assert follower.returncode == 0, err.decode()
     seen = json.loads(out)
     assert (seen["state"], seen["outcome"]) == ("finished", "completed")
@@ -88,13 +88,13 @@ async def test_a_submitter_that_is_killed_takes_nothing_with_it(nodes: Nodes) ->
         submitter = await program.start(
             *("ralph", "submit", "--model", "local/m"), CODETETHER_LOCAL_BASE_URL=server.url
         )
-        await asyncio.wait_for(begun.wait(), 120)
+        await asyncio.wait_for(begun.wait(), 300)
         if submitter.returncode is None:
             submitter.send_signal(signal.SIGKILL)
         await submitter.communicate()
         [run_id] = {path.name for path in ralph_runs(nodes) - earlier}
         ended = await program.run(
-            *("ralph", "status", "--run", run_id, "--follow", "--json"), timeout_s=180
+            *("ralph", "status", "--run", run_id, "--follow", "--json"), timeout_s=300
         )
     assert (ended.code, ended.json["outcome"]) == (0, "completed"), ended.err
 
@@ -118,7 +118,7 @@ async def test_where_there_is_a_dashboard_the_run_is_a_ray_job(tmp_path: Path) -
                 *("ralph", "submit", "--json", "--model", "local/m"),
                 *("--address", nodes.dashboard),
                 CODETETHER_LOCAL_BASE_URL=server.url,
-                timeout_s=180,
+                timeout_s=300,
             )
             assert submitted.code == 0, submitted.err
             run_id = submitted.json["run_id"]
@@ -151,7 +151,7 @@ def ended_job(nodes: Nodes, id: str) -> dict[str, Any]:
     """What the dashboard says of a Ray job once it is over."""
     url = f"{nodes.dashboard}/api/jobs/{id}"
     said = nodes.head.host.run(
-        *(sys.executable, "-c", _JOB, url), env=nodes.head.env, timeout_s=150
+        *(sys.executable, "-c", _JOB, url), env=nodes.head.env, timeout_s=300
     )
     job: dict[str, Any] = json.loads(said)
     return job

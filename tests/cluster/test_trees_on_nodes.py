@@ -29,7 +29,7 @@ async def swarm(nodes: Nodes, program: Program) -> dict[str, Any]:
         ended = await program.run(
             *("swarm", "look around", "--json", "--yes", "--model", "local/m"),
             CODETETHER_LOCAL_BASE_URL=server.url,
-            timeout_s=240,
+            timeout_s=300,
         )
     assert ended.code == 0, ended.err
     found: dict[str, Any] = ended.json
@@ -65,7 +65,7 @@ async def test_code_travels_once_and_nothing_stays_behind_but_its_ground(nodes: 
     await swarm(nodes, program)
     for worker in workers:
         assert size_of_clones(worker) - before[worker.host.name] < 100_000
-    cleaned = await program.run("cleanup", "--nodes", "--dry-run", "--json", timeout_s=120)
+    cleaned = await program.run("cleanup", "--nodes", "--dry-run", "--json", timeout_s=300)
     assert cleaned.code == 0, cleaned.err
     assert cleaned.json["clones"] == []
     assert not [kept for kept in cleaned.json["kept"] if kept["what"].startswith("node ")]

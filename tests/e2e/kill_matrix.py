@@ -136,13 +136,13 @@ class Scene:
             try:
                 for number in range(self.cell.strikes):
                     if number and self.cell.ends_driver:
-                        await asyncio.wait_for(reading, 120)
+                        await asyncio.wait_for(reading, 300)
                         driver, reading = await self._resumed(env)
                     await self._strike(number, driver, reading)
-                ended = await asyncio.wait_for(reading, 120)
+                ended = await asyncio.wait_for(reading, 300)
                 if ended.code != 0:
                     driver, reading = await self._resumed(env)
-                    ended = await asyncio.wait_for(reading, 120)
+                    ended = await asyncio.wait_for(reading, 300)
             finally:
                 if driver.returncode is None:  # the next cell shall not meet it
                     driver.kill()
@@ -211,7 +211,7 @@ class Scene:
             raise AssertionError(f"blow {number} never came: {words}")
         while not self.run_id:
             await asyncio.sleep(0.02)
-        async with asyncio.timeout(60):  # who was struck just now may not have a successor yet
+        async with asyncio.timeout(180):  # who was struck just now may not have a successor yet
             while not (victims := self._victims(driver)):
                 await asyncio.sleep(0.05)
         for pid in victims:

@@ -54,7 +54,7 @@ class Program:
         return str(_BIN / "codetether")
 
     async def run(
-        self, *arguments: str, stdin: str = "", timeout_s: float = 90, **env: str
+        self, *arguments: str, stdin: str = "", timeout_s: float = 240, **env: str
     ) -> Ended:
         """Run to the end."""
         process = await self.start(*arguments, **env)
@@ -82,7 +82,7 @@ class Program:
     ) -> Ended:
         """Send a signal and wait for the end."""
         process.send_signal(number)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             out, err = await process.communicate()
         return Ended(code=process.returncode or 0, out=out.decode(), err=err.decode())
 

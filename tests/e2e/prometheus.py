@@ -39,7 +39,7 @@ class Prometheus:
         found = await self.ask(expression)
         return sum(float(sample["value"][1]) for sample in found)
 
-    async def until(self, expression: str, least: float, patience_s: float = 180) -> None:
+    async def until(self, expression: str, least: float, patience_s: float = 300) -> None:
         """Wait until an expression gives so much."""
         async with asyncio.timeout(patience_s):
             while await self.value(expression) < least:
@@ -76,7 +76,7 @@ async def scraping(folder: Path, discovery: Path) -> AsyncIterator[Prometheus]:
 
 
 async def _ready(found: Prometheus, session: aiohttp.ClientSession) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             try:
                 async with session.get(f"{found.url}/-/ready") as answer:

@@ -1,5 +1,6 @@
 """A small repository, a plan, and a model that carries it out: what the swarm tests share."""
 
+import asyncio
 import hashlib
 import json
 import subprocess
@@ -108,6 +109,17 @@ def main_tree(folder: Path) -> str:
 def records(program: Program, run_id: str) -> list[Record]:
     """A run's journal."""
     return list(read_records(program.data, run_id))
+
+
+async def until_answered(program: Program, agent: str, step: int) -> None:
+    """Wait until the journal of the only swarm has a model's answer: it is asked for no more."""
+    async with asyncio.timeout(180):
+        while not any(
+            (r.agent, r.event.tag) == (agent, "model.responded") and r.event.step == step
+            for run in (program.data / "events").glob("swm_*")
+            for r in records(program, run.name)
+        ):
+            await asyncio.sleep(0.05)
 
 
 def by_agent(found: Sequence[Record]) -> dict[str, list[str]]:

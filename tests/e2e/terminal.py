@@ -53,7 +53,7 @@ class Terminal:
         await self.sees(line[-20:].strip())
         self.press(ENTER)
 
-    async def sees(self, words: str, timeout_s: float = 60) -> None:
+    async def sees(self, words: str, timeout_s: float = 180) -> None:
         """Wait until some words are shown once more than when they were last waited for."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -65,7 +65,7 @@ class Terminal:
             raise AssertionError(f"no {words!r} is shown:\n{self.shown}") from None
         self._counts[words] = count
 
-    async def ended(self, timeout_s: float = 60) -> int:
+    async def ended(self, timeout_s: float = 180) -> int:
         """Its exit code."""
         async with asyncio.timeout(timeout_s):
             return await self.process.wait()

@@ -49,7 +49,7 @@ async def test_a_run_survives_the_loss_of_its_home(program: Program, s3: dict[st
     async with ModelServer(script_of(*replies)) as server:
         env = {**s3, "CODETETHER_LOCAL_BASE_URL": server.url}
         process = await program.start("run", "work", *MODEL, **env)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not (program.project / "begun").exists():
                 await asyncio.sleep(0.05)
         process.kill()

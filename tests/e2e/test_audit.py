@@ -92,7 +92,7 @@ async def test_a_killed_run_leaves_an_unknown_and_a_sound_log(program: Program) 
     script = script_of(call("bash", command="touch began; sleep 60"), say("never"))
     async with ModelServer(script) as server:
         process = await program.start("run", "go", *MODEL, CODETETHER_LOCAL_BASE_URL=server.url)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not (program.project / "began").exists():
                 await asyncio.sleep(0.02)
         await program.interrupted(process, signal.SIGKILL)
@@ -149,7 +149,7 @@ async def test_without_a_log_ending_and_reading_still_work(program: Program) -> 
     script = script_of(call("bash", command="touch began; sleep 60"), say("never"))
     async with ModelServer(script) as server:
         process = await program.start("run", "go", *MODEL, CODETETHER_LOCAL_BASE_URL=server.url)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not (program.project / "began").exists():
                 await asyncio.sleep(0.02)
         audit = program.data / "audit"

@@ -29,7 +29,7 @@ async def swarm(program: Program, *arguments: str) -> tuple[str, list[dict[str, 
         ended = await program.run(
             *("swarm", TASK, "--json", "--model", "local/m", *arguments),
             CODETETHER_LOCAL_BASE_URL=server.url,
-            timeout_s=180,
+            timeout_s=300,
         )
         asked = len(server.requests)
     assert ended.code == 0, ended.err
@@ -91,7 +91,7 @@ async def test_fifty_agents_at_once_leave_an_intent_for_each_thing_they_did(
 ) -> None:
     tally = tmp_path / "tally"
     async with ModelServer(fifty(tally)) as server:
-        ended = await program.run(*FIFTY, CODETETHER_LOCAL_BASE_URL=server.url, timeout_s=240)
+        ended = await program.run(*FIFTY, CODETETHER_LOCAL_BASE_URL=server.url, timeout_s=300)
         asked = len(server.requests)
     assert ended.code == 0, ended.err
     listed = await program.run("audit", "query", "--json", "--run", ended.json["swarm_id"])

@@ -38,7 +38,7 @@ class Parent:
 
 
 async def begun(
-    program: Program, server: ModelServer, *words: str, timeout_s: float = 90, **env: str
+    program: Program, server: ModelServer, *words: str, timeout_s: float = 240, **env: str
 ) -> Ended:
     return await program.run(
         *("run", ASKED, "--format", "json", *words),
@@ -139,7 +139,7 @@ async def test_on_ray_a_child_has_a_supervisor_and_outlives_the_loss_of_both(
         return reply
 
     async with ModelServer(script) as server:
-        ended = await begun(program, server, "--ray", timeout_s=240)
+        ended = await begun(program, server, "--ray", timeout_s=300)
     assert (ended.code, ended.json["text"]) == (0, "they are written"), ended.err
     session, child = runs(program)
     assert len(killed) == 2, "the session's and the swarm's"
@@ -180,12 +180,12 @@ async def test_an_agent_has_a_prd_worked_off_and_asks_how_it_stands(program: Pro
 
 async def test_who_ends_the_parent_ends_its_child(program: Program) -> None:
     make_repository(program.project)
-    model = Parent(swarm=SwarmModel(steps={"beta": [say("late", delay_s=60)]}))
+    model = Parent(swarm=SwarmModel(steps={"beta": [say("late", delay_s=600)]}))
     async with ModelServer(model) as server:
         process = await program.start(
             *("run", ASKED, "--format", "json"), *MODEL, CODETETHER_LOCAL_BASE_URL=server.url
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while ("beta", 0) not in model.swarm.asked:
                 await asyncio.sleep(0.05)
         ended = await program.interrupted(process)

@@ -45,7 +45,7 @@ async def _swarm(plane: Plane, token: str, tmp_path: Path) -> str:
     order = {"task": TASK, "repository": {"bundle": came["id"]}, "model": "local/m"}
     status, started = await plane.ask("POST", "/v1/swarms", token, json=order)
     assert status == 202, started
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         await events(plane, started["links"]["events"], token)
     return str(started["run_id"])
 

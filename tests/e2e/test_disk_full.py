@@ -36,7 +36,7 @@ async def _limited(program: Program, kib: int, *arguments: str, **env: str) -> E
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(180):
         out, err = await process.communicate()
     return Ended(code=process.returncode or 0, out=out.decode(), err=err.decode())
 

@@ -52,7 +52,7 @@ async def worked_off(program: Program, model: str, *more: str, **env: str) -> En
         "--max-iterations",
         "3",
     )
-    return await program.run(*words, *more, timeout_s=180, **env)
+    return await program.run(*words, *more, timeout_s=300, **env)
 
 
 async def test_this_project_gets_a_feature_from_a_prd_and_once_more_from_the_tape(

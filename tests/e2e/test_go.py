@@ -268,14 +268,14 @@ class Seat:
         reading = asyncio.create_task(self._read(ours))
         try:
             for asked, typed in answers:
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(180):
                     while asked.encode() not in self.said:
                         await asyncio.sleep(0.02)
                 self.said = self.said.partition(asked.encode())[2]
                 if before is not None:
                     await before()
                 os.write(ours, typed.encode())
-            async with asyncio.timeout(90):
+            async with asyncio.timeout(180):
                 out, _ = await process.communicate()
         finally:
             reading.cancel()

@@ -80,13 +80,13 @@ async def a_driver_with_another_version_of_this_program_is_refused(program: Prog
 
 
 async def a_swarm_on_it_is_told_when_it_ends(program: Program) -> None:
-    slow = SwarmModel(steps={"beta": [say("late", delay_s=90)]})
+    slow = SwarmModel(steps={"beta": [say("late", delay_s=600)]})
     async with ModelServer(slow) as server:
         process = await program.start(
             *("swarm", TASK, "--json", "--model", "local/m"),
             CODETETHER_LOCAL_BASE_URL=server.url,
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while ("beta", 0) not in slow.asked:
                 await asyncio.sleep(0.05)
             down = await program.run("down")
@@ -152,17 +152,17 @@ async def without_a_driver(program: Program) -> None:
 
 
 async def asked_for_beta(model: SwarmModel, times: int) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while model.asked.count(("beta", 0)) < times:
             await asyncio.sleep(0.05)
 
 
 async def test_a_head_keeps_as_many_processes_ready_as_were_asked_for(program: Program) -> None:
     """The first run's agent begins in one of them; another one takes its place in the end."""
-    started = await program.run("up", "--warm", "2", timeout_s=120)
+    started = await program.run("up", "--warm", "2", timeout_s=300)
     assert started.code == 0, started.err
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(180):
             while len(warm := titled(program, "ray::Agents")) < 2:
                 await asyncio.sleep(0.2)
         async with ModelServer(lambda _: say("done")) as server:

@@ -35,10 +35,10 @@ async def test_a_swarm_whose_supervisor_is_killed_goes_on_by_itself(program: Pro
         ended = await program.run(
             *("swarm", TASK, "--json", "--model", "local/m"),
             CODETETHER_LOCAL_BASE_URL=server.url,
-            timeout_s=120,
+            timeout_s=300,
         )
-    assert killed
     assert ended.code == 0, ended.err
+    assert killed
     assert "another one goes on from the journal" in ended.err
     check_is_whole(program, model, ended.json)
 
@@ -64,11 +64,11 @@ async def test_a_session_whose_supervisor_is_killed_goes_on_by_itself(program: P
             *("run", "work", "--ray", "--format", "stream-json", "--model", "local/m"),
             CODETETHER_LOCAL_BASE_URL=server.url,
         )
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(180):
             while not tally.exists():
                 await asyncio.sleep(0.05)
         killed.extend(kill(program, "Supervisor"))
-        out, err = await asyncio.wait_for(process.communicate(), 120)
+        out, err = await asyncio.wait_for(process.communicate(), 300)
         steps = Counter(request.step for request in server.requests)
         assert not server.refused
     assert process.returncode == 0, err.decode()
@@ -102,9 +102,9 @@ async def test_a_swarm_whose_head_is_killed_says_how_to_go_on_and_goes_on(
     async with ModelServer(script) as server:
         env = {"CODETETHER_LOCAL_BASE_URL": server.url}
         lost = await program.run(
-            *("swarm", TASK, "--json", "--model", "local/m"), timeout_s=120, **env
+            *("swarm", TASK, "--json", "--model", "local/m"), timeout_s=300, **env
         )
-        assert killed
+        assert killed, lost.err
         run_id = lost.json["swarm_id"]
         assert lost.code == 1
         assert "is gone" in lost.json["error"]
@@ -119,7 +119,7 @@ async def test_a_swarm_whose_head_is_killed_says_how_to_go_on_and_goes_on(
 
 async def until_asked(model: SwarmModel, name: str, step: int) -> None:
     """Wait for a request, so that it is known what a kill may interrupt."""
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(180):
         while (name, step) not in model.asked:
             await asyncio.sleep(0.02)
 
@@ -163,7 +163,7 @@ async def test_a_swarm_goes_on_when_bus_registry_and_resolver_are_killed(program
         ended = await program.run(
             *("swarm", TASK, "--json", "--model", "local/m"),
             CODETETHER_LOCAL_BASE_URL=server.url,
-            timeout_s=200,
+            timeout_s=300,
         )
     assert ended.code == 0, ended.err
     assert all(killed[name] for name in victims.values()), killed

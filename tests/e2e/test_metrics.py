@@ -61,7 +61,7 @@ async def test_every_expression_of_the_dashboard_has_data_after_a_swarm(
     program: Program,
 ) -> None:
     make_repository(program.project)
-    up = await program.run("up", "--dashboard", "--memory", "2GB", timeout_s=240)
+    up = await program.run("up", "--dashboard", "--memory", "2GB", timeout_s=300)
     assert up.code == 0, up.err
     try:
         discovery = program.data / "ray" / "prometheus.json"

@@ -47,7 +47,7 @@ async def spawn(
     process = await program.start(*words, **{**TOKEN, **env})
     stack.push_async_callback(_end, process)
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         line = await process.stdout.readline()
     if not line:
         assert process.stderr is not None
@@ -167,7 +167,7 @@ async def test_three_peers_find_each_other_and_one_that_is_killed_is_dropped(
     numbers = [*two_ports(), two_ports()[0]]
     urls = [f"http://127.0.0.1:{number}" for number in numbers]
     env = {"CODETETHER_PEER_TOKENS": tokens(tmp_path, *urls)}
-    async with AsyncExitStack() as stack, asyncio.timeout(120):
+    async with AsyncExitStack() as stack, asyncio.timeout(180):
         peers = []
         for name, number in zip("abc", numbers, strict=True):
             more = ("--port", number, "--discovery-interval-secs", "1", *ECHO)

@@ -31,7 +31,7 @@ async def test_interrupted_it_ends_with_130_and_goes_on_where_it_was(program: Pr
     async with ModelServer(script) as server:
         env = {"CODETETHER_LOCAL_BASE_URL": server.url}
         process = await program.start(*LOCAL, **env)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await begun.wait()
         cut = await program.interrupted(process, signal.SIGINT)
         assert (cut.code, cut.json["outcome"]) == (130, "interrupted"), cut.err

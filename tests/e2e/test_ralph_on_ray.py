@@ -30,7 +30,7 @@ async def test_an_agent_is_killed_two_stories_conflict_and_the_feature_is_merged
     async with ModelServer(model) as server:
         ended = await program.run(
             *("ralph", "run", "--model", "local/m", "--json", "--merge"),
-            timeout_s=180,
+            timeout_s=300,
             CODETETHER_LOCAL_BASE_URL=server.url,
         )
     assert ended.code == 0, ended.err

@@ -23,7 +23,7 @@ async def test_another_supervisor_goes_on_and_repeats_no_call(program: Program) 
             CODETETHER_LOCAL_BASE_URL=server.url,
             CODETETHER_FAILPOINT="supervisor/measured.recorded:2",
             CODETETHER_FAILPOINT_ONCE=str(killed),
-            timeout_s=180,
+            timeout_s=300,
         )
     assert killed.exists()
     assert ended.code == 0, ended.err

@@ -50,6 +50,6 @@ async def test_runs_share_a_head_and_go_on_there_when_the_prompt_is_left(program
 
 async def ending(program: Program) -> None:
     """Every run has come to its end."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while any(run.state == "running" for run in list_runs(program.data)):
             await asyncio.sleep(0.2)

@@ -30,7 +30,7 @@ async def killed(program: Program, server: ModelServer, moment: Path, *arguments
     process = await program.start(
         *("run", *arguments), *MODEL, CODETETHER_LOCAL_BASE_URL=server.url
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not moment.exists():
             assert process.returncode is None, (await process.communicate())[1].decode()
             await asyncio.sleep(0.02)
@@ -103,7 +103,7 @@ async def test_what_is_sent_after_a_resume_is_byte_for_byte_what_was_sent_before
     async with ModelServer(reply) as server:
         west = {"CODETETHER_LOCAL_BASE_URL": server.url, "TZ": "Pacific/Pago_Pago"}
         process = await program.start("run", "work", *MODEL, **west)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not moment.exists():
                 await asyncio.sleep(0.02)
         process.kill()
@@ -168,7 +168,7 @@ async def test_a_second_resume_is_refused_with_who_holds_the_run(program: Progra
     async with ModelServer(script_of(*replies)) as server:
         env = {"CODETETHER_LOCAL_BASE_URL": server.url}
         process = await program.start("run", "work", *MODEL, **env)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not moment.exists():
                 await asyncio.sleep(0.02)
         (row,) = (await program.run("runs", "--json")).json
@@ -188,11 +188,11 @@ async def test_a_stopped_run_is_taken_over_and_never_writes_again(program: Progr
     async with ModelServer(script_of(*replies)) as server:
         env = {"CODETETHER_LOCAL_BASE_URL": server.url, "CODETETHER_LEASE_S": "1"}
         process = await program.start("run", "work", *MODEL, **env)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not moment.exists():
                 await asyncio.sleep(0.02)
         process.send_signal(signal.SIGSTOP)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not (row := (await program.run("runs", "--json", **env)).json[0])["is_silent"]:
                 await asyncio.sleep(0.1)
         assert row["resume"] == f"codetether run --resume {row['id']}"

@@ -175,7 +175,7 @@ async def test_killed_during_a_model_call_only_that_call_is_repeated(
         process = await program.start(
             *("swarm", TASK, *LOCAL), CODETETHER_LOCAL_BASE_URL=server.url, **west
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not {("beta", 0), ("delta", 1)} <= set(slow.asked):
                 await asyncio.sleep(0.05)
         process.kill()
@@ -207,7 +207,7 @@ async def test_killed_during_a_tool_the_call_is_told_as_interrupted(
         process = await program.start(
             *("swarm", TASK, *LOCAL), CODETETHER_LOCAL_BASE_URL=server.url
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not moment.exists():
                 await asyncio.sleep(0.05)
         process.kill()
@@ -275,7 +275,7 @@ async def test_another_model_is_recorded_for_those_that_go_on_with_it(program: P
         process = await program.start(
             *("swarm", TASK, *LOCAL), CODETETHER_LOCAL_BASE_URL=server.url
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not {("beta", 0), ("delta", 1)} <= set(slow.asked):
                 await asyncio.sleep(0.05)
         ended = await program.interrupted(process)

@@ -149,7 +149,7 @@ async def test_a_killed_run_is_interrupted_and_goes_on_without_asking_twice(
         process = await program.start(
             *("run", "work", *MODEL), CODETETHER_LOCAL_BASE_URL=server.url
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not (program.project / "begun").exists():
                 await asyncio.sleep(0.05)
         process.kill()
@@ -173,19 +173,19 @@ async def test_a_killed_run_is_interrupted_and_goes_on_without_asking_twice(
 
 
 def _slow(_: ModelCall) -> Reply:
-    return say("late", delay_s=60)
+    return say("late", delay_s=600)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_an_interrupt_ends_cleanly_and_prints_how_to_go_on(
     number: signal.Signals, program: Program
 ) -> None:
-    replies = iter([say("late", delay_s=60), say("now it works")])
+    replies = iter([say("late", delay_s=600), say("now it works")])
     async with ModelServer(lambda _: next(replies)) as server:
         process = await program.start(
             *("run", "hello", "--format", "json", *MODEL), CODETETHER_LOCAL_BASE_URL=server.url
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not server.count:
                 await asyncio.sleep(0.05)
         ended = await program.interrupted(process, number)
@@ -205,7 +205,7 @@ async def test_what_an_interrupted_answer_took_is_told(program: Program) -> None
             CODETETHER_LOCAL_BASE_URL=server.url,
         )
         assert process.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while b'"kind":"text"' not in await process.stdout.readline():
                 pass
         ended = await program.interrupted(process)
@@ -326,7 +326,7 @@ async def test_a_reader_that_goes_away_leaves_no_noise(program: Program) -> None
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             out, err = await process.communicate()
     assert json.loads(out)["kind"] == "run.started"
     said = [line for line in err.decode().splitlines() if not line.startswith("· bash")]

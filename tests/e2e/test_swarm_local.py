@@ -19,6 +19,7 @@ from tests.e2e.swarm_scene import (
     main_tree,
     make_repository,
     records,
+    until_answered,
 )
 
 LOCAL = ("--local", "--model", "local/m")
@@ -209,14 +210,12 @@ async def test_a_resumed_swarm_takes_the_setup_command_of_today_and_counts_all_i
 
 
 async def test_an_interrupted_swarm_goes_on_where_it_stopped(program: Program) -> None:
-    slow = SwarmModel(steps={"beta": [say("late", delay_s=60)]})
+    slow = SwarmModel(steps={"beta": [say("late", delay_s=600)]})
     async with ModelServer(slow) as server:
         process = await program.start(
             *("swarm", TASK, "--json", *LOCAL), CODETETHER_LOCAL_BASE_URL=server.url
         )
-        async with asyncio.timeout(60):
-            while ("delta", 1) not in slow.asked:
-                await asyncio.sleep(0.05)
+        await until_answered(program, "sub/delta", 1)
         ended = await program.interrupted(process)
     assert ended.code == 130, ended.err
     assert ended.json["outcome"] == "cancelled"
@@ -233,12 +232,12 @@ async def test_an_interrupted_swarm_goes_on_where_it_stopped(program: Program) -
 
 
 async def test_cancel_ends_a_run_that_another_process_drives(program: Program) -> None:
-    slow = SwarmModel(steps={"beta": [say("late", delay_s=60)]})
+    slow = SwarmModel(steps={"beta": [say("late", delay_s=600)]})
     async with ModelServer(slow) as server:
         process = await program.start(
             *("swarm", TASK, "--json", *LOCAL), CODETETHER_LOCAL_BASE_URL=server.url
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while ("beta", 0) not in slow.asked:
                 await asyncio.sleep(0.05)
         listed = await program.run("runs", "--json")
@@ -251,7 +250,7 @@ async def test_cancel_ends_a_run_that_another_process_drives(program: Program) -
 
 
 async def test_max_time_ends_a_swarm_with_124(program: Program) -> None:
-    slow = SwarmModel(steps={"beta": [say("late", delay_s=60)]})
+    slow = SwarmModel(steps={"beta": [say("late", delay_s=600)]})
     async with ModelServer(slow) as server:
         ended = await swarm(program, server, TASK, "--json", "--max-time", "6s")
     assert (ended.code, ended.json["outcome"]) == (124, "cancelled")

@@ -59,7 +59,7 @@ async def held_swarm(program: Program) -> AsyncIterator[HeldModel]:
             CODETETHER_LOCAL_BASE_URL=server.url,
         )
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 await model.waiting.wait()
             yield model
         finally:
@@ -151,7 +151,7 @@ class _Terminal:
 
     async def until(self, words: bytes) -> None:
         """Read until some words were drawn."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while words not in self.seen:
                 self._read()
                 await asyncio.sleep(0.05)
@@ -159,7 +159,7 @@ class _Terminal:
     async def ended(self, number: signal.Signals) -> int | None:
         """Send a signal, read to the end, give the exit code."""
         self._process.send_signal(number)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await self._process.wait()
         self._read()
         self.modes_after = termios.tcgetattr(self._slave)

@@ -48,7 +48,7 @@ async def test_a_session_killed_in_a_command_learns_what_it_had_changed_and_prin
     async with ModelServer(script_of(*replies)) as server:
         url = {"CODETETHER_LOCAL_BASE_URL": server.url}
         process = await program.start("run", "work", *_MODEL, **url)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not mark.exists():
                 await asyncio.sleep(0.02)
         process.kill()

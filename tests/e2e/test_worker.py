@@ -54,7 +54,7 @@ class Scene:
         return await self.over(task)
 
     async def over(self, task: WorkTask) -> WorkTask:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(180):
             while not (now := await self.platform.task(ADMIN, task.id)).is_over:
                 await asyncio.sleep(0.05)
         return now
@@ -188,7 +188,7 @@ async def test_a_task_under_way_is_handed_back_on_sigterm_and_done_by_the_next(
     async with scene_of(program, tmp_path, slow) as scene:
         task = await scene.platform.create(ADMIN, WorkWish(title="wait"))
         async with scene.worker("--grace", "0", *QUIET) as process:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 await begun.wait()
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0
@@ -205,7 +205,7 @@ async def test_probes_tell_the_truth_and_guard_the_rest(program: Program, tmp_pa
             assert process.stderr is not None
             line = (await process.stderr.readline()).decode()
             (url,) = re.findall(r"(http://127\.0\.0\.1:\d+)/health", line)
-            async with aiohttp.ClientSession(url) as http, asyncio.timeout(60):
+            async with aiohttp.ClientSession(url) as http, asyncio.timeout(180):
                 while (await http.get("/ready")).status != 200:
                     await asyncio.sleep(0.05)
                 assert (await http.get("/worker/status")).status == 401

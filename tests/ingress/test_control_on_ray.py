@@ -34,7 +34,7 @@ async def test_it_goes_on_when_the_ingress_is_gone_and_is_followed_through_anoth
             order = {"task": TASK, "repository": {"bundle": came["id"]}, "model": "local/m"}
             status, started = await plane.ask("POST", "/v1/swarms", token, json=order)
             assert status == 202, started
-        async with opened(head_data_dir, reach) as plane, asyncio.timeout(120):
+        async with opened(head_data_dir, reach) as plane, asyncio.timeout(180):
             seen = await events(plane, started["links"]["events"], token)
             _, run = await plane.ask("GET", started["links"]["run"], token)
             async with plane.session.get(

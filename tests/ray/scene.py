@@ -108,7 +108,7 @@ def supervised(services: Services, folder: Path) -> Iterator[Supervised]:
 
 async def gone(pid: int) -> None:
     """Return when a process has ended; Ray tells it to, and does not wait."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while is_running(pid):
             await asyncio.sleep(0.05)
 

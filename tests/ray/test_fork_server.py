@@ -22,7 +22,7 @@ from codetether_ray.actors.forkserver.status import Status, status_of, why_off
 from tests.ray.forked import Forked, comm
 
 _ROOT = Path(__file__).parents[2]
-_PATIENCE_S = 60.0
+_PATIENCE_S = 180.0
 
 
 def eventually(holds: Callable[[], Any]) -> Any:

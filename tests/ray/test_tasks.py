@@ -105,7 +105,7 @@ async def test_an_actor_that_is_frozen_is_replaced(
     store = await start_tasks(str(tmp_path), _FOREVER_DAYS)
     await store.save([held()])
     os.kill(await pid_of(store), signal.SIGSTOP)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         assert await store.renew("r1", ["t1"], NOW + 500) == ()
         assert await store.get("t1", "ada") == held(held_until=NOW + 500)
     await store.close()
