@@ -30,7 +30,6 @@ _NOT_OF_ONE_AGENT = {
     "codetether_ray.bootstrap.children.runs",
     "codetether_ray.bootstrap.trees",
     "codetether_ray.swarm",
-    "mimetypes",
 }
 
 
