@@ -12,6 +12,8 @@ from codetether_ray.testing.model_server import ModelServer
 from codetether_ray.testing.model_server import Script as Model
 from tests.cluster.nodes import HEAD, Nodes
 
+KEY = "sk-ant-api03-" + "s" * 40
+MODEL = "anthropic/claude-haiku-5-5"
 _PORT, _GRPC_PORT = 4096, 50051
 
 
@@ -46,16 +48,22 @@ class Spread:
 async def spread(nodes: Nodes, model: Model, *options: str) -> AsyncIterator[Spread]:
     """One that answers on every node, started by the head's user and ended at the end.
 
-    The model is the head's user's: no other node has settings, or a token.
+    Settings, the model's key and the server's token are the head's user's: no other node has any.
     """
     program = nodes.program(f"serve-{len(list((nodes.head.folder / 'work').iterdir()))}")
     async with ModelServer(model, host=nodes.gateway) as server:
         settings = nodes.head.home / ".config" / "codetether-agent" / "config.toml"
         settings.parent.mkdir(parents=True, exist_ok=True)
-        settings.write_text(f'[providers.local]\nbase_url = "{server.url}"\n', "utf-8")
+        settings.write_text(
+            f'[providers.local]\nbase_url = "{server.url}"\n'
+            f'[providers.anthropic]\nbase_url = "{server.anthropic_url}"\n',
+            "utf-8",
+        )
+        stored = await program.run("auth", "set", "anthropic", stdin=KEY)
+        assert stored.code == 0, stored.err
         started = await program.run(
             *("serve", "--detach", "--json", "--spread", "--hostname", "0.0.0.0"),
-            *("--replicas", str(len(nodes.nodes)), "--model", "local/m", *options),
+            *("--replicas", str(len(nodes.nodes)), "--model", MODEL, *options),
             timeout_s=240,
         )
         try:

@@ -8,7 +8,7 @@ import pytest
 
 from codetether_ray.testing.model_server import ModelCall, Reply, call, say
 from tests.cluster.nodes import Nodes
-from tests.cluster.spread import Spread, ready, spread
+from tests.cluster.spread import KEY, Spread, ready, spread
 from tests.ingress.scene import Seen, message, stream
 from tests.ingress.scene import call as ask
 
@@ -21,6 +21,7 @@ class Steps:
 
     def __init__(self) -> None:
         self.asked, self.go = asyncio.Event(), asyncio.Event()
+        self.keys = set[str]()
 
     def anew(self) -> None:
         """The next answer waits again."""
@@ -28,6 +29,7 @@ class Steps:
         self.go.clear()
 
     async def __call__(self, request: ModelCall) -> Reply:
+        self.keys.add({name.lower(): key for name, key in request.headers.items()}["x-api-key"])
         if "sleep" in request.first_user_text:
             self.asked.set()
             return call("bash", command=_SLEEP)
@@ -48,6 +50,7 @@ async def test_replicas_of_several_nodes_are_one_ingress_and_go_on_without_one(
             await what_one_began_the_other_reads_and_streams(door, steps)
             await what_one_began_the_other_cancels(door, steps)
         await what_a_lost_node_s_replica_began_another_follows(door, steps)
+    assert steps.keys == {KEY}
 
 
 async def what_one_began_the_other_reads_and_streams(door: Spread, steps: Steps) -> None:

@@ -58,7 +58,9 @@ async def test_a_swarm_is_ordered_followed_and_its_branch_is_in_the_checkout(
     )
     assert (refused.code, "--merge, --pack cannot be ordered" in refused.err) == (2, True)
     ran = await program.run("run", "hello", "--address", far.url, CODETETHER_TOKEN=far.admin)
-    assert (ran.code, "--address local" in ran.err) == (2, True), ran.err
+    assert (ran.code, "`codetether send`" in ran.err) == (2, True), ran.err
+    worked = await program.run("worker", "--server", far.url, "--address", far.url)
+    assert (worked.code, "`--address local`" in worked.err) == (2, True), worked.err
 
 
 @pytest.mark.matrix

@@ -273,7 +273,10 @@ class Turns:
     async def _run(self, turn: Turn, request: SessionRequest) -> SessionResult:
         if self._reach.cluster is None:
             return await in_this_process(request, turn.show)
-        return await on_ray(request, self._reach, turn.show, _log.info, lambda: turn.is_left)
+        return await on_ray(
+            *(request, self._reach, turn.show, _log.info, lambda: turn.is_left),
+            with_keys=self._reach.truth.is_here,  # a replica elsewhere has none
+        )
 
     def _its_time(self, context: Context) -> "_Held":
         key = context.owner, context.id

@@ -151,10 +151,13 @@ async def on_ray(
     show: Show,
     notice: Callable[[str], None],
     leaves: Callable[[], bool] = _never,
+    *,
+    with_keys: bool = True,
 ) -> SessionResult:
     """Do the turn in a supervisor on a cluster; one that goes on and is under way is followed.
 
-    Cancelled while `leaves` says so, it is left to its supervisor.
+    Cancelled while `leaves` says so, it is left to its supervisor. `with_keys`: where the head is
+    elsewhere, this user's keys are used; else the head's own.
 
     Raises:
         CodetetherError: nothing was started, or it cannot be recorded to its end.
@@ -173,7 +176,7 @@ async def on_ray(
         reach=reach,
         data_dir=data_dir,
         audience=Audience(show=show, ask=ask, notice=notice),
-        keys=keys_of(request.model, data_dir),
+        keys=keys_of(request.model, data_dir) if with_keys else None,
         go_on=resume_command("session", request.session_id),
         joins=request.goes_on,
         leaves=leaves,

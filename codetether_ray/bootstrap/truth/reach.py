@@ -80,9 +80,9 @@ def _refuse_ingress(address: str) -> None:
     with suppress(ClusterError):
         if is_ingress(address):
             raise UsageError(
-                f"{address} is an ingress, where `codetether swarm` and `codetether ralph submit` "
-                "order runs, and runs are looked at, decided on and ended; start this one on a "
-                "node of the cluster, with its address HOST:6379, or here with `--address local`"
+                f"{address} is an ingress: `codetether send` talks with its agents, `codetether "
+                "swarm` and `codetether ralph submit` order runs there; start this one on a node "
+                "of the cluster, with its address HOST:6379, or here with `--address local`"
             )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from codetether_ray.bootstrap.agents import kept_process
 from codetether_ray.bootstrap.models import choose
+from codetether_ray.bootstrap.truth.reach import ingress_named
 from codetether_ray.bootstrap.truth.trusted import trusted
 from codetether_ray.bootstrap.worker.copies import clear_lost
 from codetether_ray.bootstrap.worker.doing import Doing
@@ -56,6 +57,12 @@ async def opened_worker(
     """
     if not options.server.startswith(("http://", "https://")):
         raise UsageError(f"--server must be http://… or https://…; it is {options.server!r}")
+    url = await ingress_named(options.address)
+    if url:  # as `codetether context` may have saved it: each task would fail of it
+        raise UsageError(
+            f"{url} is an ingress, and what a worker does lives where its codebases are; give it "
+            "`--address local`, or its cluster's address HOST:6379"
+        )
     codebases = tuple(_codebase(path) for path in options.codebases)
     await asyncio.to_thread(clear_lost, find_paths(os.environ).data)
     models = await _models(options.model, Path(codebases[0]))
