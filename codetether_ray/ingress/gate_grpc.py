@@ -7,7 +7,7 @@ any client understands, whatever the method's own shape.
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import unquote
@@ -23,7 +23,7 @@ from codetether_ray.core.errors import (
 )
 from codetether_ray.core.principals import Principal
 from codetether_ray.ingress.callers import CALLER
-from codetether_ray.ingress.gate_keeper import Gate, Lasting
+from codetether_ray.ingress.gate_keeper import Gate, Lasting, Watched
 from codetether_ray.ingress.permissions import PUBLIC_RPCS, of_grpc
 
 _ENDED = "the bearer token is not valid any more"
@@ -112,11 +112,12 @@ class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 tokens, _ = _read(context.invocation_metadata())
                 lasting = Lasting(gate, *tokens)
                 try:
-                    async with aclosing(inner(request, context)) as messages:
+                    async with aclosing(_while(lasting, inner(request, context))) as messages:
                         async for message in messages:
-                            if not await lasting.is_valid():
-                                await context.abort(grpc.StatusCode.UNAUTHENTICATED, _ENDED)
                             yield message
+                except UnauthenticatedError:
+                    code = grpc.StatusCode.UNAUTHENTICATED.name
+                    await context.abort(grpc.StatusCode.UNAUTHENTICATED, _ENDED)
                 except BaseException as error:
                     code = _code_of(error, context)
                     raise
@@ -147,6 +148,32 @@ class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if self._gate.log is not None:
             took_ms = int((time.monotonic() - began) * 1000)
             self._gate.log.passed(principal, "grpc", method, code, took_ms)
+
+
+async def _while(lasting: Lasting, messages: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
+    """The messages while a token lasts, also where none comes.
+
+    Raises:
+        UnauthenticatedError: it has ended.
+    """
+    watched = Watched(lasting)
+    watched.begin()
+    try:
+        async with aclosing(messages):
+            async for message in messages:
+                if watched.has_ended or not await lasting.is_valid():
+                    raise UnauthenticatedError("invalid_token", _ENDED)
+                watched.may_cancel = False
+                yield message
+                watched.may_cancel = True
+                if watched.has_ended:
+                    raise UnauthenticatedError("invalid_token", _ENDED)
+    except asyncio.CancelledError:
+        if watched.is_over():
+            raise UnauthenticatedError("invalid_token", _ENDED) from None
+        raise
+    finally:
+        watched.close()
 
 
 def peer_address(peer: str) -> str:

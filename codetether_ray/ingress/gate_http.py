@@ -1,5 +1,6 @@
 """The gate on HTTP: a pure ASGI middleware, the outermost but CORS."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -12,7 +13,7 @@ from codetether_ray.core.errors import (
 )
 from codetether_ray.core.principals import Principal
 from codetether_ray.ingress.callers import CALLER
-from codetether_ray.ingress.gate_keeper import Gate, Lasting
+from codetether_ray.ingress.gate_keeper import Gate, Lasting, Watched
 from codetether_ray.ingress.http.problems import send_problem, told_of
 from codetether_ray.ingress.permissions import (
     BY_METHOD,
@@ -29,6 +30,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _Headers = tuple[tuple[bytes, bytes], ...]
 
+_END: Message = {"type": "http.response.body", "body": b""}
 _REALM = 'Bearer realm="codetether"'
 
 
@@ -90,6 +92,7 @@ class GateMiddleware:
         """
         began, status = time.monotonic(), 0
         lasting, is_over = Lasting(self._gate, authorization), False
+        watched = Watched(lasting)
 
         async def noting(message: Message) -> None:
             nonlocal status, is_over
@@ -97,14 +100,24 @@ class GateMiddleware:
                 return
             if message["type"] == "http.response.start":
                 status = message["status"]
-            elif message.get("more_body") and not await lasting.is_valid():
-                is_over, message = True, {"type": "http.response.body", "body": b""}
+            elif not message.get("more_body"):
+                watched.close()
+            elif await lasting.is_valid():
+                watched.begin()
+            else:
+                is_over, message = True, _END
+                watched.close()
             await send(message)
 
         before = CALLER.set(principal)
         try:
             await self._app(scope, receive, noting)
+        except asyncio.CancelledError:
+            if not watched.is_over():
+                raise
+            await send(_END)
         finally:
+            watched.close()
             CALLER.reset(before)
             if self._gate.log is not None:
                 took_ms = int((time.monotonic() - began) * 1000)

@@ -1,8 +1,9 @@
 """The gate itself, whatever the transport: who comes in, what they may do, what is noted of it."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from codetether_ray.core.errors import (
     AccessError,
@@ -131,7 +132,8 @@ class Gate:
 
 
 class Lasting:
-    """Whether the token of an answer that goes on is still valid; asked before each piece."""
+    """Whether the token of an answer that goes on is still valid: asked before each piece, and
+    watched while none comes."""
 
     def __init__(self, gate: Gate, authorization: str | None) -> None:
         self._gate, self._authorization = gate, authorization
@@ -145,6 +147,51 @@ class Lasting:
         self._next = now + _AGAIN_S
         found = await self._gate.authenticated(self._authorization)
         return not isinstance(found, UnauthenticatedError)
+
+    async def until_over(self) -> None:
+        """Return once it was revoked or has expired."""
+        while True:
+            await asyncio.sleep(_AGAIN_S)
+            if not await self.is_valid():
+                return
+
+
+class Watched:
+    """Ends what the current task waits for when a token ends.
+
+    Between `begin` and `close` the task is cancelled then; `is_over` tells this from a cancel of
+    others. Who sends in between asks `Lasting.is_valid` by itself.
+    """
+
+    def __init__(self, lasting: Lasting) -> None:
+        self._lasting = lasting
+        self._task: asyncio.Task[Any] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self.has_ended = False
+        """The token has."""
+        self.may_cancel = True
+        """The task waits for the application, and not for the client."""
+
+    def begin(self) -> None:
+        """Watch from now on; again: nothing changes."""
+        if self._watching is None:
+            self._task = asyncio.current_task()
+            self._watching = asyncio.create_task(self._watch(), name="watching a token")
+
+    def is_over(self) -> bool:
+        """Of a cancel that came: whether it was ours, which is taken back then."""
+        return self.has_ended and self._task is not None and self._task.uncancel() == 0
+
+    def close(self) -> None:
+        """Watch no more."""
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _watch(self) -> None:
+        await self._lasting.until_over()
+        self.has_ended = True
+        if self.may_cancel and self._task is not None:
+            self._task.cancel()
 
 
 def _bearer(authorization: str | None) -> tuple[str, UnauthenticatedError | None]:

@@ -44,17 +44,30 @@ class Door:
         self.reached.append((f"{scope.get('method')} {scope['path']}", CALLER.get(None)))
         await send({"type": "http.response.start", "status": 200, "headers": []})
         if scope["path"].endswith("/endless"):
-            await self._go_on(receive, send)
+            await self._go_on(receive, send, is_quiet="/quiet/" in scope["path"])
         await send({"type": "http.response.body", "body": b"inside"})
 
-    async def _go_on(self, receive: Any, send: Any) -> None:
+    async def _wait(self, send: Any) -> None:
+        """Send one piece, and no more."""
+        await send({"type": "http.response.body", "body": b"piece", "more_body": True})
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.reached.append(("gone", None))
+
+    async def _go_on(self, receive: Any, send: Any, *, is_quiet: bool) -> None:
         """Send a piece now and then, until the client is gone."""
         await receive()
+        if is_quiet:
+            await self._wait(send)
         gone = asyncio.create_task(receive())
-        while not gone.done():
-            await send({"type": "http.response.body", "body": b"piece", "more_body": True})
-            await asyncio.wait({gone}, timeout=0.05)
-        self.reached.append(("gone", None))
+        try:
+            while not gone.done():
+                await send({"type": "http.response.body", "body": b"piece", "more_body": True})
+                await asyncio.wait({gone}, timeout=0.05)
+        finally:
+            gone.cancel()
+            self.reached.append(("gone", None))
 
 
 @asynccontextmanager
@@ -100,6 +113,11 @@ class _Handlers(grpc.GenericRpcHandler):
             for _n in range(100_000 if request == b"endless" else 3):
                 yield request
                 await asyncio.sleep(0.01)
+                if request == b"quiet":
+                    try:
+                        await asyncio.Event().wait()
+                    finally:
+                        door.reached.append(("gone", None))
 
         async def chat(requests: Any, _: Any) -> AsyncIterator[bytes]:
             door.reached.append(("chat", CALLER.get(None)))

@@ -1,5 +1,6 @@
 """The gate on real gRPC: every shape of RPC, unknown methods, refusals."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,9 @@ async def test_how_rpcs_ended_is_in_the_audit_log(tmp_path: Path) -> None:
     }
 
 
-async def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [b"endless", b"quiet"])
+async def test_a_stream_ends_with_its_token(tmp_path: Path, kind: bytes) -> None:
+    """Also while the service has nothing to tell."""
     FileTokens(tmp_path).add(
         NamedToken(
             name="ann", digest=digest_of("ctr_token_ann"), created_at=time.time(), roles=("editor",)
@@ -146,11 +149,13 @@ async def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
     )
     async with grpc_door(tmp_path) as door, grpc.aio.insecure_channel(door.target) as channel:
         metadata = (("authorization", "Bearer ctr_token_ann"),)
-        call = channel.unary_stream(STREAM)(b"endless", metadata=metadata)
-        assert await call.read() == b"endless"
+        call = channel.unary_stream(STREAM)(kind, metadata=metadata)
+        assert await call.read() == kind
         assert FileTokens(tmp_path).revoke("ann", time.time())
         with pytest.raises(grpc.aio.AioRpcError) as ended:
             await _drained(call)
+        while kind == b"quiet" and ("gone", None) not in door.reached:
+            await asyncio.sleep(0.01)
     assert ended.value.code() == grpc.StatusCode.UNAUTHENTICATED
 
 

@@ -211,15 +211,17 @@ async def test_a_revoked_token_opens_nothing_a_few_seconds_later(tmp_path: Path)
     assert statuses[-1] == 401
 
 
-async def test_an_answer_that_goes_on_ends_with_its_token(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["busy", "quiet"])
+async def test_an_answer_that_goes_on_ends_with_its_token(tmp_path: Path, kind: str) -> None:
+    """Also while the application has nothing to tell."""
     _made(tmp_path, "ann", "ctr_token_ann", roles=("viewer",))
     async with http_door(tmp_path) as door, aiohttp.ClientSession() as client:
-        url, header = door.url + "/v1/runs/endless", _bearer("ctr_token_ann")
+        url, header = door.url + f"/v1/runs/{kind}/endless", _bearer("ctr_token_ann")
         async with client.get(url, headers=header) as answer:
             assert await answer.content.readexactly(5) == b"piece"
             assert FileTokens(tmp_path).revoke("ann", time.time())
             async with asyncio.timeout(60):
-                assert (await answer.content.read()).endswith(b"piece")
+                assert (await answer.content.read()).endswith(b"piece" if kind == "busy" else b"")
         async with asyncio.timeout(60):
             while ("gone", None) not in door.reached:
                 await asyncio.sleep(0.01)
