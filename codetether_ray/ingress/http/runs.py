@@ -34,6 +34,19 @@ def router(parts: "Parts") -> APIRouter:
     """The routes of runs."""
     made = APIRouter(tags=["runs"])
     control = control_of(parts)
+    _add_reading(made, control)
+    _add_ends(made, control)
+
+    @made.get("/v1/top")
+    async def top() -> dict[str, Any]:
+        """What is under way: runs, their agents, what they use, and the nodes."""
+        return await control.top()
+
+    return made
+
+
+def _add_reading(made: APIRouter, control: Control) -> None:
+    """What there is, and what it does."""
 
     @made.get("/v1/runs")
     async def runs(asked: Annotated[RunQuery, Query()]) -> Runs:
@@ -63,6 +76,10 @@ def router(parts: "Parts") -> APIRouter:
         await control.check(run_id)
         return EventStream(_events(control, run_id, _seen(request, after)))
 
+
+def _add_ends(made: APIRouter, control: Control) -> None:
+    """A run's end, and what it has made."""
+
     @made.post("/v1/runs/{run_id}/cancel")
     async def cancel(run_id: RunId) -> Cancelled:
         """Tell a run to end as Ctrl-C would: its agents end cleanly, and it can be resumed."""
@@ -86,13 +103,6 @@ def router(parts: "Parts") -> APIRouter:
         }
         pieces = control.pieces(packed)
         return StreamingResponse(pieces, headers=headers, media_type="application/x-git-bundle")
-
-    @made.get("/v1/top")
-    async def top() -> dict[str, Any]:
-        """What is under way: runs, their agents, what they use, and the nodes."""
-        return await control.top()
-
-    return made
 
 
 async def _events(control: Control, run_id: str, after: int) -> AsyncIterator[Sse]:

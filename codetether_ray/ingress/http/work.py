@@ -39,6 +39,14 @@ _TaskPath = Annotated[str, Path(max_length=200)]
 def router(parts: "Parts") -> APIRouter:
     """The routes of the workers' protocol."""
     made = APIRouter(tags=["workers"])
+    _add_workers(made, parts)
+    _add_offers(made, parts.platform)
+    _add_work(made, parts.platform)
+    return made
+
+
+def _add_workers(made: APIRouter, parts: "Parts") -> None:
+    """Who works."""
     platform: Platform = parts.platform
 
     @made.post("/v1/opencode/workers/register")
@@ -53,6 +61,10 @@ def router(parts: "Parts") -> APIRouter:
         asker = caller()
         sees_all = await parts.gate.sees_all(asker)
         return [WorkerShown.of(one) for one in await platform.workers(asker, sees_all=sees_all)]
+
+
+def _add_offers(made: APIRouter, platform: Platform) -> None:
+    """What waits to be done, and as it comes."""
 
     @made.get("/v1/opencode/tasks")
     async def pending(
@@ -73,6 +85,10 @@ def router(parts: "Parts") -> APIRouter:
         after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else None
         await platform.pending(asker, id)  # refused before it begins
         return EventStream(_changes(platform, asker, id, after))
+
+
+def _add_work(made: APIRouter, platform: Platform) -> None:
+    """A task in a worker's hands, from its claim to its release."""
 
     @made.post("/v1/worker/tasks/claim")
     async def claim(body: Claim, worker: WorkerHeader = "") -> Claimed:
@@ -111,8 +127,6 @@ def router(parts: "Parts") -> APIRouter:
             cognition=body.cognition,
         )
         return HeardShape.of(heard)
-
-    return made
 
 
 async def _changes(
