@@ -259,7 +259,7 @@ class HostedRuntime:
         await self._spending.refuse_spent(agent.spec.path)
         permit = agent.permit = await self._admission.acquire(
             agent.moves.need(agent.spec, agent.only_node, tuple(self._used)),
-            rank=agent.rank,
+            rank=Rank.MOVING if agent.moves.count else agent.rank,
             priority=agent.priority,
             on_wait=lambda reason: self._tell_wait(agent, reason),
         )

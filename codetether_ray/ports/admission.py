@@ -30,14 +30,16 @@ class Need:
 
 
 class Rank(IntEnum):
-    """Who of a run goes first: parents that take their permit back, then children, then new agents.
+    """Who of a run goes first: parents that take their permit back, agents that have to go on
+    elsewhere, children, new agents.
 
     So a tree that has begun is finished before another one is begun.
     """
 
     RETURNING = 0
-    CHILD = 1
-    NEW = 2
+    MOVING = 1
+    CHILD = 2
+    NEW = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

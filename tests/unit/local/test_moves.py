@@ -105,6 +105,22 @@ async def test_an_agent_whose_node_is_lost_goes_on_on_another_with_its_tree_made
     assert crowd.admission.live == 0
 
 
+async def test_an_agent_that_has_to_go_elsewhere_goes_before_those_that_have_not_begun() -> None:
+    crowd, lives = _crowd(max_live=1), list[str]()
+
+    async def life(process: CrowdProcess, text: str) -> TurnResult:
+        lives.append(process.spec.path)
+        await asyncio.sleep(0)
+        if lives == ["sub/a"]:
+            raise _node_lost(process.spec)
+        return done()
+
+    crowd.host.life = life  # type: ignore[method-assign]
+    names = ("sub/a", "sub/b", "sub/c", "sub/d")
+    await asyncio.gather(*(crowd.runtime.run(_spec(name), user("")) for name in names))
+    assert lives == ["sub/a", "sub/b", "sub/a", "sub/c", "sub/d"]  # its place was given on at once
+
+
 async def test_a_node_that_fails_and_is_the_only_one_is_tried_again_but_not_for_ever() -> None:
     crowd = _crowd(node("home"))
     crowd.host.lives["sub/a"] = _failing(3, _node_lost)
