@@ -14,7 +14,8 @@ def trim(history: MutableSequence[Message], most: int, room: int) -> int:
     if len(history) > most:
         del history[: len(history) - most]
     sizes = [message.ByteSize() for message in history]
-    kept, gone = sum(sizes), 0
+    kept: int = sum(sizes)
+    gone = 0
     while kept > room and gone < len(sizes) - 1:
         kept -= sizes[gone]
         gone += 1

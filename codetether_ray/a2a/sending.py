@@ -134,6 +134,9 @@ class Sending:
             return await self._continue(message, modes, config, principal)
         task_id, known = await self._known(message, principal.owner)
         if known is not None:
+            if config is not None:
+                await self._configs.keep(config, task_id, principal.owner)
+                await self._holder.pushes_changed(task_id)
             return known
         task = Task(id=task_id, context_id=message.context_id or new_context_id(task_id))
         task.status.state = TaskState.TASK_STATE_SUBMITTED

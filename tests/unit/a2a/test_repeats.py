@@ -101,6 +101,21 @@ async def test_a_task_that_its_client_has_gone_on_with_is_not_begun_again_by_an_
     assert len(set(ids)) == 3
 
 
+async def test_a_receiver_that_is_named_when_it_is_sent_again_is_told(world: World) -> None:
+    handler = await world.replica()
+    sends = []
+    for url in ("", "https://example.com/hook"):
+        asking = request("hi", message_id="a")
+        if url:
+            asking.configuration.task_push_notification_config.url = url
+        sends.append(asyncio.create_task(handler.on_message_send(asking, context())))
+        await world.settle()
+    world.stage.tell(world.stage.last, status(COMPLETED))
+    await world.settle(1)
+    assert [task.id for task in [await sent for sent in sends]] == [world.stage.last] * 2
+    assert [name for name, _ in world.receivers.got] == [world.stage.last]
+
+
 def test_an_id_that_is_used_for_ever_costs_no_more_than_some_looks() -> None:
     first, again = new_task_ids(message(), OWNER), new_task_ids(message(), OWNER)
     ids = [next(first) for _ in range(30)]
