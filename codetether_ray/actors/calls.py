@@ -61,4 +61,5 @@ _REASONS = (
     ("connection error code", "its process died"),
     ("Worker unexpectedly exits", "its process died"),
     ("The worker process", "its process died"),
+    ("is unavailable:", "its process cannot be reached"),
 )

@@ -24,6 +24,11 @@ _NODE = "The actor died because its node has died. Node Id: 8f3a\n"
         ),
         ("Worker unexpectedly exits with a connection error code 2.", "its process died"),
         (_DIED + "The actor is dead because its owner has died.", "its owner died"),
+        (
+            "The actor 5746300c6ab2 is unavailable: RpcError: RPC error: Socket closed. The task "
+            "may or may not have been executed on the actor.",
+            "its process cannot be reached",
+        ),
     ],
 )
 def test_the_reason_is_told_in_a_sentence(said: str, wanted: str) -> None:
