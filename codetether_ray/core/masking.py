@@ -25,39 +25,40 @@ _PEM_CLOSE = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_GAP = r"(?:\s|\\[nr]|[\"'+>,|:-]|\b\d{1,6}\b)++"
 _PEM_LINE = r"(?:Proc-Type:[^\n\\]*+|DEK-Info:[^\n\\]*+|[A-Za-z0-9+/=]{16,}+)"
 _PEM_LAST = r"[A-Za-z0-9+/=]{1,80}+"
-_PEM = re.compile(
+_PEM = (
     rf"{_PEM_OPEN.pattern}(?:{_PEM_GAP}{_PEM_LINE})+"
     rf"(?:(?:{_PEM_GAP}{_PEM_LAST})?{_PEM_GAP}{_PEM_CLOSE.pattern.removeprefix('-----')})?"
 )
-_AWS = re.compile(rf"(?i)aws_(?:secret_access_key|session_token){_QUOTED}([A-Za-z0-9/+=]{{20,}})")
+_AWS = rf"(?i)aws_(?:secret_access_key|session_token){_QUOTED}([A-Za-z0-9/+=]{{20,}})"
 
 # A word that must be there (so that most texts cost one search each), and the shape around it.
-# A group, where there is one, is the secret part.
-_SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("sk-", re.compile(_EDGE + r"sk-(?:ant|or|proj|svcacct|admin)-[A-Za-z0-9_-]{16,}")),
-    ("sk-", re.compile(_EDGE + r"sk-(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}[A-Za-z0-9_-]*")),
-    ("k_", re.compile(_EDGE + r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}")),  # Stripe
-    ("gh", re.compile(_EDGE + r"gh[pousr]_[A-Za-z0-9]{20,}")),
-    ("github_pat_", re.compile(_EDGE + r"github_pat_[A-Za-z0-9_]{20,}")),
-    ("glpat-", re.compile(_EDGE + r"glpat-[A-Za-z0-9_-]{20,}")),
-    ("IA", re.compile(_EDGE + r"(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])")),
+# A group, where there is one, is the secret part. A shape is compiled when its word is seen, which
+# `re` remembers: all of them take 10 ms.
+_SHAPES: tuple[tuple[str, str], ...] = (
+    ("sk-", _EDGE + r"sk-(?:ant|or|proj|svcacct|admin)-[A-Za-z0-9_-]{16,}"),
+    ("sk-", _EDGE + r"sk-(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}[A-Za-z0-9_-]*"),
+    ("k_", _EDGE + r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}"),  # Stripe
+    ("gh", _EDGE + r"gh[pousr]_[A-Za-z0-9]{20,}"),
+    ("github_pat_", _EDGE + r"github_pat_[A-Za-z0-9_]{20,}"),
+    ("glpat-", _EDGE + r"glpat-[A-Za-z0-9_-]{20,}"),
+    ("IA", _EDGE + r"(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
     ("ecret_access_key", _AWS),
     ("SECRET_ACCESS_KEY", _AWS),
     ("SESSION_TOKEN", _AWS),
-    ("xox", re.compile(_EDGE + r"xox[abeoprs]-[A-Za-z0-9-]{10,}")),  # Slack
-    ("xapp-", re.compile(_EDGE + r"xapp-[A-Za-z0-9-]{10,}")),
-    ("AIza", re.compile(_EDGE + r"AIza[A-Za-z0-9_-]{35}")),  # Google
-    ("ya29.", re.compile(_EDGE + r"ya29\.[A-Za-z0-9_-]{20,}")),
-    ("hf_", re.compile(_EDGE + r"hf_[A-Za-z0-9]{30,}")),
-    ("gsk_", re.compile(_EDGE + r"gsk_[A-Za-z0-9]{30,}")),
-    ("xai-", re.compile(_EDGE + r"xai-[A-Za-z0-9]{40,}")),
-    ("npm_", re.compile(_EDGE + r"npm_[A-Za-z0-9]{30,}")),
-    ("pypi-", re.compile(_EDGE + r"pypi-[A-Za-z0-9_-]{50,}")),
-    ("hv", re.compile(_EDGE + r"hv[sbr]\.[A-Za-z0-9_-]{20,}")),  # Vault
-    ("eyJ", re.compile(_EDGE + r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*")),
-    ("ctr_", re.compile(_EDGE + r"ctr_(?:server|token)_[A-Za-z0-9_-]{40,}")),  # an ingress'
-    ("uthorization", re.compile(rf"(?i)authorization{_QUOTED}(?:bearer|basic|token)\s+({_TOKEN})")),
-    ("-api-key", re.compile(rf"(?i)x-api-key{_QUOTED}({_TOKEN})")),
+    ("xox", _EDGE + r"xox[abeoprs]-[A-Za-z0-9-]{10,}"),  # Slack
+    ("xapp-", _EDGE + r"xapp-[A-Za-z0-9-]{10,}"),
+    ("AIza", _EDGE + r"AIza[A-Za-z0-9_-]{35}"),  # Google
+    ("ya29.", _EDGE + r"ya29\.[A-Za-z0-9_-]{20,}"),
+    ("hf_", _EDGE + r"hf_[A-Za-z0-9]{30,}"),
+    ("gsk_", _EDGE + r"gsk_[A-Za-z0-9]{30,}"),
+    ("xai-", _EDGE + r"xai-[A-Za-z0-9]{40,}"),
+    ("npm_", _EDGE + r"npm_[A-Za-z0-9]{30,}"),
+    ("pypi-", _EDGE + r"pypi-[A-Za-z0-9_-]{50,}"),
+    ("hv", _EDGE + r"hv[sbr]\.[A-Za-z0-9_-]{20,}"),  # Vault
+    ("eyJ", _EDGE + r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"),
+    ("ctr_", _EDGE + r"ctr_(?:server|token)_[A-Za-z0-9_-]{40,}"),  # an ingress'
+    ("uthorization", rf"(?i)authorization{_QUOTED}(?:bearer|basic|token)\s+({_TOKEN})"),
+    ("-api-key", rf"(?i)x-api-key{_QUOTED}({_TOKEN})"),
     ("PRIVATE KEY", _PEM),
 )
 
@@ -87,14 +88,20 @@ class Masker:
         found = [] if self._known is None else [m.span() for m in self._known.finditer(text)]
         for needle, shape in self._shapes:
             if needle in text:
-                group = shape.groups
-                found += [m.span(group) for m in shape.finditer(text)]
+                pattern = re.compile(shape)
+                found += [m.span(pattern.groups) for m in pattern.finditer(text)]
         return _merged(found)
+
+
+def prepare() -> None:
+    """Compile all shapes now: for who forks processes that will need them."""
+    for _, shape in _SHAPES:
+        re.compile(shape)
 
 
 def looks_secret(value: str) -> bool:
     """Whether `value` holds something shaped like a key."""
-    return any(needle in value and shape.search(value) for needle, shape in _SHAPES)
+    return any(needle in value and re.search(shape, value) for needle, shape in _SHAPES)
 
 
 def _has_line_end(value: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from codetether_ray.core import masking
 from codetether_ray.local import code_print
 from codetether_ray.tools import toolbox
 from codetether_ray.tools.catalog import ALL_TOOLS
@@ -108,6 +109,7 @@ def load_ours() -> None:
         with suppress(ImportError):
             importlib.import_module(name)
     toolbox.prepare(ALL_TOOLS)
+    masking.prepare()
 
 
 def load() -> Code:
@@ -120,6 +122,7 @@ def load() -> Code:
         with suppress(ImportError):
             importlib.import_module(name)
     toolbox.prepare(ALL_TOOLS)
+    masking.prepare()
     code_print.learn()  # here, where looking at everything costs its pages but once
     if threading.active_count() != 1:
         names = ", ".join(thread.name for thread in threading.enumerate())

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from codetether_ray.actors.cluster import Cluster
 
 
+_LEAVES_S = 0.1
+"""From what is recorded of a request until it has left: importing Ray holds everything up."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
     """A swarm that has a plan, and the Ray that was started meanwhile; or its result already."""
@@ -89,6 +93,7 @@ async def _start(
     dashboard: bool,
 ) -> "Cluster":
     await is_asked.wait()
+    await asyncio.sleep(_LEAVES_S)
     from codetether_ray.actors.cluster import join_or_start
     from codetether_ray.bootstrap.drive import cluster_options
 
