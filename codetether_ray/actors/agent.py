@@ -28,7 +28,7 @@ from codetether_ray.ports.runtime import AgentStatus
 from codetether_ray.telemetry.identity import RunTrace
 from codetether_ray.telemetry.logs import FIELDS, correlated
 
-_COMPANY_S = 0.25
+_COMPANY_S = 0.5
 """How long what one of many sub-agents says waits for more, on its way to who watches."""
 _log = logging.getLogger(__name__)
 
@@ -80,14 +80,15 @@ class Seat:
     It is made from values and handles alone; keys and clients are gathered here by the wiring.
     """
 
-    def __init__(self, spec: AgentSpec, badge: Badge, post: Post) -> None:
+    def __init__(self, spec: AgentSpec, badge: Badge, post: Post, *, is_new: bool = False) -> None:
+        """`is_new`: nothing is journaled of the agent."""
         self.spec = spec
         self._spec = spec
         caller = Caller(post.links.supervisor, badge, post.line)
         self._turns: set[asyncio.Task[Any]] = set()
         self._ledger = RayLedger(caller, post.links.budget)
         self._publisher = LocalPublisher(
-            RayJournal(caller),
+            RayJournal(caller, is_empty=is_new),
             post.bus,
             spec.correlation,
             spec.path,

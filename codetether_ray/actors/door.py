@@ -156,6 +156,10 @@ class Door:
         self._guests[badge] = _Guest()
         return badge
 
+    async def is_new(self, path: str) -> bool:
+        """Whether nothing is journaled of the agent at `path`."""
+        return self._served is not None and not await self._served.journal.read(path)
+
     async def dismiss(self, badge: Badge) -> None:
         """Take a badge back at once, and wait until what it had begun to write is written.
 

@@ -69,6 +69,8 @@ class RayHost:
 
     async def start(self, spec: AgentSpec, *, attempt: int = 0) -> "RayProcess":
         """Give it a seat; it rebuilds itself from its journal when its turn begins."""
+        # many are new at once; one that goes on, or a session's, has its history to read
+        is_new = not attempt and spec.kind == "subagent" and await self._entry.is_new(spec.path)
         house = self._house(spec)
         try:
             leased = await house.opened()
@@ -79,7 +81,7 @@ class RayHost:
             self._leave(house)
             raise
         self._note_down(leased)
-        process = RayProcess(spec, house, leased, self._entry, self._left)
+        process = RayProcess(spec, house, leased, self._entry, self._left, is_new=is_new)
         self._started.add(process)
         return process
 
@@ -159,7 +161,10 @@ class RayProcess:
         leased: Leased,
         door: Door,
         on_end: Callable[..., None],
+        *,
+        is_new: bool = False,
     ) -> None:
+        """`is_new`: nothing is journaled of the agent."""
         self.house = house
         self.actor = leased.actor
         self.place = Place(
@@ -172,6 +177,7 @@ class RayProcess:
         self._door = door
         self._badge: Badge = door.admit(spec.path)
         self._on_end = on_end
+        self._is_new = is_new
         self._is_idle = True
         self._is_dead = False
         self._is_ended = False
@@ -185,9 +191,10 @@ class RayProcess:
         self._is_idle = False
         turn = asked(
             self.actor.turn.options(name=f"{self._spec.path} turn").remote(
-                self.house.engagement, self._spec, self._badge, message
+                self.house.engagement, self._spec, self._badge, message, is_new=self._is_new
             )
         )
+        self.house.is_engaged, self._is_new = True, False
         try:
             with self.house.listening() as silence:
                 await asyncio.wait({turn, silence}, return_when=asyncio.FIRST_COMPLETED)

@@ -44,7 +44,9 @@ class House:
         self.seats = seats
         self.lease_s = lease_s
         self.leased: Leased | None = None
-        self.engagement = ""
+        self._engagement: Engagement | None = None
+        self.is_engaged = False
+        """Whether a turn has brought the engagement."""
         self.served = 0
         """How many agents have had a seat in this tenancy."""
         self.is_dead = False
@@ -106,6 +108,12 @@ class House:
         self.served += 1
         return leased
 
+    @property
+    def engagement(self) -> Engagement | str:
+        """What a turn names: the first one brings it along, and has the process serve this run."""
+        assert self._engagement is not None
+        return self._engagement.id if self.is_engaged else self._engagement
+
     def close(self) -> None:
         """Look no more."""
         if self._silence is not None:
@@ -140,8 +148,7 @@ class House:
         leased = self.leased = await lease
         links = self._tenancy.links
         is_away = leased.body.node not in ("", links.home) if links.home else False
-        self.engagement = f"{self._tenancy.id}.{id(self):x}"
-        leased.actor.engage.remote(
-            Engagement(self.engagement, self._tenancy.wiring, links, is_away=is_away)
+        self._engagement = Engagement(
+            f"{self._tenancy.id}.{id(self):x}", self._tenancy.wiring, links, is_away=is_away
         )
         return leased

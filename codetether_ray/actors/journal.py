@@ -13,8 +13,10 @@ from codetether_ray.core.letters import Letter
 class RayJournal:
     """The journal port on a supervisor: appends of one process reach it in order, each once."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, *, is_empty: bool = False) -> None:
+        """`is_empty`: it holds nothing of the agent that it is read for."""
         self._caller = caller
+        self._is_empty = is_empty
         self._writing: set[asyncio.Task[Numbers]] = set()
         self._is_closed = False
 
@@ -30,6 +32,7 @@ class RayJournal:
             raise JournalError("the journal is closed")
         if not records:
             return ()
+        self._is_empty = False
         sent = tuple(map(Letter.of, records))
         writing = asyncio.ensure_future(self._numbers(sent))
         self._writing.add(writing)
@@ -49,6 +52,8 @@ class RayJournal:
 
     async def read(self, agent: str | None = None) -> tuple[Record, ...]:
         """All durable records, or those of one agent, in order of `seq`."""
+        if self._is_empty and agent is not None:
+            return ()
         found: tuple[Record, ...] = await self._caller.ask("read", agent)
         return found
 

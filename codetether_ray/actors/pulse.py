@@ -85,8 +85,12 @@ class Pulse:
         return await self._ask()
 
     async def silence(self) -> None:
-        """Return when the actor has given no sign for a lease."""
+        """Return when the actor has given no sign for a lease.
+
+        It was heard of just now: the first look comes later, and most turns are over by then.
+        """
         missed = 0
+        await asyncio.sleep(self._look_s)
         while missed < _LOOKS:
             beat = asyncio.ensure_future(self._ask())
             beat.add_done_callback(_seen)

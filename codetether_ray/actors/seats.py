@@ -81,7 +81,7 @@ class Agents:
 
     # -- a run ------------------------------------------------------------------------------------
 
-    async def engage(self, engagement: Engagement) -> None:
+    def _engage(self, engagement: Engagement) -> None:
         """Serve a run from now on; turns of it that came first have waited."""
         log_to_stderr(node=this_node())
         slate = self._clean_slate()
@@ -121,13 +121,25 @@ class Agents:
     # -- its agents -------------------------------------------------------------------------------
 
     async def turn(
-        self, engagement: str, spec: AgentSpec, badge: Badge, message: Message
+        self,
+        engagement: Engagement | str,
+        spec: AgentSpec,
+        badge: Badge,
+        message: Message,
+        *,
+        is_new: bool = False,
     ) -> TurnResult:
-        """Give an agent a turn; it takes its seat with the first one."""
+        """Give an agent a turn; it takes its seat with the first one.
+
+        The first turn of a run brings its engagement. `is_new`: nothing is journaled of the agent.
+        """
+        if isinstance(engagement, Engagement):
+            self._engage(engagement)
+            engagement = engagement.id
         post = await asyncio.shield(self._post(engagement))
         seat = self._seats.get(badge.token)
         if seat is None:
-            seat = self._seats[badge.token] = Seat(spec, badge, post)
+            seat = self._seats[badge.token] = Seat(spec, badge, post, is_new=is_new)
             self._entitle()
         return await seat.turn(message)
 

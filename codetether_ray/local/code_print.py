@@ -35,22 +35,17 @@ class CodePrint:
     def __init__(self) -> None:
         self._ours: dict[str, _Module] = {}
         self._others: dict[str, _Foreign] = {}
-        self._marks = Marks((sys.modules,))
         self._wanted = frozenset(_OTHERS.split())
         self._count = 0
         self.learn()
 
     def restore(self) -> list[str]:
         """Put data back, forget what was cached; the names of code that was replaced."""
-        marks: list[str] = []
-        if not self._marks.are_as_they_were:
-            marks += [mark for known in self._ours.values() for mark in known.restore()]
-            marks += [mark for known in self._others.values() for mark in known.restore()]
+        marks = [mark for known in self._ours.values() for mark in known.restore()]
+        marks += [mark for known in self._others.values() for mark in known.restore()]
         for module in self._ours.values():
             module.forget()
-        marks += self.learn()
-        self._marks.renew()
-        return marks
+        return [*marks, *self.learn()]
 
     def learn(self) -> list[str]:
         """Look at modules that were loaded since; what in them is not their own."""
@@ -63,12 +58,9 @@ class CodePrint:
             if name.partition(".")[0] == _PACKAGE:
                 marks += _foreign(name, module)
                 self._ours[name] = _Module(name, module)
-                self._marks.add(self._ours[name].marks)
             elif name in self._wanted:
                 self._others[name] = _Foreign(name, module)
-                self._marks.add(self._others[name].marks)
         self._count = count
-        self._marks.renew()
         return marks
 
 

@@ -141,7 +141,7 @@ class Pool(Generic[P]):
         member.served += agents
         member.tenancies += 1
         member.holder = ""
-        if self._is_closed or self._is_used_up(member):
+        if self._is_closed or self._is_used_up(member) or self._has_plenty(member):
             self.end(id)
             return
         self._resets[id] = asyncio.create_task(self._put_back(member))
@@ -287,7 +287,7 @@ class Pool(Generic[P]):
             return
         member.idle_since = self._clock.monotonic()
         self._idle.append(member)
-        while len(self._idle) > max(self._terms.idle_max, self._terms.warm):
+        while len(self._idle) > self._idle_most:
             self.end(self._idle[0].id)
         if self._tending is None or self._tending.done():
             self._tending = asyncio.create_task(self._tend())
@@ -302,6 +302,19 @@ class Pool(Generic[P]):
     def _is_used_up(self, member: Member[P]) -> bool:
         age_s = self._clock.monotonic() - member.born
         return member.tenancies >= self._terms.agents_max or age_s >= self._terms.age_max_s
+
+    def _has_plenty(self, member: Member[P]) -> bool:
+        """Whether as many like it wait as may: it would be put back to be ended."""
+        wish = Wish(node=member.node, principal=member.principal or "", holder="")
+        if any(member.suits(waiter.wish) for waiter in self._waiting):
+            return False
+        coming = [self._members[id] for id in self._resets if id in self._members]
+        alike = sum(other.suits(wish) for other in (*self._idle, *coming))
+        return alike >= self._idle_most
+
+    @property
+    def _idle_most(self) -> int:
+        return max(self._terms.idle_max, self._terms.warm)
 
     async def _watch(self, member: Member[P]) -> None:
         """Forget one that died."""

@@ -40,11 +40,6 @@ class Marks:
         self._functions = array("Q", map(id, functions) if IS_KNOWN else ())
         self._seen = self._now()
 
-    def add(self, other: "Marks") -> None:
-        """Mark what another one does as well."""
-        self._dicts.extend(other._dicts)
-        self._functions.extend(other._functions)
-
     @property
     def are_as_they_were(self) -> bool:
         """Whether nothing was changed since; False where that cannot be told."""

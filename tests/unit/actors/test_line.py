@@ -30,10 +30,17 @@ _RECORD = Record(
 
 
 class Counter:
-    """A journal of which nothing is read."""
+    """A journal of one agent, which is always told the same."""
+
+    def __init__(self) -> None:
+        self._count = 0
 
     async def append(self, records: Sequence[Any]) -> tuple[Any, ...]:
+        self._count += len(records)
         return tuple(SimpleNamespace(seq=n, agent_seq=n) for n, _ in enumerate(records))
+
+    async def read(self, agent: str | None = None) -> tuple[Record, ...]:
+        return (_RECORD,) * self._count
 
 
 class _Method:
@@ -140,3 +147,20 @@ async def test_what_is_told_by_many_at_once_is_one_call() -> None:
     await asyncio.gather(*(ledger.rest() for ledger in ledgers))
     assert scene.asked == [["spend"] * 20]
     assert await scene.ledger.spent() == Spend(tokens=20)
+
+
+async def test_a_journal_that_holds_nothing_of_an_agent_is_asked_once_it_does() -> None:
+    scene = Supervisor(Budget())
+    journal = RayJournal(scene.caller(), is_empty=True)
+    assert await journal.read("sub/a") == ()
+    await journal.append([_RECORD])
+    assert await journal.read("sub/a") == (_RECORD,)
+    assert scene.asked == [["append"], ["read"]]
+
+
+async def test_an_agent_is_new_to_a_door_until_something_of_it_is_journaled() -> None:
+    scene = Supervisor(Budget())
+    assert await scene.door.is_new("sub/a")
+    await RayJournal(scene.caller()).append([_RECORD])
+    assert not await scene.door.is_new("sub/a")
+    assert not await Door("swm_none").is_new("sub/a")

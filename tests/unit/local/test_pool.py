@@ -164,6 +164,42 @@ async def test_no_more_wait_than_may() -> None:
     await scene.pool.close()
 
 
+async def test_what_would_be_put_back_to_be_ended_is_ended_at_once() -> None:
+    scene = Scene(idle_max=2)
+    members = [await scene.lease() for _ in range(5)]
+    for member in members:
+        scene.pool.give_back(member.id)
+    await settle()
+    assert [m.process.resets for m in members] == [1, 1, 0, 0, 0]
+    assert [m.process.is_killed for m in members] == [False, False, True, True, True]
+    await scene.pool.close()
+
+
+async def test_whose_processes_are_many_takes_none_from_another() -> None:
+    scene = Scene(idle_max=2)
+    members = [await scene.lease("ann") for _ in range(2)]
+    other = await scene.lease("bob")
+    for member in (*members, other):
+        await scene.served(member)
+    assert (await scene.lease("bob")).process is other.process
+    await scene.pool.close()
+
+
+async def test_a_process_that_somebody_waits_for_is_put_back_though_many_are() -> None:
+    scene = Scene(idle_max=1)
+    first, second = await scene.lease(), await scene.lease()
+    first.process.may_reset.clear()
+    second.process.may_reset.clear()
+    scene.pool.give_back(first.id)
+    waiting = asyncio.create_task(scene.lease())
+    await settle()
+    scene.pool.give_back(second.id)
+    second.process.may_reset.set()
+    assert (await waiting).process is second.process
+    first.process.may_reset.set()
+    await scene.pool.close()
+
+
 async def test_a_process_ends_after_so_many_agents_or_at_such_an_age() -> None:
     scene = Scene(agents_max=2, age_max_s=100.0, idle_s=1000.0)
     first = await scene.lease()
