@@ -17,7 +17,8 @@ def prefix_digest(system: str, tools: Sequence[ToolSchema]) -> str:
 
 def part_digests(system: str, tools: Sequence[ToolSchema]) -> tuple[str, ...]:
     """16 hex digits each, of the system prompt and of every tool."""
-    return tuple(hashlib.sha256(_bytes(part)).hexdigest()[:_SHORT] for part in (system, *tools))
+    whole = hashlib.sha256(_bytes(system)).hexdigest(), *(tool.digest for tool in tools)
+    return tuple(digest[:_SHORT] for digest in whole)
 
 
 class MessageChain:

@@ -23,6 +23,7 @@ from codetether_ray.bootstrap.children.runs import HostedChildRuns, Show
 from codetether_ray.bootstrap.clocks import ClockedNodes
 from codetether_ray.bootstrap.drive import drive
 from codetether_ray.bootstrap.follow import Follower
+from codetether_ray.bootstrap.heap import settle_heap
 from codetether_ray.bootstrap.home import (
     HomeTerms,
     RunHome,
@@ -170,6 +171,7 @@ async def open_home(
 
     Agents on other nodes write `audit`, and have their keys of `broker`.
     """
+    settle_heap()
     clock = SystemClock()
     send = world.metrics.keep_sending if await world.metrics.is_wanted() else None
     watch = await open_watch(terms, clock, send)

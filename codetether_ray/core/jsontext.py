@@ -19,6 +19,7 @@ _SCALARS: MappingProxyType[type, Callable[[Any], str]] = MappingProxyType(
     {
         str: encode_basestring,
         int: int.__repr__,
+        float: lambda value: float.__repr__(value) if value - value == 0 else _dumps(value),
         bool: lambda value: "true" if value else "false",
         type(None): lambda _: "null",
     }

@@ -1,5 +1,6 @@
 """What is asked of a model and what it answers."""
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -35,6 +36,11 @@ class ToolSchema:
     def json_text(self) -> str:
         """Its JSON text, made once: it stands in the journal of every agent."""
         return object_text(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of its JSON text, in hexadecimal."""
+        return hashlib.sha256(self.json_text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
