@@ -221,6 +221,29 @@ async def test_a_session_is_its_owners_and_nobody_elses(
     assert api.model.count == 1
 
 
+async def test_events_before_the_first_prompt_are_an_empty_stream_that_tells_the_first_turn(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _api(data, script_of(say("at last")), monkeypatch) as api:
+        session = await api.create()
+        url = f"{api.plane.url}/api/session/{session['id']}/events"
+        headers = {"Authorization": f"Bearer {api.plane.admin}"}
+        async with api.plane.session.get(url, headers=headers) as answer:
+            assert answer.status == 200
+            following = asyncio.create_task(_all(answer.content))
+            await api.say(session, "go")
+            events = await following
+        nobodys = "/api/session/ses_nobody_made_it/events"
+        assert (await api.plane.ask("GET", nobodys))[0] == 404
+    assert [event["event"] for event in events if event["event"] == "error"] == []
+    assert "".join(_text(events).values()) == "at last"
+    assert events[-1]["event"] == "done"
+
+
+async def _all(content: Any) -> list[dict[str, Any]]:
+    return [event async for event in _events(content)]
+
+
 async def test_the_same_prompt_id_is_not_done_twice(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,18 @@
 """Watches a session's turn: begun here or elsewhere, from its beginning or behind a record."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from codetether_ray.bootstrap.a2a.story import Story, Told
 from codetether_ray.bootstrap.a2a.turns import Ear, Turn, Turns
 from codetether_ray.bootstrap.control.following import follow
+from codetether_ray.core.errors import UnknownRunError
 from codetether_ray.core.events import Record
+
+_IDLE = {"state": "idle"}
+_SHORTEST_S, _LONGEST_S = 0.2, 1.0
+"""Between two looks for a session's first turn."""
 
 
 async def begun(turn: Turn, ear: Ear, *, is_queued: bool) -> AsyncIterator[Told]:
@@ -42,7 +49,7 @@ async def _begun(turn: Turn, ear: Ear, *, is_queued: bool) -> AsyncIterator[Told
         yield Told(kind="done", data=(await turn.result()).to_json(), seq=last)
 
 
-async def behind(turns: Turns, owner: str, session_id: str, after: int) -> AsyncIterator[Told]:
+async def behind(turns: Turns, owner: str, session_id: str, after: int) -> AsyncGenerator[Told]:
     """The turn that the record `after` is of, or the next one where that ended its turn.
 
     Raises:
@@ -56,6 +63,25 @@ async def behind(turns: Turns, owner: str, session_id: str, after: int) -> Async
     finally:
         if turn is not None and ear is not None:
             turn.deafen(ear)
+
+
+async def awaited(turns: Turns, owner: str, session_id: str, after: int) -> AsyncIterator[Told]:
+    """`behind`, which waits for the first turn of a session that has had none."""
+    pause_s, has_waited = _SHORTEST_S, False
+    while True:
+        try:
+            async with aclosing(behind(turns, owner, session_id, after)) as following:
+                async for told in following:
+                    if has_waited and told.data == _IDLE:  # its directory stands, and it begins
+                        break
+                    has_waited = False
+                    yield told
+                else:
+                    return
+        except UnknownRunError:
+            has_waited = True
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, _LONGEST_S)
 
 
 async def _behind(
@@ -73,7 +99,7 @@ async def _behind(
         async for told in _heard(ear, story):
             yield told
     if not story.is_over:
-        yield Told(kind="status", data={"state": "idle"}, seq=-1)
+        yield Told(kind="status", data=dict(_IDLE), seq=-1)
 
 
 async def _heard(ear: Ear, story: Story) -> AsyncIterator[Told]:

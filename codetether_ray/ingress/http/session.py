@@ -15,7 +15,7 @@ from codetether_ray.bootstrap.a2a.asking import Asked
 from codetether_ray.bootstrap.a2a.contexts import Context
 from codetether_ray.bootstrap.a2a.story import Told
 from codetether_ray.bootstrap.a2a.turns import Turns
-from codetether_ray.bootstrap.a2a.watching import begun, behind
+from codetether_ray.bootstrap.a2a.watching import awaited, begun, behind
 from codetether_ray.bootstrap.control import owned
 from codetether_ray.core.errors import UnknownProviderError, UnknownRunError, UsageError
 from codetether_ray.core.messages import user
@@ -165,12 +165,15 @@ def router(parts: "Parts") -> APIRouter:
         session_id: SessionId,
         after: Annotated[int, Query(ge=-1, le=2**53)] = -1,
     ) -> Response:
-        """Follow a turn behind a record: the one that `Last-Event-ID` names, or `after`."""
+        """Follow a turn behind a record: the one that `Last-Event-ID` names, or `after`.
+
+        Before a session's first prompt nothing is told but that the stream is alive.
+        """
         await desk.found(session_id)
         seen = _seen(request)
         turns, owner = await desk.turns(), caller().owner
         return EventStream(
-            _events(behind(turns, owner, session_id, after if seen is None else seen))
+            _events(awaited(turns, owner, session_id, after if seen is None else seen))
         )
 
     @made.post("/api/session/{session_id}/cancel")
