@@ -20,7 +20,7 @@ from codetether_ray.config.stores import open_secret_store
 from codetether_ray.core.masking import Masker
 from codetether_ray.core.spec import AgentSpec
 from codetether_ray.local.clock import SystemClock
-from codetether_ray.ports.secrets import ProviderSecret, SecretSource
+from codetether_ray.ports.secrets import ProviderSecret
 from codetether_ray.ports.snapshots import Snapshots
 from codetether_ray.providers.http import HttpClient
 from codetether_ray.providers.registry import open_provider, parse_model
@@ -126,17 +126,13 @@ async def _secret(spec: AgentSpec, links: AgentLinks, provider: str) -> Provider
     From Vault where this node has one; else from the run's broker, where it has one; else from
     the store of this process's user.
     """
-    source = _source(spec, links)
-    key = (spec.principal, "broker" if source is links.secrets else spec.data_dir, provider)
+    broker = None if os.environ.get("VAULT_ADDR") else links.secrets
+    key = (spec.principal, spec.data_dir if broker is None else "broker", provider)
     if key not in _secrets:
+        here = data_dir_of(spec, links)
+        source = open_secret_store(os.environ, here) if broker is None else broker
         _secrets[key] = await source.get(provider)
     return _secrets[key]
-
-
-def _source(spec: AgentSpec, links: AgentLinks) -> SecretSource:
-    if links.secrets is not None and not os.environ.get("VAULT_ADDR"):
-        return links.secrets
-    return open_secret_store(os.environ, data_dir_of(spec, links))
 
 
 def _snapshots(spec: AgentSpec, links: AgentLinks, data_dir: Path) -> Snapshots | None:
@@ -164,7 +160,8 @@ def _git_snapshots(spec: AgentSpec, links: AgentLinks, data_dir: Path) -> Snapsh
 
 def _is_in_repository(root: Path) -> bool:
     """Whether there is a `.git` above: most places without one are told so without a process."""
-    return any((place / ".git").exists() for place in (root, *root.parents))
+    places = (root, *root.parents)
+    return any(os.path.exists(f"{place}/.git") for place in places)  # noqa: PTH110 - for each agent
 
 
 @cache
