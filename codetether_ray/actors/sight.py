@@ -76,11 +76,11 @@ class Sight:
             del self._nodes[gone]
             self._words.pop(gone, None)
             self._asking.pop(gone, None)
-        for id in ids:
-            if id not in self._asking or self._asking[id].done():
-                self._asking[id] = asyncio.create_task(self._ask_one(id))
-        if self._asking:
-            await asyncio.wait(set(self._asking.values()), timeout=_PATIENCE_S)
+        asked = [id for id in ids if id not in self._asking or self._asking[id].done()]
+        for id in asked:
+            self._asking[id] = asyncio.create_task(self._ask_one(id))
+        if asked:  # a node that owes the answer of an earlier look is not waited for once more
+            await asyncio.wait({self._asking[id] for id in asked}, timeout=_PATIENCE_S)
 
     async def _ask_one(self, id: str) -> None:
         if id == self._here:
