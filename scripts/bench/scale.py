@@ -116,8 +116,10 @@ def cpu(pid: int) -> dict[tuple[int, str], Used]:
 def measured(count: int, agents: int, pack: int) -> dict[str, float]:
     """One swarm on a fresh cluster of `count` nodes."""
     with tempfile.TemporaryDirectory() as folder:
-        nodes = Nodes.up(Path(folder), [f"n{n}" for n in range(1, count)])
+        nodes = Nodes.up(Path(folder), [])
         try:
+            for _ in range(count - 1):  # one by one: Ray gives each half a minute to start
+                nodes.add()
             warm = Scene(nodes=nodes, name="warm", seed=None, agents=2)
             asyncio.run(warm.play())
             idle = sum(map(pss, processes(nodes)))
