@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 
 _RUNNERS = re.compile(
     r"(?:python|pypy)[\d.]*|bash|sh|dash|zsh|node|deno|ruby|perl|php|Rscript|julia|lua"
@@ -14,6 +15,9 @@ _WRAPPERS = frozenset(
 _RUN_WRAPPERS = frozenset({"uv", "poetry", "pdm", "hatch", "pipenv", "npx"})
 _BREAKS = frozenset(";|&()\n")
 _VALUED = frozenset({"-n", "-k", "-s", "-o", "-e", "-i", "-c", "-W", "-X"})
+_RULED_BY = frozenset(
+    {"-c", "-p", "--config", "--config-file", "--configfile", "--rcfile", "--ini", "--project"}
+)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
@@ -31,9 +35,16 @@ def scripts_in(command: str) -> tuple[str, ...]:
 
 
 def names_in(command: str) -> frozenset[str]:
-    """The names of files that the command may speak of: what it looks at may be improved."""
-    words = (word for words in _simple_commands(command) for word in words)
-    return frozenset(word.rpartition("/")[2] for word in words)
+    """The names of files that the command may look at: they are what may be improved.
+
+    One that it is told to go by (`ruff check --config ruff.toml`) is none of them.
+    """
+    return frozenset(
+        word.rpartition("/")[2]
+        for words in _simple_commands(command)
+        for before, word in pairwise(["", *words])
+        if before not in _RULED_BY
+    )
 
 
 def _simple_commands(command: str) -> Iterator[list[str]]:

@@ -167,8 +167,10 @@ def test_rules_that_a_command_looks_at_may_be_improved(repo: Repo) -> None:
     repo.approved = repo.commit()
     repo.write("ruff.toml", "ignore = []\n")
     count = CommandMeasure(command="grep -c E501 ruff.toml || true", parse="number")
-    (found,) = read(repo, count, commit=repo.commit())
-    assert (found.value, found.restored) == (0, ())
+    by_it = CommandMeasure(command="true --config ruff.toml; grep -c E501 ruff* || true")
+    looks, goes = read(repo, count, by_it, commit=repo.commit())
+    assert (looks.value, looks.restored) == (0, ())
+    assert (goes.evidence, goes.restored) == (("1",), ("ruff.toml",))
 
 
 def test_what_one_measure_leaves_is_not_there_for_the_next(repo: Repo) -> None:
