@@ -14,6 +14,7 @@ from tests.e2e.program import Program
 from tests.e2e.ralph_scene import STORIES, RalphModel, make_project
 from tests.e2e.swarm_scene import TASK, SwarmModel, git, make_repository
 
+PATIENCE_S = 600  # of a test on a busy machine
 TWO = [{"description": f"Do the work of {s['id']}.", **s} for s in STORIES if s["id"] < "US-003"]
 
 
@@ -45,6 +46,7 @@ async def test_a_swarm_is_ordered_followed_and_its_branch_is_in_the_checkout(
         ended = await program.run(
             *("swarm", TASK, "--json", "--model", "local/m", "--address", far.url),
             CODETETHER_TOKEN=far.admin,
+            timeout_s=PATIENCE_S,
         )
     assert ended.code == 0, ended.err
     assert (ended.json["outcome"], far.admin in ended.err) == ("success", False)
@@ -81,7 +83,7 @@ async def test_ctrl_c_ends_a_swarm_that_was_ordered(
             *("swarm", TASK, "--json", "--model", "local/m", "--address", far.url),
             CODETETHER_TOKEN=far.admin,
         )
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(PATIENCE_S):
             await asked.wait()
         ended = await program.interrupted(driver)
         never.set()
@@ -100,12 +102,16 @@ async def test_a_prd_is_ordered_followed_and_its_branch_and_state_come_back(
     async with ModelServer(RalphModel()) as model:
         monkeypatch.setenv("CODETETHER_LOCAL_BASE_URL", model.url)
         submitted = await program.run(
-            *("ralph", "submit", "--model", "local/m", *at), CODETETHER_TOKEN=far.admin
+            *("ralph", "submit", "--model", "local/m", *at),
+            CODETETHER_TOKEN=far.admin,
+            timeout_s=PATIENCE_S,
         )
         assert submitted.code == 0, submitted.err
         run_id = submitted.json["run_id"]
         seen = await program.run(
-            "ralph", "status", "--run", run_id, "--follow", *at, CODETETHER_TOKEN=far.admin
+            *("ralph", "status", "--run", run_id, "--follow", *at),
+            CODETETHER_TOKEN=far.admin,
+            timeout_s=PATIENCE_S,
         )
     assert (seen.code, seen.json["outcome"]) == (0, "completed"), seen.err
     fetched = await program.run("ralph", "fetch", "--run", run_id, *at, CODETETHER_TOKEN=far.admin)

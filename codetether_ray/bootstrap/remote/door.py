@@ -23,6 +23,8 @@ from codetether_ray.providers.sse import SseEvent, SseParser
 
 _PIECE_BYTES = 1_000_000
 _CONNECT_S = 10.0
+_ANSWER_S = 600.0
+"""For one answer: a run is on record before its order is answered, on a busy head."""
 _QUIET_S = 75.0
 """A stream from which nothing came for so long, no keep-alive either, is dead."""
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -47,7 +49,7 @@ class Door:
         """
         token = token_for(url, os.environ)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        limits = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_QUIET_S)
+        limits = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_ANSWER_S)
         connector = aiohttp.TCPConnector(ssl=trusted(os.environ))
         async with aiohttp.ClientSession(
             headers=headers, timeout=limits, connector=connector
@@ -120,8 +122,9 @@ class Door:
 
     async def _events(self, run_id: str, last: str) -> AsyncIterator[SseEvent]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
-        parser = SseParser()
-        async with self._answer("GET", f"/v1/runs/{run_id}/events", headers=headers) as answer:
+        parser, path = SseParser(), f"/v1/runs/{run_id}/events"
+        quiet = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_QUIET_S)
+        async with self._answer("GET", path, headers=headers, timeout=quiet) as answer:
             async for chunk in answer.content.iter_any():
                 for event in parser.feed(chunk):
                     yield event
