@@ -119,8 +119,8 @@ class Gate:
         return await self._policy.allows(principal, permission, resource)
 
     async def sees_all(self, principal: Principal) -> bool:
-        """Whether somebody finds everybody's tasks, sessions and runs, whatever the tenant."""
-        return not principal.tenant_id and await self.may(principal, EVERYBODYS)
+        """Whether somebody finds others' tasks for workers: a tenant's, or everybody's."""
+        return await self.may(principal, EVERYBODYS)
 
     async def close(self) -> None:
         """Write what waits for the audit log, and let go of what is open."""

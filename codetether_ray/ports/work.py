@@ -64,9 +64,15 @@ class WorkTables(Protocol):
         ...
 
     def listed(
-        self, owner: str | None, status: WorkStatus | None, limit: int, before: str | None
+        self,
+        owner: str | None,
+        status: WorkStatus | None,
+        limit: int,
+        before: str | None,
+        tenant: str | None = None,
     ) -> tuple[WorkTask, ...]:
-        """Tasks of an owner (None: all), newest first, those older than the task `before`."""
+        """Tasks of an owner and of a tenant (None: all), newest first, those older than the task
+        `before`."""
         ...
 
     def worker(self, worker_id: str) -> Worker:
@@ -132,7 +138,7 @@ class Platform(Protocol):
     """The platform's side of the workers' protocol, and of those who ask for tasks.
 
     Who asks sees what is theirs: tasks of another owner (or, for workers, another tenant) are not
-    there. `sees_all`: the policy lets the caller see everybody's.
+    there. `sees_all`: the policy lets the caller see everybody's; of the caller's tenant, if any.
     """
 
     async def create(self, asker: Principal, wish: WorkWish) -> WorkTask:

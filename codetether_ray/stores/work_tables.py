@@ -106,7 +106,12 @@ class SqliteWorkTables:
         )
 
     def listed(
-        self, owner: str | None, status: WorkStatus | None, limit: int, before: str | None
+        self,
+        owner: str | None,
+        status: WorkStatus | None,
+        limit: int,
+        before: str | None,
+        tenant: str | None = None,
     ) -> tuple[WorkTask, ...]:
         """See `WorkTables.listed`."""
         wheres: list[str] = []
@@ -114,6 +119,9 @@ class SqliteWorkTables:
         if owner is not None:
             wheres.append("owner = ?")
             values.append(owner)
+        if tenant is not None:
+            wheres.append("tenant = ?")
+            values.append(tenant)
         if status is not None:
             wheres.append("status = ?")
             values.append(status)

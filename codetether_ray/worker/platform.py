@@ -107,7 +107,8 @@ class WorkPlatform:
     ) -> tuple[WorkTask, ...]:
         """See `Platform.tasks`."""
         owner = None if sees_all else asker.owner
-        return await self._do(lambda tables, _: tables.listed(owner, status, limit, before))
+        tenant = asker.tenant_id or None
+        return await self._do(lambda tables, _: tables.listed(owner, status, limit, before, tenant))
 
     async def cancel(
         self,
@@ -184,7 +185,7 @@ class WorkPlatform:
 
     async def workers(self, asker: Principal, *, sees_all: bool = False) -> tuple[Worker, ...]:
         """See `Platform.workers`."""
-        tenant = None if sees_all else asker.tenant_id
+        tenant = None if sees_all and not asker.tenant_id else asker.tenant_id
         since = self._clock.now() - max(_LATELY_S, 3 * self._lease_s)
         return await self._do(lambda tables, _: tables.workers(tenant, since))
 

@@ -25,7 +25,8 @@ def own(tables: WorkTables, asker: Principal, worker_id: str) -> Worker:
 def seen(tables: WorkTables, asker: Principal, task_id: str, *, sees_all: bool = False) -> WorkTask:
     """A task that the asker may see."""
     task = tables.task(task_id)
-    if task.owner != asker.owner and not sees_all:
+    is_near = not asker.tenant_id or task.tenant == asker.tenant_id
+    if task.owner != asker.owner and not (sees_all and is_near):
         raise UnknownWorkError(task_id)
     return task
 

@@ -34,6 +34,8 @@ _TOKENS = {
     "eve": ("editor", ""),
     "root": ("admin", ""),
     "boss": ("admin", "acme"),
+    "amy": ("editor", "acme"),
+    "rex": ("admin", "umbrella"),
 }
 
 
@@ -218,6 +220,25 @@ async def test_a_task_is_found_by_its_owner_alone_whatever_tenant_or_role_others
             assert [t["id"] for t in listed["result"]["tasks"]] == ([id] if name == "bob" else [])
         _, told = await _rpc(client, ingress, "eve", "CancelTask", {"id": id})
         assert told["error"]["code"] == -32001
+
+
+async def test_a_tenants_administrator_sees_the_tenants_tasks_for_workers_and_no_others(
+    tmp_path: Path,
+) -> None:
+    async with _ingress(tmp_path) as ingress, aiohttp.ClientSession() as client:
+        url = ingress.url + "/v1/tasks"
+        async with client.post(url, json={"title": "x"}, headers=_bearer("amy")) as answer:
+            assert answer.status == 201, await answer.text()
+            id = (await answer.json())["id"]
+        for name, sees in {"amy": 1, "boss": 1, "root": 1, "rex": 0, "bob": 0}.items():
+            async with client.get(url, headers=_bearer(name)) as answer:
+                assert [task["id"] for task in (await answer.json())["tasks"]] == [id] * sees, name
+            async with client.get(f"{url}/{id}", headers=_bearer(name)) as answer:
+                assert answer.status == (200 if sees else 404), name
+
+
+def _bearer(name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer ctr_token_{name}"}
 
 
 async def test_the_audit_log_is_for_administrators_of_the_platform(tmp_path: Path) -> None:

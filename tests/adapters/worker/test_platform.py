@@ -268,7 +268,18 @@ async def test_tenants_see_nothing_of_each_other(scene: Scene) -> None:
     with pytest.raises(WorkTakenError):
         await scene.register("w1", STRANGER)
     assert await scene.platform.tasks(STRANGER) == ()
-    assert len(await scene.platform.tasks(STRANGER, sees_all=True)) == 1
+    assert await scene.platform.tasks(STRANGER, sees_all=True) == ()
+    with pytest.raises(UnknownWorkError):
+        await scene.platform.task(STRANGER, task.id, sees_all=True)
+
+
+async def test_an_administrator_sees_what_others_asked_for_in_the_same_tenant(scene: Scene) -> None:
+    task = await scene.ask(title="theirs")
+    boss = Principal(user_id="boss", tenant_id=task.tenant)
+    for admin in (boss, Principal(user_id="root")):
+        assert await scene.platform.tasks(admin) == ()
+        assert [one.id for one in await scene.platform.tasks(admin, sees_all=True)] == [task.id]
+        assert (await scene.platform.task(admin, task.id, sees_all=True)).id == task.id
 
 
 async def test_all_is_there_after_a_restart_and_who_lives_keeps_its_task(scene: Scene) -> None:
