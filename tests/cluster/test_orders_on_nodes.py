@@ -21,6 +21,7 @@ from tests.cluster.spread import Spread, spread
 from tests.e2e.relay_scene import OKR
 from tests.e2e.swarm_scene import TASK, SwarmModel, git, make_repository
 
+_PATIENCE_S = 300  # of a test on a busy machine
 _MADE = {"alpha.txt", "beta.txt", "gamma.txt", "delta.txt"}
 
 
@@ -45,7 +46,7 @@ async def a_swarm_is_ordered_here_and_followed_there(door: Spread, project: Path
         came = await answered(one.post("/v1/bundles", content=bundled(project)), 201)
         order = {"task": TASK, "repository": {"bundle": came["id"]}, "model": "local/m"}
         started = await answered(one.post("/v1/swarms", json=order), 202)
-        kinds = await asyncio.wait_for(streamed(other, started["links"]["events"]), 150)
+        kinds = await asyncio.wait_for(streamed(other, started["links"]["events"]), _PATIENCE_S)
         assert (kinds[0], kinds[-2:]) == ("run.started", ["run.finished", "end"])
         listed = await answered(other.get("/v1/runs"), 200)
         assert started["run_id"] in [run["id"] for run in listed["runs"]]
@@ -137,7 +138,7 @@ async def streamed(client: httpx.AsyncClient, path: str) -> list[str]:
 
 async def over(client: httpx.AsyncClient, task_id: str) -> Any:
     """A worker's task, when it has ended."""
-    async with asyncio.timeout(150):
+    async with asyncio.timeout(_PATIENCE_S):
         while True:
             task = await answered(client.get(f"/v1/tasks/{task_id}"), 200)
             if task["status"] not in ("pending", "running"):
