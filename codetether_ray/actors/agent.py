@@ -67,6 +67,8 @@ class Post:
         self.bus = links.services.bus()
         self.limiter = links.services.limiter()
         self.clock = SystemClock()
+        self.turns = 0
+        """How many are under way here."""
 
     async def close(self) -> None:
         """Send what waits."""
@@ -84,6 +86,7 @@ class Seat:
         """`is_new`: nothing is journaled of the agent."""
         self.spec = spec
         self._spec = spec
+        self._post = post
         caller = Caller(post.links.supervisor, badge, post.line)
         self._turns: set[asyncio.Task[Any]] = set()
         self._ledger = RayLedger(caller, post.links.budget)
@@ -110,16 +113,20 @@ class Seat:
         self._agent = LocalAgent(spec, made, post.wiring)
 
     async def turn(self, message: Message) -> TurnResult:
-        """Take a turn; when it is over its events are on the bus, its audit chain is closed."""
+        """Take a turn; when it is over its events are on the bus, and with the last turn that is
+        under way here the process's audit chain is closed."""
         task = asyncio.current_task()
         assert task is not None
         self._turns.add(task)
+        self._post.turns += 1
         try:
             with correlated(run=self._spec.correlation.run_id, agent=self._spec.path):
                 return await self._logged(message)
         finally:
             self._turns.discard(task)
-            await self._agent.rest()
+            self._post.turns -= 1
+            if self._post.is_away or not self._post.turns:  # each of many would close a chain
+                await self._agent.rest()
             await self._ledger.rest()
             await self._publisher.close()
 
