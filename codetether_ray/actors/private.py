@@ -40,6 +40,11 @@ No uvloop: the child that it forks for a command takes Python's locks before it 
 command. Where a thread held one it hangs for ever, its parent with it, and keeps the run's lock.
 """
 
+_AGENT_PORTS = (
+    *("METRICS_AGENT_PORT_NAME", "METRICS_EXPORT_PORT_NAME"),
+    "DASHBOARD_AGENT_LISTEN_PORT_NAME",
+)
+
 LEAN = MappingProxyType(
     {"enable_metrics_collection": False, "event_stats": False, "task_events_report_interval_ms": 0}
 )
@@ -180,11 +185,29 @@ def lean_node() -> Iterator[None]:
         def start_api_server(self, **options: Any) -> None:
             self._webui_url = None
 
+        def start_raylet(self, *arguments: Any, **options: Any) -> Any:
+            _say_unused_ports(self)
+            return super().start_raylet(*arguments, **options)
+
     node.Node = LeanNode
     try:
         yield
     finally:
         node.Node = full
+
+
+def _say_unused_ports(node: Any) -> None:
+    """Write that the dashboard's agent has no ports, as it does itself where it is installed alone.
+
+    A raylet waits 15 s for that agent to write them, and ends where a busy machine takes longer.
+    Nobody asks there where nobody watches.
+    """
+    from ray import _raylet  # noqa: PLC0415 - Ray is imported when it is needed
+
+    core: Any = _raylet
+    for name in _AGENT_PORTS:
+        if hasattr(core, name):
+            core.persist_port(node._session_dir, node._node_id, getattr(core, name), -1)
 
 
 @contextmanager

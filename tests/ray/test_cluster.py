@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from codetether_ray.actors import private, processes
 from codetether_ray.actors.chatter import to_act_on
@@ -74,6 +75,13 @@ def test_a_process_may_start_one_ray_after_another(data_dir: Path) -> None:
     out, err = run("twice", data_dir, "local")
     assert out == {"actors": 1, "is_another": True}
     assert err == ""
+
+
+def test_a_ray_comes_up_without_the_ports_of_an_agent_that_nobody_asks(cluster: Cluster) -> None:
+    """A raylet would wait for them, and end where a busy machine takes longer than 15 s."""
+    (node,) = ray.nodes()
+    assert node["Alive"]
+    assert node["MetricsExportPort"] == -1
 
 
 @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM])
