@@ -59,6 +59,7 @@ OURS = (
     "codetether_ray.secrets.encrypted",
     *(f"codetether_ray.tools.{name}" for name in ALL_TOOLS),
     "codetether_ray.workspace.snapshots",
+    "tomllib",
     "encodings.ascii",
     "nacl.public",
     "nacl.secret",
