@@ -120,6 +120,13 @@ def router(parts: "Parts") -> APIRouter:
     """The routes of sessions."""
     made = APIRouter(tags=["sessions"])
     desk = Sessions(parts)
+    _add_sessions(made, desk)
+    _add_turns(made, desk)
+    return made
+
+
+def _add_sessions(made: APIRouter, desk: Sessions) -> None:
+    """The caller's sessions, and new ones."""
 
     @made.get("/api/session")
     async def listed(
@@ -139,6 +146,10 @@ def router(parts: "Parts") -> APIRouter:
     async def one(session_id: SessionId) -> Session:
         """A session with its messages."""
         return Session.model_validate(await desk.ask(sessions.ONE, caller().owner, session_id))
+
+
+def _add_turns(made: APIRouter, desk: Sessions) -> None:
+    """A session's turns: begun, followed, ended."""
 
     @made.post("/api/session/{session_id}/prompt", response_model=Turn, responses=_STREAM)
     async def prompt(request: Request, session_id: SessionId, said: Prompt) -> Any:
@@ -180,8 +191,6 @@ def router(parts: "Parts") -> APIRouter:
     async def cancel(session_id: SessionId) -> Canceled:
         """End the session's turn; what was done by then stays."""
         return Canceled(session_id=session_id, was_working=await desk.cancel(session_id))
-
-    return made
 
 
 def _check_model(named: str) -> None:
