@@ -51,7 +51,9 @@ def told(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line, process.communicate()[1]
-    return dict(json.loads(line))
+    found = dict(json.loads(line))
+    assert "error" not in found, found["error"]
+    return found
 
 
 def run(mode: str, data_dir: Path, *more: str) -> tuple[dict[str, Any], str]:
