@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,19 @@ async def hold(
         ServesHereError: one runs in another process' foreground.
         CodetetherError: it does not start, or its cluster is gone.
     """
+    with _env_without_token() as env:
+        await _hold(options, address, data_dir, tell, notice, enough, env)
+
+
+async def _hold(
+    options: IngressOptions,
+    address: str | None,
+    data_dir: Path,
+    tell: Callable[[Told], None],
+    notice: Notice,
+    enough: asyncio.Event,
+    env: Mapping[str, str],
+) -> None:
     async with reached(address, data_dir, notice) as reach:
         is_own = is_private(reach)
         if reach.truth.is_here:
@@ -62,7 +75,7 @@ async def hold(
         if is_own:  # said before a Ray is started for it
             options = await asyncio.to_thread(settled, options)
     if not is_own:
-        await _held(options, address, data_dir, tell, notice, enough)
+        await _held(options, address, data_dir, tell, notice, enough, env)
         return
     with announced(data_dir) as announcement:
 
@@ -70,7 +83,7 @@ async def hold(
             announcement.tell(what.serving.options, what.serving.since_words)
             tell(what)
 
-        await _held(options, address, data_dir, told, notice, enough)
+        await _held(options, address, data_dir, told, notice, enough, env)
 
 
 async def _held(
@@ -80,12 +93,13 @@ async def _held(
     tell: Callable[[Told], None],
     notice: Notice,
     enough: asyncio.Event,
+    env: Mapping[str, str],
 ) -> None:
     from codetether_ray.actors.probe import answers
     from codetether_ray.ingress import serve_starting
 
     async with _cluster(address, data_dir, notice) as (reach, cluster):
-        token = await _token(reach)
+        token = await _token(reach, env)
         serving = await _unless(enough, serve_starting.start(options, reach, notice))
         if serving is None:
             return
@@ -111,6 +125,17 @@ async def leave(
     Raises:
         CodetetherError: it does not start.
     """
+    with _env_without_token() as env:
+        return await _leave(options, address, data_dir, notice, env)
+
+
+async def _leave(
+    options: IngressOptions,
+    address: str | None,
+    data_dir: Path,
+    notice: Notice,
+    env: Mapping[str, str],
+) -> Told:
     from codetether_ray.bootstrap import head
     from codetether_ray.ingress import serve_starting
 
@@ -121,18 +146,31 @@ async def leave(
             up = await asyncio.to_thread(head.start, head.HeadWish(data_dir=data_dir))
             notice(f"a Ray head runs for your commands at {up.address}; `codetether down` ends it")
     async with _cluster(None if address == "local" else address, data_dir, notice) as (reach, _):
-        token = await _token(reach)
+        token = await _token(reach, env)
         serving = await serve_starting.start(options, reach, notice)
         return Told(serving=serving, token=token)
 
 
-async def _token(reach: Reach) -> str:
+@contextmanager
+def _env_without_token() -> Iterator[Mapping[str, str]]:
+    """The environment as it was; the server's token is not in it meanwhile, so that no process of
+    a Ray that is started has it. Its digest is all that crosses."""
+    before = dict(os.environ)
+    os.environ.pop(tokens.AUTH_TOKEN, None)
+    try:
+        yield before
+    finally:
+        if tokens.AUTH_TOKEN in before:
+            os.environ[tokens.AUTH_TOKEN] = before[tokens.AUTH_TOKEN]
+
+
+async def _token(reach: Reach, env: Mapping[str, str]) -> str:
     """Settle which token counts, and say where it is; who finds an ingress changes nothing."""
     from codetether_ray.ingress import serve_starting
 
     if await serve_starting.find() is not None:
         return await tokens.whereabouts(reach.truth)
-    return await tokens.settle(reach.truth, os.environ)
+    return await tokens.settle(reach.truth, env)
 
 
 async def look(address: str | None, data_dir: Path, notice: Notice) -> "Serving | Announced | None":

@@ -25,6 +25,18 @@ def two_ports() -> tuple[str, str]:
         return str(one.getsockname()[1]), str(other.getsockname()[1])
 
 
+def with_in_environment(secret: str) -> list[str]:
+    """The command lines of all processes that were started with a secret in their environment."""
+    found = []
+    for one in Path("/proc").glob("[0-9]*"):
+        try:
+            if secret.encode() in (one / "environ").read_bytes():
+                found.append((one / "cmdline").read_text().replace("\0", " "))
+        except OSError:  # it has ended, or is somebody else's
+            continue
+    return found
+
+
 async def token_of(program: Program) -> str:
     shown = await program.run("auth", "token", "show-path")
     assert shown.code == 0, shown.err
@@ -70,10 +82,16 @@ async def test_it_serves_until_it_is_interrupted_and_leaves_nothing(program: Pro
 
 @pytest.mark.matrix
 async def test_it_says_so_when_its_ray_dies(program: Program) -> None:
-    process = await program.start("serve", "--port", "0", "--grpc-port", "0", *ECHO, "--json")
+    secret = "another-token-of-the-user-s-own-choice"
+    process = await program.start(
+        *("serve", "--port", "0", "--grpc-port", "0", *ECHO, "--json"),
+        CODETETHER_AUTH_TOKEN=secret,
+    )
     assert process.stdout is not None
     async with asyncio.timeout(180):
         assert json.loads(await process.stdout.readline())["status"] == "running"
+    has_token = with_in_environment(secret)
+    assert [one for one in has_token if " serve " not in one] == []  # none of Ray's, the command's
     assert kill_titled(program, "gcs_server")
     async with asyncio.timeout(180):
         _, err = await process.communicate()
@@ -96,6 +114,8 @@ async def test_it_stays_on_a_head_until_it_is_stopped(program: Program) -> None:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             headers = {"authorization": f"Bearer {secret}"}
             assert (await client.get("/api/version", headers=headers)).status_code == 200
+        assert processes_of(program)
+        assert with_in_environment(secret) == []
         status = await program.run("serve", "status", "--json")
         assert status.code == 0, status.err
         assert status.json["replicas"] == {"wanted": 1, "answering": 1}
