@@ -362,8 +362,9 @@ class WorkPlatform:
             await self._clock.sleep(self._lease_s / 4)
             with suppress(WorkStoreError):  # told to whoever asks for something
                 await self._do(self._sweep)
-                if self._clock.now() >= forgets_at and not await self._do(self._forget):
-                    forgets_at = self._clock.now() + _FORGET_EACH_S
+                now = self._clock.now()
+                if now >= forgets_at and not await self._do(self._forget):
+                    forgets_at = now + _FORGET_EACH_S
 
     def _forget(self, tables: WorkTables, _: _Rung) -> int:
         return tables.forget(self._clock.now() - KEEP_S, MOST)
