@@ -1,6 +1,7 @@
 """Connections to PostgreSQL; a server that is away, or is started anew, is asked again."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -99,11 +100,13 @@ class PostgresPool:
             self._pool.terminate()
 
     def _may_help(self, error: Exception) -> bool:
-        """Whether asking again may; also where a connection was closed under us."""
+        """Whether asking again may; also where a connection was closed, or taken back, under us."""
         if isinstance(error, _AGAIN):
             return True
-        is_gone = isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
-        return is_gone and not isinstance(error, asyncpg.DataError) and not self._is_closed
+        if not isinstance(error, asyncpg.InterfaceError) or isinstance(error, asyncpg.DataError):
+            return False
+        is_gone = any(word in str(error) for word in ("closed", "released back to the pool"))
+        return is_gone and not self._is_closed
 
 
 def escaped(text: str) -> str:
@@ -126,7 +129,8 @@ async def _done(work: Callable[[Any], Awaitable[T]], db: Any) -> T:
     try:
         return await work(db)
     except (OSError, TimeoutError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError):
-        db.terminate()
+        with contextlib.suppress(asyncpg.InterfaceError):  # the pool saw it first, and took it back
+            db.terminate()
         raise
 
 

@@ -3,6 +3,7 @@
 The lock is left out: this is what holds where it does not, and what a woken writer meets.
 """
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -111,6 +112,10 @@ class Writer:
             clock=self.clock,
         )
 
+    def close(self) -> None:
+        """Let go of the file: there are thousands of orders in one process."""
+        self._sink.close()
+
     def append(self, *texts: str) -> bool:
         """Whether records were promised."""
         chunk: Chunk = self._stream.add([note("a", text) for text in texts])
@@ -133,8 +138,16 @@ class Scene:
         self.texts = ("x", "y") if rolls else ("x",)
         self.turns = Turns()
         self.disk = SteppedDisk(self.turns)
+        self.writers: list[Writer] = []
+
+    def close(self) -> None:
+        """Let go of the files of the order that was played last."""
+        for writer in self.writers:
+            writer.close()
+        self.writers.clear()
 
     def play(self, order: list[str]) -> list[list[str]]:
+        self.close()
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         run_directory(self.folder / "data", RUN).mkdir(parents=True)
         ticks = itertools.count(1_700_000_000)
@@ -142,6 +155,7 @@ class Scene:
             Writer(self.folder / "data", self.disk, lambda: float(next(ticks)), self.segment_bytes)
             for _ in range(2)
         )
+        self.writers += [self.old, self.taker]
         self.old.take()
         if self.has_segment:
             assert self.old.append("before")
@@ -160,6 +174,7 @@ class Scene:
         found = list(read_records(self.folder / "data", RUN))
         third = Writer(self.folder / "data", self.disk, lambda: 0.0, 1 << 20)
         third.take()
+        self.writers.append(third)
         assert third.read == found, order
         assert [record.seq for record in found] == list(range(len(found))), order
         assert found[: len(self.taker.read)] == self.taker.read, f"{order}: it read what is gone"
@@ -212,7 +227,8 @@ def test_no_promised_record_is_lost_in_any_order_of_an_append_and_a_take_over(
     scene = Scene(folder, has_segment=has_segment, rolls=rolls)
     _watch_the_taker(scene, monkeypatch)
     count = 0
-    for order in every_order(scene.play):
-        scene.check(order)
-        count += 1
+    with contextlib.closing(scene):
+        for order in every_order(scene.play):
+            scene.check(order)
+            count += 1
     assert count > 100

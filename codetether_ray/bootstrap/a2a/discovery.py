@@ -181,6 +181,7 @@ class Discovery:
         is_new = self.book.answered(
             entry.url, peer, self._clock.monotonic(), is_private=card.is_private
         )
+        self._write()  # before the talk: agents may ask for it as soon as we know it
         if is_new:
             self._notice(f"found {peer.name} at {peer.url}")
         known = self.book.entry(entry.url)

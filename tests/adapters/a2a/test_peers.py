@@ -127,6 +127,27 @@ async def test_three_peers_find_each_other_from_one_seed_and_one_that_ends_is_dr
     }  # fmt: skip
 
 
+async def test_a_peer_that_is_found_is_in_the_file_for_agents_when_it_is_told_of(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    seen: list[str] = []
+
+    def notice(text: str) -> None:
+        if text.startswith("found"):
+            seen.extend(peer.name for peer in read_peers(tmp_path / FILE) or ())
+
+    await fleet.start(0)
+    [url] = [f"http://127.0.0.1:{port}" for port in fleet.ports[:1]]
+    me = Me(name="looker", url="http://127.0.0.1:9", instance="i-1")
+    discovery = Discovery(
+        me, [url], PeerTokens.of(fleet.env), tmp_path, SystemClock(), interval_s=0.5, notice=notice
+    )
+    await discovery.start()
+    await until(lambda: seen)
+    await discovery.close()
+    assert seen == ["peer0"]
+
+
 async def test_peers_are_a_matter_for_those_with_a_token(fleet: Fleet) -> None:
     peer, _ = await fleet.start(0)
     async with fleet.client(0, "another") as client:

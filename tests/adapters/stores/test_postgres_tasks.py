@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -127,6 +128,46 @@ async def test_saves_that_returned_are_there_after_the_server_was_killed_and_oth
     await asyncio.gather(*writers)
     assert await store.get("t19", None) == a_task("t19", 25)
     await store.close()
+
+
+class TornPool:
+    """Its connection breaks, and is the pool's again before anyone can end it."""
+
+    def __init__(self, broken: Exception) -> None:
+        self.broken, self.asked = broken, 0
+
+    @asynccontextmanager
+    async def acquire(self, *, timeout: float) -> AsyncIterator["TornPool"]:
+        yield self
+
+    def terminate(self) -> None:
+        said = "cannot call Connection.terminate(): connection has been released back to the pool"
+        raise asyncpg.InterfaceError(said)
+
+    async def work(self, _: Any) -> str:
+        self.asked += 1
+        if self.asked == 1:
+            raise self.broken
+        return "done"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+        asyncpg.InterfaceError(
+            "cannot call Connection.fetch(): connection has been released back to the pool"
+        ),
+    ],
+)
+async def test_a_connection_that_the_pool_took_back_as_it_broke_is_asked_again(
+    broken: Exception,
+) -> None:
+    from codetether_ray.stores.postgres_pool import PostgresPool
+
+    torn = TornPool(broken)
+    assert await PostgresPool(torn).ask(torn.work) == "done"
+    assert torn.asked == 2
 
 
 async def test_a_password_comes_from_the_environment_and_is_in_no_error(
