@@ -29,6 +29,8 @@ from codetether_ray.stores.task_rules import Row, to_record, to_row
 from codetether_ray.stores.task_writer import Saves
 
 T = TypeVar("T")
+Asked = tuple[str, str | None]
+"""Whose task is read: its id, and its owner (None: anybody)."""
 
 TASKS, BOARD = "tasks", "task board"
 """What the names of the actors begin with."""
@@ -41,6 +43,8 @@ _PATIENCE_S = 60.0
 _PAUSE_S = 0.2
 _ROW_BYTES = 200
 """What a record costs beside its payload and order."""
+_READ_BYTES = 2_000
+"""What a read task is taken for: so many ride one call."""
 
 
 class TaskKeeper:
@@ -60,10 +64,11 @@ class TaskKeeper:
         answers = await asyncio.gather(*map(store.save_rows, saves), return_exceptions=True)
         return cast("list[tuple[str, ...] | Exception]", answers)
 
-    async def get(self, task_id: str, owner: str | None) -> Row | None:
-        """See `TaskStore.get`."""
-        found = await (await self._store()).get(task_id, owner)
-        return None if found is None else to_row(found)
+    async def read(self, asked: list[Asked]) -> list[Row | None]:
+        """Several `get`s at once."""
+        store = await self._store()
+        found = [await store.get(task_id, owner) for task_id, owner in asked]
+        return [None if record is None else to_row(record) for record in found]
 
     async def do(self, verb: str, *arguments: Any) -> Any:
         """Any other verb of the store."""
@@ -84,6 +89,7 @@ class RayTasks:
         self._find = find
         self._actor: Any = None
         self._outbox: Outbox[Saves, tuple[str, ...]] = Outbox(self._send)
+        self._reads: Outbox[Asked, Row | None] = Outbox(self._read)
         self._keeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -108,8 +114,8 @@ class RayTasks:
         return await self._outbox.post(rows, size)
 
     async def get(self, task_id: str, owner: str | None) -> TaskRecord | None:
-        """See `TaskStore.get`."""
-        row = await self._asked(lambda: self._actor.get.remote(task_id, owner))
+        """See `TaskStore.get`. Reads that wait for the one before ride one call."""
+        row = await self._reads.post((task_id, owner), _READ_BYTES)
         return None if row is None else to_record(row)
 
     async def list(self, query: TaskQuery) -> TaskPage:
@@ -149,6 +155,11 @@ class RayTasks:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
         await self._outbox.flush()
+        await self._reads.flush()
+
+    async def _read(self, asked: Sequence[Asked]) -> Sequence[Row | None]:
+        rows: Sequence[Row | None] = await self._asked(lambda: self._actor.read.remote(asked))
+        return rows
 
     async def _send(self, saves: Sequence[Saves]) -> Sequence[tuple[str, ...] | Exception]:
         answers: Sequence[tuple[str, ...] | Exception] = await self._asked(

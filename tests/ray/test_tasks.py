@@ -174,7 +174,7 @@ async def test_an_ingress_of_a_cluster_shares_store_and_channel_with_its_other_r
 
 async def asking(store: RayTasks) -> None:
     while True:  # an actor is told to end, not awaited
-        await store._actor.get.remote("t1", None)
+        await store._actor.read.remote([("t1", None)])
 
 
 async def test_when_serving_ends_the_actors_end_and_what_was_saved_stays(
