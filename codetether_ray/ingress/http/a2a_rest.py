@@ -110,7 +110,7 @@ async def _card(request: Request) -> GetExtendedAgentCardRequest:
 
 
 _PUSHES = "/tasks/{id}/pushNotificationConfigs"
-_ROUTES: tuple[tuple[str, str, str, Read], ...] = (
+ROUTES: tuple[tuple[str, str, str, Read], ...] = (
     ("POST", "/message:send", "SendMessage", _sent),
     ("POST", "/message:stream", "SendStreamingMessage", _sent),
     ("GET", "/tasks", "ListTasks", _list),
@@ -130,7 +130,7 @@ def routes(parts: Parts, prefix: str) -> list[BaseRoute]:
     """The binding's routes below a prefix."""
     return [
         Route(prefix + path, told(_endpoint(parts, OPERATIONS[name], read)), methods=[method])
-        for method, path, name, read in _ROUTES
+        for method, path, name, read in ROUTES
     ]
 
 

@@ -103,7 +103,7 @@ _PUSH = "tasks/pushNotificationConfig"
 _EVENT = _proto(old_protos.stream_response)
 _TASK = _proto(old_protos.task_response)
 _CONFIG = _proto(old_protos.push_response)
-_ROUTES: tuple[tuple[str, str, str, Read, Write], ...] = (
+ROUTES: tuple[tuple[str, str, str, Read, Write], ...] = (
     ("POST", "/v1/message:send", "message/send", _sent, _proto(old_protos.send_response)),
     ("POST", "/v1/message:stream", "message/stream", _sent, _EVENT),
     ("POST", "/v1/tasks/{id}:cancel", "tasks/cancel", _named, _TASK),
@@ -126,7 +126,7 @@ def routes(parts: Parts, prefix: str) -> list[BaseRoute]:
             told(_endpoint(parts, OLD_OPERATIONS[name], read, write)),
             methods=[method],
         )
-        for method, path, name, read, write in _ROUTES
+        for method, path, name, read, write in ROUTES
     ]
 
 

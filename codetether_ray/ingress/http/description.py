@@ -4,6 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from codetether_ray.ingress.http.a2a import JSONRPC, REST
+from codetether_ray.ingress.http.a2a_described import describe
 from codetether_ray.ingress.http.problems import MEDIA_TYPE
 from codetether_ray.ingress.permissions import PUBLIC_PATHS
 
@@ -35,7 +37,9 @@ class Described(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """See `FastAPI.openapi`; made once."""
         if self.openapi_schema is None:
-            self.openapi_schema = told_truly(super().openapi())
+            described = super().openapi()
+            describe(described, REST, JSONRPC[0])
+            self.openapi_schema = told_truly(described)
         return self.openapi_schema
 
 
@@ -64,4 +68,4 @@ def _tell(path: str, operation: dict[str, Any]) -> None:
     if path in PUBLIC_PATHS:
         operation["security"] = []
     else:
-        answers["default"] = _WRONG
+        answers.setdefault("default", _WRONG)

@@ -13,6 +13,8 @@ from a2a.types import Message, Part, Role, SendMessageRequest
 from a2a.types.a2a_pb2_grpc import A2AServiceStub
 
 from codetether_ray.core.errors import PortTakenError
+from codetether_ray.ingress.http import a2a_rest, a2a_rest_old
+from codetether_ray.ingress.http.a2a import REST
 from codetether_ray.ingress.listening import Listening
 from codetether_ray.ingress.options import IngressOptions
 from tests.adapters.ingress.scene import ECHO, Open, Opened
@@ -101,6 +103,10 @@ async def test_the_description_is_there_for_who_has_the_token(opened: Opened) ->
         paths = (await client.get("/openapi.json")).json()["paths"]
         assert "/api/version" in paths
         assert "/health" in paths
+        described = {(method.upper(), path) for path, verbs in paths.items() for method in verbs}
+        for method, path, *_ in (*a2a_rest.ROUTES, *a2a_rest_old.ROUTES):
+            assert (method, REST + path) in described
+        assert ("POST", "/a2a") in described
         assert (await client.get("/docs")).status_code == 200
 
 
