@@ -96,13 +96,14 @@ def _fresh(prefix: str, roots: tuple[str, ...]) -> Path:
 
 def _sweep(prefix: str, roots: tuple[str, ...]) -> None:
     for path in (found for root in roots for found in Path(root).glob(f"{prefix}*")):
-        if path.is_symlink() or path.stat().st_uid != os.getuid():
-            continue
         try:
+            if path.is_symlink() or path.stat().st_uid != os.getuid():
+                continue
             pid, _, started = (path / _OWNER).read_text().partition(" ")
-        except OSError:
+            is_used = processes.Process(int(pid), started).is_alive
+        except (OSError, ValueError):  # another one sweeps it, or its owner is just being written
             continue
-        if not processes.Process(int(pid), started).is_alive:
+        if not is_used:
             shutil.rmtree(path, ignore_errors=True)
 
 

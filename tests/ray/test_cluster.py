@@ -201,3 +201,17 @@ def test_a_ray_needs_one_place_for_its_directory(tmp_path: Path) -> None:
     assert oct(private.token_path(made).stat().st_mode & 0o777) == "0o600"
     with pytest.raises(ClusterError, match="none can be made in"):
         private.make_directory((nowhere,))
+
+
+def test_a_directory_whose_owner_is_just_being_written_is_left_alone(tmp_path: Path) -> None:
+    """Whoever makes a Ray's directory makes the file and then fills it."""
+    owners = {"fresh": "", "torn": "12x", "dead": "4194304 1.0"}
+    for name, owner in owners.items():
+        folder = tmp_path / f"ct-{os.getuid()}-{name}"
+        folder.mkdir()
+        (folder / "owner").write_text(owner)
+    made = private.make_directory((str(tmp_path),))
+    left = {folder.name.rpartition("-")[2] for folder in tmp_path.iterdir()} - {
+        made.name.rpartition("-")[2]
+    }
+    assert left == {"fresh", "torn"}
