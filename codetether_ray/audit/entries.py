@@ -50,21 +50,25 @@ class _Pending:
         self.last, self.is_settled = last, True
 
     def entry(self) -> Entry:
-        first, last = self.first, self.last
-        ended = last or {}
-        data: JsonObject = {
-            "id": first["id"],
-            "timestamp": first["timestamp"],
-            "category": first.get("category", ""),
-            "action": first.get("action", ""),
-            "resource": first.get("resource", ""),
-            "principal": first.get("principal", ""),
-            "outcome": ended.get("outcome", UNKNOWN),
-            "detail": {**first.get("detail", {}), **ended.get("detail", {})},
-            "duration_ms": ended.get("duration_ms"),
-            **{name: first[name] for name in _IDS if first.get(name)},
-        }
-        return Entry(str(first["timestamp"]), str(first["chain"]), int(first["n"]), data)
+        return joined(self.first, self.last)
+
+
+def joined(first: dict[str, Any], last: dict[str, Any] | None) -> Entry:
+    """The entry of an intent's line and its outcome's (None: there is none)."""
+    ended = last or {}
+    data: JsonObject = {
+        "id": first["id"],
+        "timestamp": first["timestamp"],
+        "category": first.get("category", ""),
+        "action": first.get("action", ""),
+        "resource": first.get("resource", ""),
+        "principal": first.get("principal", ""),
+        "outcome": ended.get("outcome", UNKNOWN),
+        "detail": {**first.get("detail", {}), **ended.get("detail", {})},
+        "duration_ms": ended.get("duration_ms"),
+        **{name: first[name] for name in _IDS if first.get(name)},
+    }
+    return Entry(str(first["timestamp"]), str(first["chain"]), int(first["n"]), data)
 
 
 def entries_of(path: Path, *, window: int = _WINDOW, holding: bytes = b"") -> Iterator[Entry]:
@@ -141,11 +145,19 @@ _OWN = f'"category":"{OWN}"'.encode()
 def _read(file: BinaryIO, holding: bytes) -> Iterator[dict[str, Any]]:
     """The lines that say something of an action; `tell` is right between two of them."""
     while line := file.readline():
-        if holding not in line or not line.endswith(b"\n") or _OWN in line:
-            continue
-        try:
-            data = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(data, dict) and {"id", "n", "chain", "timestamp"} <= data.keys():
+        data = said_of_action(line, holding)
+        if data is not None:
             yield data
+
+
+def said_of_action(line: bytes, holding: bytes) -> dict[str, Any] | None:
+    """What a line (with its newline) says of an action; None where it says nothing of one, or does
+    not hold `holding`."""
+    if holding not in line or not line.endswith(b"\n") or _OWN in line:
+        return None
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_said = isinstance(data, dict) and {"id", "n", "chain", "timestamp"} <= data.keys()
+    return data if is_said else None

@@ -15,6 +15,7 @@ from pathlib import Path
 from codetether_ray.audit import members
 from codetether_ray.audit.entries import Entry, entries_of
 from codetether_ray.audit.index import last_line
+from codetether_ray.audit.latest import keep_newest, latest_of
 from codetether_ray.audit.lines import parse
 from codetether_ray.audit.places import begun_at, chain_path, chains, nodes
 
@@ -88,10 +89,8 @@ def newest(data_dir: Path, query: Query, limit: int) -> list[Entry]:
     for file in sorted(_files(data_dir, query), key=lambda f: -f.changed):
         if len(found) == limit and found[0][0] > members.timestamp(file.changed + _CLOCK_SLACK_S):
             break  # nothing in older files can be newer than what we have
-        for entry in entries_of(file.path, holding=query.holding):
-            if query.matches(entry):
-                item = (entry.timestamp, entry.chain, entry.n, entry)
-                _keep_newest(found, item, limit)
+        for entry in latest_of(file.path, query.matches, limit, holding=query.holding):
+            keep_newest(found, entry, limit)
     return [entry for *_, entry in sorted(found, key=lambda item: item[:3])]
 
 
@@ -150,15 +149,6 @@ def _push(heap: list[tuple[str, str, int, Entry, Iterator[Entry]]], rest: Iterat
     entry = next(rest, None)
     if entry is not None:
         heapq.heappush(heap, (entry.timestamp, entry.chain, entry.n, entry, rest))
-
-
-def _keep_newest(
-    found: list[tuple[str, str, int, Entry]], item: tuple[str, str, int, Entry], limit: int
-) -> None:
-    if len(found) < limit:
-        heapq.heappush(found, item)
-    elif found and item[:3] > found[0][:3]:
-        heapq.heapreplace(found, item)
 
 
 def _fits(wanted: str | None, value: object) -> bool:

@@ -33,7 +33,7 @@ _MEMORY = 4_000_000_000
 _STORE = 80_000_000
 QUICK = {
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "3000",
+    "RAY_health_check_timeout_ms": "5000",
     "RAY_health_check_failure_threshold": "3",
 }
 """A node that is lost is missed within some ten seconds, and one on a busy machine is not."""

@@ -3,13 +3,17 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codetether_ray.audit.entries import entries_of
+from codetether_ray.audit import latest, members
+from codetether_ray.audit.entries import Entry, entries_of, said_of_action
 from codetether_ray.audit.lines import Head, after, frame
 from codetether_ray.audit.log import AuditLog
 from codetether_ray.audit.query import Query, find, moment, newest
@@ -66,15 +70,21 @@ def test_a_goal_is_found_by_its_id_and_by_its_runs(tmp_path: Path) -> None:
     assert len(entries(tmp_path, run="r2")) == 1
 
 
-def _file(path: Path, order: list[tuple[int, bool]]) -> None:
-    """A chain of intents (True) and outcomes (False) of numbered actions."""
+def _file(
+    path: Path, order: list[tuple[int, bool]], times: Callable[[int], float] = lambda n: n / 1e6
+) -> None:
+    """A chain of intents (True) and outcomes (False) of numbered actions.
+
+    `times`: seconds of each line, by its number.
+    """
     head, out = Head(), []
     for number, is_intent in order:
-        members = (
-            f'"id":"act_{number}","timestamp":"2026-11-22T00:00:00.{head.count:06}Z",'
+        timestamp = members.timestamp(NOON + times(head.count))
+        text = (
+            f'"id":"act_{number}","timestamp":"{timestamp}",'
             f'"category":"api","outcome":"{"intent" if is_intent else "success"}","detail":{{}}'
         )
-        line = frame("c", head, members)
+        line = frame("c", head, text)
         out.append(line)
         head = after(head, line)
     path.write_bytes(b"".join(out))
@@ -101,6 +111,44 @@ def test_entries_keep_the_order_of_intents_whatever_the_window(
     found = list(entries_of(path, window=window))
     assert [e["id"] for e in found] == [f"act_{n}" for n in range(count)]
     assert {e["id"] for e in found if e["outcome"] == "success"} == {f"act_{n}" for n in ended}
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), limit=st.integers(0, 8), block=st.integers(1, 900))
+def test_the_newest_of_a_file_are_the_same_from_its_end_whatever_its_clock_did(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, limit: int, block: int
+) -> None:
+    path = tmp_path_factory.mktemp("chain") / "c.jsonl"
+    numbers = st.tuples(st.integers(0, 12), st.booleans())
+    order = data.draw(st.lists(numbers, max_size=30, unique=True))
+    clock = data.draw(st.sampled_from([0.0, 0.5, 3.0]))
+    jumps = data.draw(st.lists(st.sampled_from([0.0, 0.0, 0.0, -1.0, -9.0]), min_size=30))
+    _file(path, order, lambda n: n * clock + sum(jumps[: n + 1]))
+
+    def is_wanted(entry: Entry) -> bool:
+        return int(str(entry["id"])[4:]) % 5 != 1
+
+    with patch.object(latest, "_BLOCK", block):
+        found = latest.latest_of(path, is_wanted, limit)
+    everything = sorted(filter(is_wanted, entries_of(path)), key=lambda e: (e.timestamp, e.n))
+    assert sorted(found, key=lambda e: (e.timestamp, e.n)) == everything[-limit or len(order) :]
+
+
+def test_of_a_long_file_only_the_end_is_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.jsonl"
+    _file(path, [(n // 2, n % 2 == 0) for n in range(6_000)], lambda n: float(n))
+    parsed: list[bytes] = []
+
+    def parse(line: bytes, holding: bytes) -> dict[str, Any] | None:
+        parsed.append(line)
+        return said_of_action(line, holding)
+
+    monkeypatch.setattr(latest, "said_of_action", parse)
+    found = latest.latest_of(path, lambda _: True, 10)
+    assert sorted(int(str(entry["id"])[4:]) for entry in found) == list(range(2_990, 3_000))
+    assert len(parsed) < 30
 
 
 def test_a_file_whose_time_was_set_back_is_read_all_the_same(tmp_path: Path) -> None:
