@@ -121,7 +121,7 @@ def loop() -> Iterator[_VirtualLoop]:
 
 _CASES = {
     "20 a second, short answers": (20.0, 20, 0.0, 0.05, 60, 400, 0.9),
-    "20 a second, long answers": (20.0, 20, 0.0, 10.0, 300, 1200, 0.85),
+    "20 a second, long answers": (20.0, 20, 0.0, 10.0, 300, 2000, 0.85),
     "50 a minute": (50 / 60, 50, 0.0, 10.0, 100, 200, 0.85),
     "500 a minute": (500 / 60, 500, 0.0, 10.0, 200, 2000, 0.85),
     "60 in each minute": (1.0, 60, 60.0, 5.0, 60, 300, 0.7),
