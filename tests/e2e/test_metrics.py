@@ -18,6 +18,7 @@ from tests.e2e.test_compaction import WINDOW, Script
 
 MODEL = "anthropic/claude-sonnet-5-5"
 PREFIX = "ray_codetether_"
+_LOOKS = 60
 
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="there is no Prometheus on this machine")
 
@@ -75,7 +76,11 @@ async def test_every_expression_of_the_dashboard_has_data_after_a_swarm(
             await _a_swarm(program, SwarmModel())  # a rate sees what is added to a first sample
             await _a_long_session(program)
             await prometheus.until(f"sum({PREFIX}runs_finished_total)", 4)
-            assert await _without_data(prometheus) == []
+            for _ in range(_LOOKS):  # on a busy machine a scrape may fail, and the next one not
+                if not (lacking := await _without_data(prometheus)):
+                    break
+                await asyncio.sleep(1)
+            assert lacking == []
     finally:
         await program.run("down")
     assert not discovery.exists()
