@@ -119,7 +119,8 @@ async def keep_alive(actor: Any, lease_s: float) -> None:
     """Wait until an actor gives no sign of life for `lease_s`, and have it started anew."""
     pulse = Pulse(actor, lease_s)
     with suppress(RayError, TimeoutError):
-        await asyncio.wait_for(pulse.identify(), lease_s)
+        async with asyncio.timeout(lease_s):  # `wait_for` may swallow a cancellation (3.11)
+            await pulse.identify()
     await pulse.silence()
     pulse.kill(restarts=True)
 

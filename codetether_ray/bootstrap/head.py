@@ -82,8 +82,9 @@ async def hold(
             tell(Up(address=cluster.address, dashboard_url=cluster.dashboard_url))
             while cluster.is_alive:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(enough.wait(), _LOOK_S)
-                    return
+                    async with asyncio.timeout(_LOOK_S):
+                        await enough.wait()
+                        return
             raise ClusterError(f"the Ray head at {cluster.address} died")
         finally:
             await cluster.close()

@@ -237,7 +237,8 @@ class TruthTokens:
         if is_known and age < _STALE_S:
             return
         try:
-            await asyncio.wait_for(asyncio.shield(reading), _STALE_S)
+            async with asyncio.timeout(_STALE_S):
+                await asyncio.shield(reading)
         except (CodetetherError, TimeoutError, OSError):
             if self._ticks() - self._page.read_at >= _STALE_S:
                 raise AuthUnavailableError from None

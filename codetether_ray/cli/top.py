@@ -90,7 +90,8 @@ async def _shown(address: str | None, view: View, every_s: float | None) -> int:
 
 async def _either(enough: asyncio.Event, span_s: float) -> None:
     try:
-        await asyncio.wait_for(enough.wait(), span_s)
+        async with asyncio.timeout(span_s):
+            await enough.wait()
     except TimeoutError:
         return
 

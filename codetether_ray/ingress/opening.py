@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from codetether_ray.bootstrap.truth.reach import Reach
+from codetether_ray.core.errors import ConfigError
 from codetether_ray.ingress.options import IngressOptions
 from codetether_ray.ingress.parts import Parts
 
@@ -87,9 +88,17 @@ async def _opened(
 
 
 async def _open(opener: str, closing: list[Any], *arguments: Any) -> Any:
-    """What the function `module:name` gives; what of it can be closed is noted."""
+    """What the function `module:name` gives; what of it can be closed is noted.
+
+    Raises:
+        ConfigError: there is no such function.
+    """
     module, _, name = opener.partition(":")
-    found = getattr(importlib.import_module(module), name)(*arguments)
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{opener!r} is no function that can be imported: {error}") from error
+    found = function(*arguments)
     given = await found if inspect.isawaitable(found) else found
     several = given if isinstance(given, tuple) else (given,)
     closing.extend(one.close for one in several if hasattr(one, "close"))

@@ -15,7 +15,7 @@ from ray.serve.exceptions import RayServeException
 from codetether_ray.actors import tasks
 from codetether_ray.actors.calls import reason
 from codetether_ray.bootstrap.truth.reach import Reach
-from codetether_ray.core.errors import ClusterError, ServesAlreadyError
+from codetether_ray.core.errors import ClusterError, ConfigError, ServesAlreadyError, UsageError
 from codetether_ray.ingress.checks import CHECKED
 from codetether_ray.ingress.options import IngressOptions
 from codetether_ray.ingress.serve_app import APPLICATION, DEPLOYMENT, build
@@ -133,10 +133,10 @@ def _deploy(options: IngressOptions) -> None:
 
 
 async def _until_running(wanted: IngressOptions, notice: Callable[[str], None]) -> Serving:
-    deadline, told = time.monotonic() + _START_S, -1
+    deadline, told, found = time.monotonic() + _START_S, -1, None
     while time.monotonic() < deadline:
         found = await find()
-        if found is not None and found.status == _FAILED:
+        if found is not None and (found.status == _FAILED or _is_final(found.message)):
             raise ClusterError(f"the ingress does not start: {_reason(found.message)}")
         if found is not None and found.options == wanted and found.is_well:
             return replace(found, is_new=True)
@@ -149,8 +149,9 @@ async def _until_running(wanted: IngressOptions, notice: Callable[[str], None]) 
             f"{told} of {wanted.replicas} replicas answer after {_START_S:.0f} s; with --spread "
             "each needs a node of its own, where its ports are free"
         )
+    why = f" ({_reason(found.message)})" if found is not None and found.message else ""
     raise ClusterError(
-        f"the ingress does not answer after {_START_S:.0f} s; the logs of its replicas are in "
+        f"the ingress does not answer after {_START_S:.0f} s{why}; the logs of its replicas are in "
         "Ray's session directory, under logs/serve"
     )
 
@@ -211,11 +212,23 @@ def _word(status: Any) -> str:
 
 def _reason(message: str) -> str:
     """The sentence of a replica's error, out of Serve's message with its stack trace."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("codetether_ray.") and ": " in line]
+    errors = _errors(message)
     if errors:
         return errors[-1].partition(": ")[2]
-    return lines[-1] if lines else "Serve gives no reason"
+    lines = message.split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "Serve gives no reason")
+
+
+def _is_final(message: str) -> bool:
+    """Whether a replica's error is one of settings: Serve tries again, and nothing comes of it."""
+    name = next((line.partition(":")[0] for line in reversed(_errors(message))), "")
+    return name.rpartition(".")[2] in (ConfigError.__name__, UsageError.__name__)
+
+
+def _errors(message: str) -> list[str]:
+    """The lines of a message that name an error of ours."""
+    lines = map(str.strip, message.splitlines())
+    return [line for line in lines if line.startswith("codetether_ray.") and ": " in line]
 
 
 def _hush() -> None:

@@ -97,7 +97,8 @@ class BoardChannel:
         await self._changing.close()
         await self._posting.close()
         with suppress(ClusterError, TimeoutError):
-            await asyncio.wait_for(self._board.leave(self._name), _FLUSH_S)
+            async with asyncio.timeout(_FLUSH_S):
+                await self._board.leave(self._name)
 
     def _opened(self, task_id: str) -> Listener:
         if self._is_closed:

@@ -95,7 +95,8 @@ class PostgresPool:
         """Let go, once what is under way is done."""
         self._is_closed = True
         try:
-            await asyncio.wait_for(self._pool.close(), _TIMEOUT_S)
+            async with asyncio.timeout(_TIMEOUT_S):
+                await self._pool.close()
         except (*_AGAIN, asyncpg.PostgresError, asyncpg.InterfaceError):
             self._pool.terminate()
 

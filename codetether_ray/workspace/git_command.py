@@ -149,7 +149,8 @@ class Git:
         with files.opened() as (source, target):
             process = await self._start(command, env, stdin, source, target)
         try:
-            out, err = await asyncio.wait_for(process.communicate(stdin), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                out, err = await process.communicate(stdin)
         except (TimeoutError, asyncio.CancelledError):
             await _end(process)
             raise
@@ -299,5 +300,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)  # it leads a session of its own
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.communicate(), _INSIST_S)
+            async with asyncio.timeout(_INSIST_S):
+                await process.communicate()
             return
