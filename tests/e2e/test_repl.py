@@ -40,9 +40,12 @@ async def prompt(
 
 
 async def leave(shown: Terminal) -> None:
-    """Leave by Ctrl-D; the terminal is as it was."""
-    shown.press(CTRL_D)
-    assert await shown.ended() == 0
+    """Leave by Ctrl-D; the terminal is as it was. While a command still prints it may be lost."""
+    ending = asyncio.create_task(shown.ended())
+    while not ending.done():
+        shown.press(CTRL_D)
+        await asyncio.wait({ending}, timeout=5)
+    assert await ending == 0
     assert shown.modes() == shown.first_modes
 
 

@@ -93,7 +93,8 @@ def _answer(actor: Any) -> Any:
 
 
 def test_a_forked_worker_has_what_a_started_one_has(server: Status, cluster: Cluster) -> None:
-    one, two = ray.get([actor.about.remote() for actor in start(2)])
+    actors = start(2)  # who lets go of them ends them
+    one, two = ray.get([actor.about.remote() for actor in actors])
     assert one["argv"].endswith("/ray/_private/workers/default_worker.py")
     assert str(Path(one["argv"]).parent) in one["path"]
     assert one["group"] == one["pid"]
