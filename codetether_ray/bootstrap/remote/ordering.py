@@ -51,8 +51,7 @@ async def order_swarm(
         for note in cargo.notes:
             notice(note)
         source: JsonObject = {"bundle": await door.upload(cargo.bundle)}
-        started = await door.order(_PATH, {**_order(wish), "repository": source})
-        run_id = str(started["run_id"])
+        run_id = await _ordered(door, {**_order(wish), "repository": source})
         notice(f"{run_id} runs behind {url}; it goes on if this command is killed")
         await _followed(door, run_id, show)
         return await _result(door, run_id, wish.directory)
@@ -109,6 +108,17 @@ def _unordered(wish: "SwarmWish") -> tuple[str, ...]:
         "--dashboard": wish.dashboard,
     }
     return tuple(option for option, is_given in given.items() if is_given)
+
+
+async def _ordered(door: Door, body: JsonObject) -> str:
+    """The id of the run; cancelled meanwhile, it is told to end as soon as it has one."""
+    ordering = asyncio.ensure_future(door.order(_PATH, body))
+    try:
+        return str((await asyncio.shield(ordering))["run_id"])
+    except asyncio.CancelledError:
+        run_id = str((await ordering)["run_id"])
+        await door.cancel(run_id)
+        return run_id
 
 
 async def _followed(door: Door, run_id: str, show: Show) -> None:
