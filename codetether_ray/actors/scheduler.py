@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import RayError
 
 from codetether_ray.actors.calls import ask
-from codetether_ray.actors.sight import Sight
+from codetether_ray.actors.sight import FIRST_S, Sight
 from codetether_ray.core.errors import ClusterError
 from codetether_ray.local.clock import SystemClock
 from codetether_ray.local.desk import LEASE_S, Answer, Hello, Order, SchedulingDesk
@@ -31,7 +31,7 @@ _MOST_BUNDLES = 1_000
 def open_desk() -> SchedulingDesk:
     """The scheduler's state, in the actor's process."""
     is_anew = ray.get_runtime_context().was_current_actor_reconstructed
-    sight, demand = Sight(), Demand(SystemClock())
+    sight, demand = Sight(first_s=FIRST_S), Demand(SystemClock())
 
     async def rest() -> None:
         await demand.end()

@@ -17,6 +17,9 @@ from codetether_ray.ports.host import Capacity, NodeCapacity
 _LOOK = "codetether_ray.local.capacity:node_capacity"
 _PATIENCE_S = 1.0
 """How long a look waits for a node; what it says later counts in the next look."""
+FIRST_S = 10.0
+"""How long a scheduler's first look waits: on some nodes the process that answers has to start, and
+agents that are placed meanwhile would crowd the others."""
 _BELIEVED_S = 5.0
 """How long a node's last word counts; then it is silent."""
 _UNKNOWN_HOST = "a node"
@@ -31,7 +34,9 @@ class Sight:
     Keeps true: a node that does not answer, or is about to go, is said to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, first_s: float | None = None) -> None:
+        """`first_s`: how long the first look waits for nodes; None: as long as any."""
+        self._first_s = first_s
         self._here = this_node()
         self._nodes: dict[str, RayNode] = {}
         self._words: dict[str, tuple[float, Word]] = {}
@@ -80,7 +85,9 @@ class Sight:
         for id in asked:
             self._asking[id] = asyncio.create_task(self._ask_one(id))
         if asked:  # a node that owes the answer of an earlier look is not waited for once more
-            await asyncio.wait({self._asking[id] for id in asked}, timeout=_PATIENCE_S)
+            is_first = self._first_s is not None and not self._words
+            patience_s = self._first_s if is_first else _PATIENCE_S
+            await asyncio.wait({self._asking[id] for id in asked}, timeout=patience_s)
 
     async def _ask_one(self, id: str) -> None:
         if id == self._here:
