@@ -1,7 +1,7 @@
 """The A2A protocol's operations, for every version and transport: one handler."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 
 from a2a.server.context import ServerCallContext
@@ -38,7 +38,7 @@ from codetether_ray.a2a.deliveries import Deliveries
 from codetether_ray.a2a.holder import Holder
 from codetether_ray.a2a.limits import Limits, Timing
 from codetether_ray.a2a.listing import list_tasks
-from codetether_ray.a2a.means import Means
+from codetether_ray.a2a.means import Means, never
 from codetether_ray.a2a.pushing import PushSender
 from codetether_ray.a2a.rules import shorten
 from codetether_ray.a2a.saving import Saver
@@ -73,7 +73,9 @@ class TaskHandler(RequestHandler):
         pushes: PushSender | None = None,
         limits: Limits | None = None,
         timing: Timing | None = None,
+        is_gone: Callable[[str], Awaitable[bool]] = never,
     ) -> None:
+        """`is_gone` says whether a holder is known to have died."""
         timing = timing or Timing()
         self._means = Means(
             store=store,
@@ -85,6 +87,7 @@ class TaskHandler(RequestHandler):
             timing=timing,
             saver=Saver(store, clock, timing, holder),
             deliveries=None if pushes is None else Deliveries(pushes),
+            is_gone=is_gone,
         )
         self._pushes = pushes
         self._holder = Holder(self._means)

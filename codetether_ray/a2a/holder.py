@@ -26,7 +26,7 @@ class Holder:
 
     def __init__(self, means: Means) -> None:
         self._means = means
-        self._renewed_at = float("-inf")
+        self._renewed_at = self._looked_at = float("-inf")
 
     def begin(self, order: Order, config: TaskPushNotificationConfig | None) -> Work:
         """Begin a new task."""
@@ -103,6 +103,9 @@ class Holder:
                     self._renewed_at = means.clock.monotonic()
                     await self._renew()
                     await self.adopt()
+                if means.clock.monotonic() - self._looked_at >= means.timing.look:
+                    self._looked_at = means.clock.monotonic()
+                    await self._succeed()
             except Exception:  # noqa: BLE001  # the store may be away for a while
                 _log.exception("the tasks held here could not be tended; trying again")
             await means.clock.sleep(means.timing.tick)
@@ -122,6 +125,18 @@ class Holder:
                 await self._take_up(record)
             except Exception:  # noqa: BLE001  # one that can't be read must not stop the others
                 _log.exception("task %s could not be taken up", record.id)
+
+    async def _succeed(self) -> None:
+        """Take over at once what is watched here and whose holder is known to have died."""
+        means = self._means
+        held: dict[str, list[str]] = {}
+        for watch in means.watches:
+            if watch.holder not in ("", means.holder):
+                held.setdefault(watch.holder, []).append(watch.task_id)
+        for holder, task_ids in held.items():
+            if await means.is_gone(holder):
+                await means.store.renew(holder, task_ids, means.clock.now())  # to its end
+                await self.adopt()
 
     async def close(self) -> None:
         """Leave everything to be taken up at once."""

@@ -29,6 +29,8 @@ class Timing:
 
     lease: float = 15.0
     """How long a holder that says nothing is believed to live."""
+    look: float = 1.0
+    """How often it is asked whether the holder of a task that is watched here has died."""
     tick: float = 0.25
     """Unsaved intermediate states are saved this often; an agent that has said nothing that long
     has its task announced."""

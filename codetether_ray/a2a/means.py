@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,11 +15,26 @@ from codetether_ray.a2a.limits import Limits, Timing
 from codetether_ray.a2a.saving import Saver
 from codetether_ray.a2a.work import Told, Work
 from codetether_ray.ports.clock import Clock
-from codetether_ray.ports.task_channel import Signal, TaskChannel, TaskEvent
+from codetether_ray.ports.task_channel import Lost, Signal, TaskChannel, TaskEvent
 from codetether_ray.ports.tasks import TaskStore
 
 T = TypeVar("T")
+Events = AsyncIterator[TaskEvent | Lost]
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Watch:
+    """Somebody watches a task here."""
+
+    task_id: str
+    holder: str = ""
+    """Who held it when it was read; empty: nobody."""
+
+
+async def never(_: str) -> bool:
+    """Of no holder is it known that it has died: its leases run out."""
+    return False
 
 
 @dataclass(kw_only=True)
@@ -38,6 +54,9 @@ class Means:
     """What is held here, by the task's id."""
     pushing: set[str] = field(default_factory=set)
     """Tasks that have ended and are held until their receivers know it."""
+    watches: set[Watch] = field(default_factory=set)
+    is_gone: Callable[[str], Awaitable[bool]] = never
+    """Whether a holder is known to have died; one that may live is not gone."""
     is_closing: bool = False
     _running: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -54,6 +73,17 @@ class Means:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+    @asynccontextmanager
+    async def listen(self, task_id: str) -> AsyncGenerator[tuple[Events, Watch]]:
+        """A task's events, see `TaskChannel.listen`; somebody watches it until the end."""
+        watch = Watch(task_id)
+        self.watches.add(watch)
+        try:
+            async with self.channel.listen(task_id) as events:
+                yield events, watch
+        finally:
+            self.watches.discard(watch)
 
     async def publish(self, work: Work, update: Told, *, is_last: bool = False) -> None:
         """Tell the other replicas. They read the store where the channel fails."""

@@ -15,7 +15,7 @@ from a2a.types import StreamResponse, Task, TaskNotFoundError
 
 from codetether_ray.a2a.differences import difference
 from codetether_ray.a2a.draft import Draft
-from codetether_ray.a2a.means import Means, update_of
+from codetether_ray.a2a.means import Means, Watch, update_of
 from codetether_ray.a2a.states import RESTING, TERMINAL
 from codetether_ray.a2a.work import Told
 from codetether_ray.ports.clock import Clock
@@ -72,9 +72,9 @@ async def watch(
     Raises:
         TaskNotFoundError: there is none, or it is another owner's.
     """
-    async with means.channel.listen(task_id) as events:
+    async with means.listen(task_id) as (events, watched):
         await means.signal(task_id, "show")
-        record = await _read(task_id, owner, means)
+        record = await _read(watched, owner, means)
         known = Known(record, means)
         begun_at = known.version
         first = Task()
@@ -88,7 +88,7 @@ async def watch(
                 if told is None:
                     if event is not None:
                         await means.signal(task_id, "show")
-                    record = await _read(task_id, owner, means)
+                    record = await _read(watched, owner, means)
                     told = known.see(record.version, Task.FromString(record.payload))
                 for update in told:
                     yield update
@@ -96,10 +96,11 @@ async def watch(
                     return
 
 
-async def _read(task_id: str, owner: str, means: Means) -> TaskRecord:
-    record = await means.store.get(task_id, owner)
+async def _read(watched: Watch, owner: str, means: Means) -> TaskRecord:
+    record = await means.store.get(watched.task_id, owner)
     if record is None:
-        raise TaskNotFoundError(f"there is no task {task_id}")
+        raise TaskNotFoundError(f"there is no task {watched.task_id}")
+    watched.holder = record.holder if record.order else ""
     return record
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from codetether_ray.actors.pulse import patiently
+from codetether_ray.actors.recorded import recorded
 
 _SILENT_S = 8.0
 """A process is up after a second or two; a busy machine takes longer, and it is time to say so."""
@@ -39,20 +40,10 @@ async def told_of(
 
 
 async def _why(actor: Any) -> str:
-    state = await asyncio.to_thread(_state, actor)
-    said = _WORDS.get(state, "Ray does not say why")
+    row = await asyncio.to_thread(recorded, actor._actor_id.hex())
+    said = _WORDS.get(str(row.get("State")), "Ray does not say why")
     cores = os.cpu_count() or 1
     load = os.getloadavg()[0]
     if load > _BUSY * cores:
         said += f" (this machine is busy: load {load:.0f} on {cores} cores)"
     return said
-
-
-def _state(actor: Any) -> str:
-    """What Ray's control service says of an actor; empty where it says nothing."""
-    from ray._private import state  # noqa: PLC0415 - Ray has no public call without a dashboard
-
-    try:
-        return str(state.actors(actor._actor_id.hex()).get("State", ""))
-    except Exception:  # noqa: BLE001 - of Ray, of whatever kind: then nothing is known
-        return ""

@@ -86,7 +86,9 @@ class Registry:
         earlier = self._watches.pop(run_id, None)
         if earlier is not None:
             earlier.cancel()
-        watch = asyncio.create_task(_watched(Pulse(supervisor, lease_s, body)))
+        watch = asyncio.create_task(
+            _watched(Pulse(supervisor, lease_s, body)), name=f"watching {run_id} {body.process}"
+        )
         self._watches[run_id] = watch
         watch.add_done_callback(lambda _: self._forget(run_id, watch))
 

@@ -28,6 +28,7 @@ async def open_handler(
 ) -> "TaskHandler":
     """The handler, which tends its tasks until it is closed."""
     from codetether_ray.a2a.handler import TaskHandler
+    from codetether_ray.a2a.means import never
     from codetether_ray.a2a.push_http import HttpPushes
 
     clock = SystemClock()
@@ -52,6 +53,13 @@ async def open_handler(
         card=card,
         extended_card=extended,
         pushes=pushes,
+        is_gone=never if reach.cluster is None else _is_gone,
     )
     await handler.start()
     return handler
+
+
+async def _is_gone(holder: str) -> bool:
+    from codetether_ray.actors.holders import is_gone
+
+    return await is_gone(holder)

@@ -96,11 +96,13 @@ class Replica:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def _open(self) -> None:
+        from codetether_ray.actors.holders import new_holder
         from codetether_ray.bootstrap.heap import settle_heap
         from codetether_ray.ingress.listening import Listening
         from codetether_ray.ingress.opening import open_parts
 
-        self._parts = await open_parts(self.options, await reach_within(self.options))
+        reach = await reach_within(self.options)
+        self._parts = await open_parts(self.options, reach, holder=new_holder())
         self._listening = await Listening.start(self._parts, shares=True)
         settle_heap()
 

@@ -63,6 +63,12 @@ class Supervised:
         except RayError:
             return None
 
+    async def heard(self) -> None:
+        """Return when who follows the run has heard of its supervisor's process."""
+        assert self.supervisor is not None
+        while self.supervisor._body is None:  # what nobody knew is not missed, so not told
+            await asyncio.sleep(0.02)
+
     def pids(self) -> set[int]:
         """The processes that its agents have lived in."""
         kinds = {AgentPlaced.tag}

@@ -19,7 +19,7 @@ from codetether_ray.actors.supervised import RaySupervisor, find
 from codetether_ray.core.errors import RunBusyError, RunLostError
 from codetether_ray.ports.bus import Envelope
 from codetether_ray.testing.model_server import ModelCall, ModelServer, Reply, call, say
-from tests.ray.scene import gone, is_running, supervised
+from tests.ray.scene import Supervised, gone, is_running, supervised
 from tests.ray.test_agents import job
 
 _RUN = "tests.ray.desk:run_agents"
@@ -52,12 +52,24 @@ async def written(path: Path) -> str:
     return path.read_text()
 
 
+async def watched(scene: Supervised) -> None:
+    """Return when the registry watches the process that a run's supervisor lives in now."""
+    wanted = f"watching {scene.run_id} {(await scene.body('supervisor')).process}"
+
+    def names(registry: Any) -> list[str]:
+        return [watch.get_name() for watch in registry._watches.values()]
+
+    while wanted not in await scene.services.registry_actor.__ray_call__.remote(names):
+        await asyncio.sleep(0.05)
+
+
 async def test_a_supervisor_that_is_killed_again_and_again_does_its_job_in_the_end(
     services: Services, tmp_path: Path, marks: Path
 ) -> None:
     with supervised(services, tmp_path) as scene:
         scene.start(_TELL, {"folder": str(marks)}, since=3)
         work = asyncio.create_task(scene.result())
+        await scene.heard()
         for life in range(3):
             assert await written(marks / f"life-{life}") == f"restarted: {life > 0}, since: 3"
             await scene.signal("supervisor", signal.SIGKILL)
@@ -74,6 +86,7 @@ async def test_a_supervisor_that_is_stopped_past_its_lease_is_replaced(
     with supervised(services, tmp_path) as scene:
         scene.start(_TELL, {"folder": str(marks)}, lease_s=_LEASE_S)
         work = asyncio.create_task(scene.result())
+        await scene.heard()
         await written(marks / "life-0")
         pid = await scene.signal("supervisor", signal.SIGSTOP)
         await written(marks / "life-1")
@@ -90,7 +103,7 @@ async def test_a_supervisor_that_nobody_follows_is_replaced_as_well(
         scene.start(_TELL, {"folder": str(marks)}, lease_s=_LEASE_S, lasts=True)
         await written(marks / "life-0")
         for life in (1, 2):
-            await asyncio.sleep(_LEASE_S)  # until the registry knows it
+            await watched(scene)
             pid = await scene.signal("supervisor", signal.SIGSTOP)
             await asyncio.wait_for(written(marks / f"life-{life}"), 300)
             assert not is_running(pid)
@@ -249,11 +262,12 @@ async def test_a_bus_that_is_stopped_is_started_anew_and_publishing_goes_on(
     registry = ray.remote(concurrency_groups=dict(GROUPS))(Registry).options(num_cpus=0).remote()
     services = Services(bus.actor, registry)
     epoch = (await bus.cursor()).epoch
+    pulse = Pulse(bus.actor, _LEASE_S)
+    await pulse.identify()
     keeping = asyncio.create_task(services.keep(_LEASE_S))
     try:
-        pulse = Pulse(bus.actor, _LEASE_S)
-        await pulse.identify()
-        await asyncio.sleep(0.2)  # the keeper knows it by now
+        for _ in range(3):  # the keeper, who asks at the same time, knows it by then
+            await pulse.identify()
         os.kill(pulse.body.process.pid, signal.SIGSTOP)
         message = Envelope(topic="agent.a.events", sender="a", payload=b"x")
         await asyncio.wait_for(bus.publish([message]), 300)

@@ -118,6 +118,46 @@ async def test_a_dead_replicas_task_is_taken_up_and_its_watchers_miss_nothing(
     assert task.status.state == COMPLETED
 
 
+async def test_what_is_watched_is_taken_up_at_once_where_its_holder_is_known_to_have_died(
+    world: World,
+) -> None:
+    one, two = await world.replica("r1"), await world.replica("r2")
+    watched, unwatched = await running(world, one), await running(world, one)
+    reader = Reader(two.on_subscribe_to_task(SubscribeToTaskRequest(id=watched), context()))
+    await world.settle()
+    await world.kill(one)
+    await world.settle(2.0)
+    assert len(world.stage.orders) == 2  # it may live, for all that is known
+    world.known_dead.add("r1")
+    await world.settle(2 * world.timing.look)
+    assert [order.task.id for order in world.stage.orders[2:]] == [watched]
+    world.stage.tell(watched, delta("new"), status(COMPLETED))
+    await world.settle(1.0)
+    assert reader.is_done
+    assert reader.text == "new"
+    await world.settle(30.0)
+    assert [order.task.id for order in world.stage.orders[2:]] == [watched, unwatched]
+
+
+async def test_a_holder_that_is_known_to_have_died_takes_nothing_from_its_successor(
+    world: World,
+) -> None:
+    one, two, three = [await world.replica(f"r{n}") for n in (1, 2, 3)]
+    task_id = await running(world, one)
+    readers = [
+        Reader(each.on_subscribe_to_task(SubscribeToTaskRequest(id=task_id), context()))
+        for each in (two, three)
+    ]
+    await world.settle()
+    await world.kill(one)
+    world.known_dead.add("r1")
+    await world.settle(60.0)
+    assert len(world.stage.orders) == 2
+    world.stage.tell(task_id, delta("new"), status(COMPLETED))
+    await world.settle(1.0)
+    assert [reader.text for reader in readers] == ["new", "new"]
+
+
 async def test_what_a_dead_replica_told_and_never_saved_is_set_right(world: World) -> None:
     one, two = await world.replica("r1"), await world.replica("r2")
     task_id = await running(world, one)

@@ -207,6 +207,7 @@ class World:
         self.timing = Timing()
         self.card = card or AgentCard()
         self.handlers: list[TaskHandler] = []
+        self.known_dead: set[str] = set()
 
     async def replica(self, name: str = "r1") -> TaskHandler:
         """One more replica, tending."""
@@ -220,11 +221,15 @@ class World:
             pushes=self.receivers,
             limits=self.limits,
             timing=self.timing,
+            is_gone=self._is_gone,
         )
         self.handlers.append(handler)
         await handler.start()
         await self.settle()
         return handler
+
+    async def _is_gone(self, holder: str) -> bool:
+        return holder in self.known_dead
 
     async def settle(self, seconds: float = 0.0) -> None:
         """Let everything happen that can, and time go by."""
