@@ -3,10 +3,10 @@
     python scripts/bench/swarm.py [AGENTS …]          # default: 10 50 100
 
 Each agent takes 3 model turns of 200 ms against an HTTP model in another process, with a real tool
-call after the first two; the journal is on. On Ray: wall time over the ideal 0.6 s, CPU per model
-turn and peak memory (PSS) of all processes, Ray's own included, each against the same cluster idle:
-packed into one process, a process each from a warm pool, a process each freshly started, and that
-with worktrees. A line per case.
+call after the first two; the journal is on. On Ray: wall time over the ideal 0.6 s and CPU per
+model turn; then, in a second run, since weighing slows what is weighed, peak memory (PSS) of all
+processes, Ray's own included, against the same cluster idle: packed into one process, a process
+each from a warm pool, a process each freshly started, and that with worktrees. A line per case.
 """
 
 import asyncio
@@ -39,11 +39,12 @@ _WAYS: dict[str, Callable[[int], dict[str, Any]]] = {
 
 
 class Meter:
-    """Samples this process and its descendants while it is open."""
+    """Samples this process and its descendants while it is open: their CPU, or their memory too."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, weighs: bool) -> None:
+        words = [sys.executable, str(_HERE / "process_tree.py"), str(os.getpid())]
         self._process = subprocess.Popen(
-            [sys.executable, str(_HERE / "process_tree.py"), str(os.getpid())],
+            words + ["--weigh"] * weighs,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -55,8 +56,8 @@ class Meter:
         return [json.loads(line) for line in out.splitlines()]
 
 
-async def fan_out(agents: int, url: str, work: Path, way: str) -> dict[str, float]:
-    """One fan-out on a private Ray of its own."""
+async def fan_out(agents: int, url: str, work: Path, way: str, *, weighs: bool) -> dict[str, float]:
+    """One fan-out on a private Ray of its own: timed, or weighed."""
     options = {
         "agents": agents,
         "url": url,
@@ -76,11 +77,11 @@ async def fan_out(agents: int, url: str, work: Path, way: str) -> dict[str, floa
 
         async def measure(moment: str) -> None:
             await asyncio.sleep(_SETTLE_S)
-            meter = Meter()
+            meter = Meter(weighs=weighs)
             await asyncio.sleep(1.0)
             seen[moment] = meter.stop()[-1]
             if moment == "ready":
-                meters.append(Meter())
+                meters.append(Meter(weighs=weighs))
 
         meters: list[Meter] = []
         dossier = Dossier.of(Path(str(options["data_dir"])), run_id)
@@ -105,19 +106,21 @@ def ray_cases(sizes: list[int], url: str) -> None:
         subprocess.run([_HERE.parent / "demo_workspace", work / "repository"], check=True)
         for agents in sizes:
             for way in _WAYS:
-                found = _apart(agents, url, work, way)
+                timed = _apart(agents, url, work, way)
+                weighed = _apart(agents, url, work, way, "--weigh")
                 case = f"{agents} agents x {TURNS} turns x 200 ms on Ray, {way}"
-                beyond = found["peak_mb"] - found["idle_mb"]
-                line(f"{case}: wall", "s", found["wall_s"], "ideal", IDEAL_S)
-                line(f"{case}: CPU per model turn", "ms", found["cpu_ms"], None, None)
-                line(f"{case}: peak PSS", "MB", found["peak_mb"], "idle cluster", found["idle_mb"])
-                line(f"{case}: peak PSS beyond idle", "MB", beyond, None, None)
-                line(f"{case}: PSS per agent beyond idle", "MB", beyond / agents, None, None)
+                peak, idle = weighed["peak_mb"], weighed["idle_mb"]
+                line(f"{case}: wall", "s", timed["wall_s"], "ideal", IDEAL_S)
+                line(f"{case}: CPU per model turn", "ms", timed["cpu_ms"], None, None)
+                line(f"{case}: peak PSS", "MB", peak, "idle cluster", idle)
+                line(f"{case}: peak PSS beyond idle", "MB", peak - idle, None, None)
+                each = (peak - idle) / agents
+                line(f"{case}: PSS per agent beyond idle", "MB", each, None, None)
 
 
-def _apart(agents: int, url: str, work: Path, way: str) -> dict[str, float]:
+def _apart(agents: int, url: str, work: Path, way: str, *more: str) -> dict[str, float]:
     """`fan_out` in a process of its own, so that one case leaves nothing to the next."""
-    command = [sys.executable, __file__, "--one", str(agents), url, str(work), way]
+    command = [sys.executable, __file__, "--one", str(agents), url, str(work), way, *more]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found
@@ -139,8 +142,8 @@ def line(case: str, unit: str, ours: float, name: str | None, value: float | Non
 def main() -> None:
     """Print all cases."""
     if sys.argv[1:2] == ["--one"]:
-        agents, url, work, way = sys.argv[2:]
-        one = fan_out(int(agents), url, Path(work), way)
+        agents, url, work, way, *more = sys.argv[2:]
+        one = fan_out(int(agents), url, Path(work), way, weighs=bool(more))
         print(json.dumps(asyncio.run(one)))
         return
     sizes = [int(a) for a in sys.argv[1:]] or [10, 50, 100]
