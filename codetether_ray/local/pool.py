@@ -9,7 +9,7 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from codetether_ray.ports.clock import Clock
@@ -76,9 +76,11 @@ class Member(Generic[P]):
 
 @dataclass(slots=True, eq=False)
 class _Waiter(Generic[P]):
-    """Somebody for whom a process is being put back."""
+    """Somebody who takes the next process that is put back."""
 
     wish: Wish
+    is_promised: bool
+    """One is being put back already; else it has a new one made when its turn comes."""
     member: "asyncio.Future[Member[P] | None]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -129,7 +131,9 @@ class Pool(Generic[P]):
         Raises:
             Exception: what `make` raised.
         """
-        member = self._take(wish) or await self._soon(wish) or await self._born(wish.node)
+        member = self._take(wish)
+        while member is None:
+            member = await self._next(wish)
         member.principal, member.holder = wish.principal, wish.holder
         return member
 
@@ -218,16 +222,19 @@ class Pool(Generic[P]):
         self._idle.remove(best)
         return best
 
-    async def _soon(self, wish: Wish) -> Member[P] | None:
-        """One that is being put back now, unless others wait for it already."""
-        coming = sum(self._members[id].suits(wish) for id in self._resets if id in self._members)
-        waiting = sum(w.wish.node == wish.node for w in self._waiting)
-        if coming <= waiting:
-            return None
-        waiter: _Waiter[P] = _Waiter(wish)
+    async def _next(self, wish: Wish) -> Member[P] | None:
+        """One that is put back, or a new one where its turn to start comes first; None: neither."""
+        waiter: _Waiter[P] = _Waiter(wish, is_promised=self._is_coming(wish))
         self._waiting.append(waiter)
+        door = self._door(wish.node)
+        turn = None if waiter.is_promised else asyncio.ensure_future(door.acquire())
         try:
-            return await waiter.member
+            either: set[asyncio.Future[Any]] = {waiter.member} | ({turn} if turn else set())
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if waiter.member.done():
+                return waiter.member.result()
+            self._waiting.remove(waiter)
+            return await self._born(wish.node)
         except asyncio.CancelledError:
             if waiter.member.done() and not waiter.member.cancelled():
                 member = waiter.member.result()
@@ -237,10 +244,16 @@ class Pool(Generic[P]):
         finally:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
+            if turn is not None and not turn.cancel():
+                door.release()
+
+    def _is_coming(self, wish: Wish) -> bool:
+        """Whether more are being put back than others wait for."""
+        coming = sum(self._members[id].suits(wish) for id in self._resets if id in self._members)
+        return coming > sum(w.wish.node == wish.node for w in self._waiting)
 
     async def _born(self, node: str) -> Member[P]:
-        async with self._door(node):
-            process = await self._make(node)
+        process = await self._make(node)
         member = Member(next(self._ids), node, process, self._clock.monotonic())
         self._members[member.id] = member
         member.watch = asyncio.create_task(self._watch(member))
@@ -253,7 +266,8 @@ class Pool(Generic[P]):
 
     async def _warm_one(self) -> None:
         with suppress(Exception):  # who needs one is told when it asks
-            member = await self._born(self._home)
+            async with self._door(self._home):
+                member = await self._born(self._home)
             try:
                 await member.process.prepare()
             except BaseException:
@@ -295,7 +309,7 @@ class Pool(Generic[P]):
     def _disappoint(self, member: Member[P]) -> None:
         """Somebody who waited for this one has to have another made."""
         for waiter in self._waiting:
-            if not waiter.member.done() and member.suits(waiter.wish):
+            if waiter.is_promised and not waiter.member.done() and member.suits(waiter.wish):
                 waiter.member.set_result(None)
                 return
 
@@ -304,13 +318,12 @@ class Pool(Generic[P]):
         return member.tenancies >= self._terms.agents_max or age_s >= self._terms.age_max_s
 
     def _has_plenty(self, member: Member[P]) -> bool:
-        """Whether as many like it wait as may: it would be put back to be ended."""
+        """Whether as many like it are ready, or soon, as may: it would be put back to be ended."""
         wish = Wish(node=member.node, principal=member.principal or "", holder="")
-        if any(member.suits(waiter.wish) for waiter in self._waiting):
-            return False
         coming = [self._members[id] for id in self._resets if id in self._members]
         alike = sum(other.suits(wish) for other in (*self._idle, *coming))
-        return alike >= self._idle_most
+        wanted = sum(member.suits(waiter.wish) for waiter in self._waiting)
+        return alike >= self._idle_most + wanted
 
     @property
     def _idle_most(self) -> int:

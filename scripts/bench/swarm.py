@@ -6,7 +6,8 @@ Each agent takes 3 model turns of 200 ms against an HTTP model in another proces
 call after the first two; the journal is on. On Ray: wall time over the ideal 0.6 s and CPU per
 model turn; then, in a second run, since weighing slows what is weighed, peak memory (PSS) of all
 processes, Ray's own included, against the same cluster idle: packed into one process, a process
-each from a warm pool, a process each freshly started, and that with worktrees. A line per case.
+each from a warm pool, from an empty one (what has ended serves those that still wait), from an
+empty one with worktrees, and a process each freshly started. A line per case.
 """
 
 import asyncio
@@ -32,8 +33,9 @@ _SETTLE_S = 3.0
 _WAYS: dict[str, Callable[[int], dict[str, Any]]] = {
     "packed": lambda agents: {"pack": agents, "warm": 1},
     "a warm process each": lambda agents: {"warm": agents},
-    "a fresh process each": lambda _: {},
-    "a fresh process each, worktrees": lambda _: {"worktrees": True},
+    "a process each, the pool empty": lambda _: {},
+    "a process each, the pool empty, worktrees": lambda _: {"worktrees": True},
+    "a fresh process each": lambda _: {"agents_max": 1},
 }
 """Terms of the fan-out, by how its agents live; `warm`: processes that wait when it begins."""
 

@@ -33,7 +33,11 @@ async def run(options: dict[str, Any], world: World) -> dict[str, float]:
         data_dir=data_dir,
         budget=Budget(),
         pack=options.get("pack", 1),
-        pool=PoolTerms(warm=warm, idle_max=1 if options.get("pack", 1) > 1 else 16),
+        pool=PoolTerms(
+            warm=warm,
+            idle_max=1 if options.get("pack", 1) > 1 else 16,
+            agents_max=options.get("agents_max", 200),
+        ),
     )
     home = await open_home(world, terms)
     home.begun()

@@ -274,6 +274,67 @@ async def test_few_processes_start_at_once() -> None:
     await scene.pool.close()
 
 
+class Slow(Scene):
+    """One process starts at a time, as soon as the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(starts_at_once=1)
+        self.may_start = asyncio.Semaphore(0)
+
+    async def make(self, node: str) -> Process:
+        await self.may_start.acquire()
+        return await super().make(node)
+
+    async def asking(self) -> "asyncio.Task[Member[Process]]":
+        task = asyncio.create_task(self.lease())
+        await settle()
+        return task
+
+
+async def test_who_waits_for_a_start_takes_what_another_gives_back() -> None:
+    scene = Slow()
+    scene.may_start.release()
+    first = await scene.lease()
+    starting, second, third = [await scene.asking() for _ in range(3)]
+    await scene.served(first)
+    assert (await second) is first
+    assert not starting.done()
+    await scene.served(first)
+    assert (await third) is first
+    scene.may_start.release()
+    assert (await starting).process is scene.made[1]
+    assert len(scene.made) == 2
+    last = await scene.asking()  # nobody keeps the others from starting
+    scene.may_start.release()
+    assert (await last).process is scene.made[2]
+    await scene.pool.close()
+
+
+async def test_who_gives_up_waiting_for_a_start_keeps_nobody_waiting() -> None:
+    scene = Slow()
+    asked = [await scene.asking() for _ in range(4)]
+    for task in asked[:2]:  # one is starting, the other waits for that
+        task.cancel()
+    await settle()
+    for _ in range(2):
+        scene.may_start.release()
+    members = await asyncio.gather(*asked[2:])
+    assert [member.process for member in members] == scene.made
+    await scene.pool.close()
+
+
+async def test_a_process_whose_waiter_gave_up_as_it_came_is_for_the_next() -> None:
+    scene = Slow()
+    scene.may_start.release()
+    first = await scene.lease()
+    await scene.asking()
+    gone, next_one = await scene.asking(), await scene.asking()
+    scene.pool._settle(first)  # it is handed over, and who asked is cancelled before it knows
+    gone.cancel()
+    assert (await next_one) is first
+    await scene.pool.close()
+
+
 async def test_starts_on_one_node_do_not_wait_for_those_that_hang_on_another() -> None:
     scene = Scene(starts_at_once=1)
     gate = asyncio.Event()
