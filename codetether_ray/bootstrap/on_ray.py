@@ -180,12 +180,7 @@ async def open_home(
     voices = Voices(journal, world.bus, terms.correlation, clock)
     # agents whose spec names no node live on this one
     host = world.host(
-        WIRING,
-        stays=True,
-        pack=terms.pack,
-        pool=terms.pool,
-        trace=watch.trace,
-        budget=terms.budget,
+        WIRING, stays=True, pack=terms.pack, pool=terms.pool, trace=watch.trace, budget=terms.budget
     )
     shared = world.admission(party(terms)) if world.is_shared else None
     runtime = HostedRuntime(
