@@ -1,5 +1,6 @@
 """Holds the tasks that are worked on here: begins, renews, takes over, lets go."""
 
+import asyncio
 import logging
 from dataclasses import replace
 
@@ -27,6 +28,7 @@ class Holder:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._renewed_at = self._looked_at = float("-inf")
+        self._succeeding: asyncio.Task[None] | None = None
 
     def begin(self, order: Order, config: TaskPushNotificationConfig | None) -> Work:
         """Begin a new task."""
@@ -98,14 +100,12 @@ class Holder:
         means = self._means
         while True:
             try:
+                self._look_around()
                 self._look_after()
                 if means.clock.monotonic() - self._renewed_at >= means.timing.lease / 3:
                     self._renewed_at = means.clock.monotonic()
                     await self._renew()
                     await self.adopt()
-                if means.clock.monotonic() - self._looked_at >= means.timing.look:
-                    self._looked_at = means.clock.monotonic()
-                    await self._succeed()
             except Exception:  # noqa: BLE001  # the store may be away for a while
                 _log.exception("the tasks held here could not be tended; trying again")
             await means.clock.sleep(means.timing.tick)
@@ -126,7 +126,21 @@ class Holder:
             except Exception:  # noqa: BLE001  # one that can't be read must not stop the others
                 _log.exception("task %s could not be taken up", record.id)
 
+    def _look_around(self) -> None:
+        """Have it asked who has died; renewing waits for no answer."""
+        means = self._means
+        is_asking = self._succeeding is not None and not self._succeeding.done()
+        if not is_asking and means.clock.monotonic() - self._looked_at >= means.timing.look:
+            self._looked_at = means.clock.monotonic()
+            self._succeeding = means.go(self._succeed())
+
     async def _succeed(self) -> None:
+        try:
+            await self._take_from_the_dead()
+        except Exception:  # noqa: BLE001  # the store may be away for a while; leases run out
+            _log.exception("what dead holders have left could not be taken up; trying again")
+
+    async def _take_from_the_dead(self) -> None:
         """Take over at once what is watched here and whose holder is known to have died."""
         means = self._means
         held: dict[str, list[str]] = {}

@@ -139,6 +139,19 @@ async def test_what_is_watched_is_taken_up_at_once_where_its_holder_is_known_to_
     assert [order.task.id for order in world.stage.orders[2:]] == [watched, unwatched]
 
 
+async def test_leases_are_renewed_while_nobody_tells_who_has_died(world: World) -> None:
+    one, two = await world.replica("r1"), await world.replica("r2")
+    watched, own = await running(world, one), await running(world, two)
+    reader = Reader(two.on_subscribe_to_task(SubscribeToTaskRequest(id=watched), context()))
+    world.may_tell.clear()
+    await world.settle(120.0)
+    assert len(world.stage.orders) == 2
+    assert world.store.records[own].held_until > world.clock.now()
+    world.stage.tell(watched, delta("a"), status(COMPLETED))
+    await world.settle(1.0)
+    assert reader.text == "a"
+
+
 async def test_a_holder_that_is_known_to_have_died_takes_nothing_from_its_successor(
     world: World,
 ) -> None:

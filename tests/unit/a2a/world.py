@@ -208,6 +208,8 @@ class World:
         self.card = card or AgentCard()
         self.handlers: list[TaskHandler] = []
         self.known_dead: set[str] = set()
+        self.may_tell = asyncio.Event()
+        self.may_tell.set()
 
     async def replica(self, name: str = "r1") -> TaskHandler:
         """One more replica, tending."""
@@ -229,6 +231,7 @@ class World:
         return handler
 
     async def _is_gone(self, holder: str) -> bool:
+        await self.may_tell.wait()
         return holder in self.known_dead
 
     async def settle(self, seconds: float = 0.0) -> None:
